@@ -1,0 +1,1 @@
+"""Speed and memory, ours and our peers', on the same work and machine; `python -m bench.run` starts it."""

@@ -1,0 +1,1 @@
+"""Steps, policies, flows, services and the command line: everything outside the kernel."""

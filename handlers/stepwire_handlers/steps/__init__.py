@@ -1,0 +1,1 @@
+"""Steps: what a handler does beside reading and emitting events, such as asking a model."""

@@ -1,0 +1,146 @@
+"""The `mcp` SDK's client, opened so that its end is noticed and its errors say what was sent.
+
+The only file of the steps that imports the SDK, and itself imported by `mcp_session` when a first connection is
+made: the import takes over a second.
+
+In: a server of mcpServers.  Out: the SDK's `Client`; `lost()` is called when nothing more can come from it.
+
+The SDK's HTTP transport ends every call of a connection when one request cannot be made. Here that request alone
+gets an error, which says whether it was surely not sent (`NOT_SENT`) or perhaps was (`CONNECTION_CLOSED`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from mcp.client import Transport
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.mcpserver import MCPServer
+from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST, REQUEST_TIMEOUT
+
+from stepwire_handlers.steps.mcp_servers import HttpServer, StdioServer
+
+__all__ = ["CONNECTION_CLOSED", "INVALID_REQUEST", "NOT_SENT", "REQUEST_TIMEOUT", "Client", "MCPError", "connect"]
+
+NOT_SENT = -32096  # in the range that JSON-RPC leaves to implementations; made here, never by a server
+
+_TCP_CONNECT = 10.0  # seconds; a host that takes longer than that to say hello is down
+# Statuses by which a server, or what stands before it, says that it did not look at the request.
+_TURNED_AWAY = {401: "check its headers", 403: "check its headers", 429: "it has too many requests"}
+_NEVER_LEFT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+def connect(server: StdioServer | HttpServer | MCPServer, lost: Callable[[], None]) -> Client:
+    """A client for the server, to be entered and left in one task.
+
+    Args:
+        server: where it is; an `MCPServer` object is called within this process.
+        lost: called when the connection has ended.
+    """
+    match server:
+        case StdioServer():
+            return Client(_Noticed(_stdio(server), lost))
+        case HttpServer():
+            return Client(_Noticed(_http(server), lost))
+        case _:
+            return Client(server)
+
+
+def _stdio(server: StdioServer) -> Transport:
+    parameters = StdioServerParameters(
+        command=server.command, args=list(server.args), env=server.env, cwd=server.cwd
+    )
+    # The real stderr: what stands in `sys.stderr` need not be a file that a child process could inherit.
+    return stdio_client(parameters, errlog=sys.__stderr__ or sys.stderr)
+
+
+@asynccontextmanager
+async def _http(server: HttpServer) -> AsyncIterator[Any]:
+    # No read timeout: every call has its own, and a tool may take its time.
+    timeout = httpx2.Timeout(None, connect=_TCP_CONNECT)
+    async with (
+        _OneByOne(headers=server.headers, timeout=timeout) as client,
+        streamable_http_client(server.url, http_client=client) as streams,
+    ):
+        yield streams
+
+
+class _OneByOne(httpx2.AsyncClient):
+    """Answers a POST that fails by an error for this one request, instead of an exception for all."""
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        if request.method != "POST":
+            return await super().send(request, **options)
+        try:
+            response = await super().send(request, **options)
+            if response.headers.get("content-type", "").startswith("application/json"):
+                await response.aread()
+            elif response.status_code >= 400 and response.status_code != 404:  # 404: an unknown session
+                return _refusal(request, *_by_status(response.status_code))
+        except _NEVER_LEFT as error:
+            return _refusal(request, NOT_SENT, str(error) or type(error).__name__)
+        except httpx2.TransportError as error:
+            return _refusal(request, CONNECTION_CLOSED, str(error) or type(error).__name__)
+        return response
+
+
+def _by_status(status: int) -> tuple[int, str]:
+    if status in _TURNED_AWAY:
+        return NOT_SENT, f"HTTP status {status}, {_TURNED_AWAY[status]}"
+    return CONNECTION_CLOSED, f"HTTP status {status}"
+
+
+def _refusal(request: httpx2.Request, code: int, message: str) -> httpx2.Response:
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    return httpx2.Response(503, json=error, request=request)
+
+
+class _Noticed:
+    """A transport whose reading end says when it has ended: the SDK tells that to nobody but the next call."""
+
+    def __init__(self, transport: AbstractAsyncContextManager[Any], lost: Callable[[], None]) -> None:
+        self._transport, self._lost = transport, lost
+
+    async def __aenter__(self) -> Any:
+        read, write = await self._transport.__aenter__()
+        return _Reading(read, self._lost), write
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._transport.__aexit__(kind, error, trace)
+
+
+class _Reading:
+    """The SDK's read stream, and a call at its end."""
+
+    def __init__(self, stream: Any, lost: Callable[[], None]) -> None:
+        self._stream, self._lost = stream, lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)  # `receive`, `aclose`, and `last_context` where there is one
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self._stream.__anext__()
+        except BaseException:
+            self._lost()
+            raise
+
+    async def __aenter__(self) -> Self:
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stream.__aexit__(kind, error, trace)  # type: ignore[no-any-return]

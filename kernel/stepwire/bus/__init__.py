@@ -1,0 +1,1 @@
+"""Where topics live: one contract, two implementations."""

@@ -1,0 +1,277 @@
+"""The local bus's file: schema, rows, and what SQLite's errors mean. Knows nothing of groups in memory or of waiting.
+
+A record's rowid is its position: topic number, partition and offset packed into one integer, so that a topic's
+partition is one contiguous range of a plain B-tree and appending is cheap at the 1,000,000th event.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
+from stepwire.errors import BusCorrupt, BusError, BusUnavailable, OutcomeUnknown
+from stepwire.event import digest
+
+VERSION = 1
+PARTITION_BITS, OFFSET_BITS = 8, 36  # 256 partitions; 68 billion offsets each
+MAX_PARTITIONS = 1 << PARTITION_BITS
+SCHEMA = """
+CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, partitions INTEGER NOT NULL);
+CREATE TABLE events (pos INTEGER PRIMARY KEY, time REAL, run INTEGER, key TEXT, headers TEXT, value BLOB);
+CREATE INDEX events_run ON events (run) WHERE run IS NOT NULL;
+CREATE TABLE groups (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, generation INTEGER NOT NULL);
+CREATE TABLE progress (grp INTEGER, topic INTEGER, part INTEGER, watermark INTEGER NOT NULL, map TEXT NOT NULL,
+    PRIMARY KEY (grp, topic, part)) WITHOUT ROWID;
+CREATE TABLE state (id INTEGER PRIMARY KEY, grp INTEGER, part INTEGER, key TEXT, value BLOB);
+CREATE UNIQUE INDEX state_key ON state (grp, part, key);
+"""
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"})
+
+
+def run_number(run: str) -> int:
+    """A run's number in the index: the first 60 bits of its name."""
+    try:
+        return int(run[:15], 16)
+    except ValueError:
+        return int(digest(run)[:15], 16)
+
+
+def meaning(error: sqlite3.Error, doing: str, path: str) -> BusError:
+    """What an error of SQLite means for whoever asked: with what, where, and the cure."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return BusCorrupt(
+            f"{path} is damaged ({error}); nothing more is read or written. Stop the worker, keep a copy, "
+            f"and recover what is readable with: sqlite3 {path} .recover"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return BusUnavailable(f"the disk of {path} is full; free some space, the worker goes on by itself")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return BusUnavailable(f"{path} is locked by another process; the worker tries again until it is free")
+    if code == sqlite3.SQLITE_IOERR and doing == "commit":
+        return OutcomeUnknown(f"{path}: {error} during a commit")
+    return BusUnavailable(f"{path}: {error}; check that the folder exists, is writable and has space")
+
+
+def file_system(path: Path) -> str:
+    """The type of the file system that `path` lies on, as /proc/mounts says; empty where that is unknown."""
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return ""
+    best, kind = "", ""
+    for line in mounts.read_text().splitlines():
+        _, where, fs, *_ = line.split()
+        if str(path).startswith(where) and len(where) >= len(best):
+            best, kind = where, fs
+    return kind
+
+
+class Store:
+    """One open database file, or `:memory:`.
+
+    Args:
+        path: the file; its folder is created. Raises BusUnavailable, BusCorrupt.
+        power: survive a power cut too (fsync at every commit), not only kill -9.
+    """
+
+    def __init__(self, path: str, *, power: bool = False) -> None:
+        self.path = path
+        try:
+            if path != ":memory:":
+                self._check_place(Path(path).resolve())
+            self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.05)
+            self._prepare(power)
+        except sqlite3.Error as error:
+            raise meaning(error, "open", path) from error
+        except OSError as error:
+            raise BusUnavailable(f"cannot open {path}: {error.strerror}; give another path") from error
+
+    @staticmethod
+    def _check_place(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if (kind := file_system(path)) in NETWORK_FILE_SYSTEMS:
+            raise BusUnavailable(
+                f"{path} lies on a network file system ({kind}), where locks do not hold; use a local disk, or Kafka"
+            )
+
+    def _prepare(self, power: bool) -> None:  # noqa: FBT001 - a choice made once, at construction
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute(f"PRAGMA synchronous={'FULL' if power else 'NORMAL'}")
+        self.db.execute("PRAGMA wal_autocheckpoint=0")  # the bus checkpoints in a thread of its own
+        self.db.execute("PRAGMA cache_size=-65536")
+        (version,) = self.db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._create()
+        elif version != VERSION:
+            raise BusUnavailable(
+                f"{self.path} was written in format {version}, this release reads {VERSION}; use the matching release"
+            )
+
+    def _create(self) -> None:
+        self.db.execute("BEGIN IMMEDIATE")
+        if self.db.execute("PRAGMA user_version").fetchone() == (0,):  # nobody else was faster
+            for statement in SCHEMA.split(";"):
+                self.db.execute(statement)
+            self.db.execute(f"PRAGMA user_version={VERSION}")
+        self.db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+    def data_version(self) -> int:
+        """Changes when another process committed."""
+        (version,) = self.db.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    # -- topics and groups
+
+    def topics(self) -> dict[str, tuple[int, int]]:
+        """Name -> (number, partitions)."""
+        return {name: (id_, n) for id_, name, n in self.db.execute("SELECT id, name, partitions FROM topics")}
+
+    def add_topic(self, name: str, partitions: int) -> None:
+        """Create a topic, or let it grow."""
+        self.db.execute(
+            "INSERT INTO topics (name, partitions) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET partitions = max(partitions, excluded.partitions)",
+            (name, partitions),
+        )
+
+    def group(self, name: str) -> tuple[int, int]:
+        """Number and generation of a group, which is created if it is new."""
+        self.db.execute("INSERT OR IGNORE INTO groups (name, generation) VALUES (?, 0)", (name,))
+        row: tuple[int, int] = self.db.execute("SELECT id, generation FROM groups WHERE name = ?", (name,)).fetchone()
+        return row
+
+    def groups(self) -> dict[str, tuple[int, int]]:
+        """Name -> (number, generation)."""
+        return {name: (id_, gen) for id_, name, gen in self.db.execute("SELECT id, name, generation FROM groups")}
+
+    def new_generation(self, group: int) -> int:
+        """Take the next generation of a group; whoever had the last one is fenced from now on."""
+        self.db.execute("UPDATE groups SET generation = generation + 1 WHERE id = ?", (group,))
+        return self.generation(group)
+
+    def generation(self, group: int) -> int:
+        """The present generation of a group."""
+        (generation,) = self.db.execute("SELECT generation FROM groups WHERE id = ?", (group,)).fetchone()
+        return int(generation)
+
+    # -- records
+
+    def end(self, topic: int, partition: int) -> int:
+        """The next offset."""
+        first = position(topic, partition, 0)
+        (last,) = self.db.execute(
+            "SELECT max(pos) FROM events WHERE pos >= ? AND pos < ?", (first, first + (1 << OFFSET_BITS))
+        ).fetchone()
+        base: int = self.db.execute(
+            "SELECT coalesce(max(watermark), 0) FROM progress WHERE topic = ? AND part = ?", (topic, partition)
+        ).fetchone()[0]  # a purged partition has no row left to count from
+        return max(0 if last is None else last - first + 1, base)
+
+    def append(self, rows: Iterable[tuple[int, float, Out]]) -> None:
+        """Write records at their positions."""
+        self.db.executemany(
+            "INSERT INTO events (pos, time, run, key, headers, value) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (pos, time, run_number(run) if (run := out.headers.get("ce_swrun")) else None, out.key,
+                 json.dumps(out.headers, separators=(",", ":")), out.value)
+                for pos, time, out in rows
+            ],
+        )  # fmt: skip
+
+    def read(self, name: str, topic: int, partition: int, offset: int, limit: int) -> list[Record]:
+        """Records of one partition from `offset` on."""
+        first = position(topic, partition, 0)
+        return [
+            Record(name, partition, pos - first, time, key, json.loads(headers), value)
+            for pos, time, key, headers, value in self.db.execute(
+                "SELECT pos, time, key, headers, value FROM events WHERE pos >= ? AND pos < ? ORDER BY pos LIMIT ?",
+                (first + offset, first + (1 << OFFSET_BITS), limit),
+            )
+        ]
+
+    def of_run(self, run: str) -> Iterator[Record]:
+        """Every record of a run, on whatever topic, oldest first."""
+        names = {id_: name for name, (id_, _) in self.topics().items()}
+        rows = self.db.execute(
+            "SELECT pos, time, key, headers, value FROM events WHERE run = ? ORDER BY time, pos", (run_number(run),)
+        ).fetchall()
+        for pos, time, key, headers, value in rows:
+            topic, partition, offset = place(pos)
+            parsed = json.loads(headers)
+            if parsed.get("ce_swrun") == run:
+                yield Record(names[topic], partition, offset, time, key, parsed, value)
+
+    def delete_before(self, topic: int, partition: int, offset: int) -> None:
+        """Forget records below `offset`."""
+        first = position(topic, partition, 0)
+        self.db.execute("DELETE FROM events WHERE pos >= ? AND pos < ?", (first, first + offset))
+
+    # -- progress and state
+
+    def save_progress(self, group: int, rows: Mapping[tuple[int, int], Progress]) -> None:
+        """Write watermark and map of each (topic, partition)."""
+        self.db.executemany(
+            "INSERT INTO progress VALUES (?, ?, ?, ?, ?) ON CONFLICT (grp, topic, part) "
+            "DO UPDATE SET watermark = excluded.watermark, map = excluded.map",
+            [(group, topic, part, p.watermark, p.map) for (topic, part), p in rows.items()],
+        )
+
+    def progress(self, group: int) -> dict[tuple[int, int], Progress]:
+        """(topic, partition) -> watermark and map."""
+        return {
+            (topic, part): Progress(watermark, map_)
+            for topic, part, watermark, map_ in self.db.execute(
+                "SELECT topic, part, watermark, map FROM progress WHERE grp = ?", (group,)
+            )
+        }
+
+    def save_state(self, group: int, changes: Sequence[Change]) -> None:
+        """Apply changes of keyed state, in order."""
+        if all(change.value is not None for change in changes):
+            self._upsert(group, changes)
+            return
+        for change in changes:
+            if change.value is None:
+                self.db.execute(
+                    "DELETE FROM state WHERE grp = ? AND part = ? AND key = ?", (group, change.partition, change.key)
+                )
+            else:
+                self._upsert(group, [change])
+
+    def _upsert(self, group: int, changes: Sequence[Change]) -> None:
+        self.db.executemany(
+            "INSERT INTO state (grp, part, key, value) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (grp, part, key) DO UPDATE SET value = excluded.value",
+            [(group, change.partition, change.key, change.value) for change in changes],
+        )
+
+    def state(self, group: int, partition: int, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """Stored keys and values, in the order of the keys, those above `after`."""
+        return self.db.execute(
+            "SELECT key, value FROM state WHERE grp = ? AND part = ? AND key > ? ORDER BY key LIMIT ?",
+            (group, partition, after, limit),
+        ).fetchall()
+
+
+def position(topic: int, partition: int, offset: int) -> int:
+    """A record's rowid."""
+    return (topic << (PARTITION_BITS + OFFSET_BITS)) | (partition << OFFSET_BITS) | offset
+
+
+def place(pos: int) -> tuple[int, int, int]:
+    """Topic number, partition and offset of a rowid."""
+    return (
+        pos >> (PARTITION_BITS + OFFSET_BITS),
+        (pos >> OFFSET_BITS) & (MAX_PARTITIONS - 1),
+        pos & ((1 << OFFSET_BITS) - 1),
+    )
+
+
+__all__ = ["Partition", "Store", "meaning", "place", "position"]

@@ -1,0 +1,181 @@
+"""Records and events: the only place where a business record's bytes are parsed or made.
+
+CloudEvents 1.0, Kafka binding. Written in binary mode; read in binary and structured mode, and, on a topic with one
+event type, without any `ce_` header (then source = the topic, id = `<partition>/<offset>`).
+
+In: a record. Out: `Decoded`, or DecodeError (final), or the two values that are no error: another type, a newer one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from stepwire.bus.protocol import Record
+from stepwire.envelope import Envelope
+from stepwire.errors import DecodeError
+from stepwire.event import Event, digest
+
+STANDARD = frozenset(
+    {"id", "source", "type", "time", "specversion", "correlationid", "swrun", "swcause", "swscope", "swhandler"}
+)
+MAX_SCOPE = 8_192  #: characters; a deeper scope is nobody's honest work
+
+
+def rfc3339(seconds: float) -> str:
+    """A time as CloudEvents writes it, in UTC with microseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def encode(event: Event, envelope: Envelope) -> tuple[dict[str, str], bytes]:
+    """Headers and value of a record, binary mode."""
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": envelope.id,
+        "ce_source": envelope.source,
+        "ce_type": envelope.type,
+        "ce_time": rfc3339(envelope.time),
+        "content-type": "application/json",
+        "ce_swrun": envelope.run,
+        "ce_swcause": envelope.cause,
+        "ce_swscope": envelope.scope,
+        "ce_swhandler": envelope.handler,
+    }
+    if envelope.traceparent:
+        headers["traceparent"] = envelope.traceparent
+    if envelope.correlation:
+        headers["ce_correlationid"] = envelope.correlation
+    for name, value in envelope.extensions:
+        headers[f"ce_{name}"] = value
+    return headers, event.__pydantic_serializer__.to_json(event)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A record that is an event of a known type."""
+
+    envelope: Envelope
+    event: Event
+
+
+Other = Literal["other", "newer"]
+
+
+class Codec:
+    """Reads the records of one topic.
+
+    Args:
+        topic: its name as events know it (without an environment's prefix).
+        types: the event types that may lie there.
+    """
+
+    def __init__(self, topic: str, types: Sequence[type[Event]]) -> None:
+        self.topic = topic
+        self._types = {event.spec.type: event for event in types}
+        self._old = {
+            f"{event.spec.base}.v{version}": (event, version) for event in types for version in event.spec.upcasts
+        }
+        self._bases = [(re.compile(re.escape(e.spec.base) + r"\.v(\d+)"), e.spec.version) for e in types]
+        self._only = types[0] if len(types) == 1 else None
+
+    def decode(self, record: Record) -> Decoded | Other:
+        """Read one record. Raises DecodeError; "other": nobody here takes it; "newer": wait for a newer worker."""
+        headers, value = record.headers, record.value
+        if headers.get("content-type", "")[:23].lower() == "application/cloudevents":
+            headers, value = self._structured(record)
+        if "ce_type" not in headers:
+            headers = self._bare(record, headers)
+        kind = headers["ce_type"]
+        event = self._types.get(kind)
+        if event is None:
+            old = self._old.get(kind)
+            if old is None:
+                return "newer" if self._is_newer(kind) else "other"
+            return Decoded(_envelope(record, headers), _upcast(record, *old, value))
+        try:
+            parsed = event.__pydantic_validator__.validate_json(value)
+        except ValidationError as error:
+            raise DecodeError(_where(record), _reasons(error)) from None
+        return Decoded(_envelope(record, headers), parsed)
+
+    def _is_newer(self, kind: str) -> bool:
+        return any((m := base.fullmatch(kind)) and int(m[1]) > version for base, version in self._bases)
+
+    def _bare(self, record: Record, headers: Mapping[str, str]) -> dict[str, str]:
+        if self._only is None:
+            raise DecodeError(
+                _where(record), "no ce_type header, and the topic carries several event types; send CloudEvents headers"
+            )
+        return {
+            **headers, "ce_type": self._only.spec.type, "ce_source": record.topic,
+            "ce_id": f"{record.partition}/{record.offset}", "ce_time": rfc3339(record.time),
+        }  # fmt: skip
+
+    def _structured(self, record: Record) -> tuple[dict[str, str], bytes]:
+        try:
+            attributes = json.loads(record.value)
+            data = attributes.pop("data", None)
+            headers = {f"ce_{name}": str(value) for name, value in attributes.items()}
+        except (ValueError, AttributeError) as error:
+            raise DecodeError(_where(record), f"structured CloudEvent is no JSON object ({error})") from None
+        if "ce_type" not in headers:
+            raise DecodeError(_where(record), "structured CloudEvent without a type")
+        return headers, json.dumps(data).encode()
+
+
+def _where(record: Record) -> str:
+    return f"{record.topic}[{record.partition}]@{record.offset}"
+
+
+def _reasons(error: ValidationError) -> str:
+    """What is wrong with which field, without any value (a payload never enters a message)."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in issue['loc']) or 'value'}: {issue['msg']}"
+        for issue in error.errors(include_url=False, include_input=False, include_context=False)[:5]
+    )
+
+
+def _upcast(record: Record, event: type[Event], version: int, value: bytes) -> Event:
+    try:
+        data: dict[str, Any] = json.loads(value)
+        while (step := event.spec.upcasts.get(version)) is not None:
+            data = step(data)
+            version += 1
+        return event.model_validate(data)
+    except ValidationError as error:
+        raise DecodeError(_where(record), _reasons(error)) from None
+    except Exception as error:  # noqa: BLE001 - an author's upcast function may raise anything
+        raise DecodeError(_where(record), f"upcast of version {version} failed: {error!r}") from error
+
+
+def _envelope(record: Record, headers: Mapping[str, str]) -> Envelope:
+    try:
+        id_, source = headers["ce_id"], headers["ce_source"]
+    except KeyError as error:
+        raise DecodeError(_where(record), f"no {error.args[0]} header; CloudEvents needs it") from None
+    scope = headers.get("ce_swscope", "")
+    if len(scope) > MAX_SCOPE:
+        raise DecodeError(_where(record), f"scope of {len(scope)} characters")
+    extensions: tuple[tuple[str, str], ...] = ()
+    if len(headers) > 10:
+        extensions = tuple((k[3:], v) for k, v in headers.items() if k[:3] == "ce_" and k[3:] not in STANDARD)
+    return Envelope(
+        id_, source, headers["ce_type"], record.time, headers.get("ce_swrun", ""), headers.get("ce_swcause", ""),
+        scope, headers.get("ce_swhandler", ""), headers.get("traceparent", ""), headers.get("ce_correlationid", ""),
+        extensions,
+    )  # fmt: skip
+
+
+def derived_run(envelope: Envelope, event: Event, app: str) -> str:
+    """The run of an event: as its envelope says, from its `run=` field, or from its own identity."""
+    if envelope.run:
+        return envelope.run
+    if event.spec.run is not None:
+        return digest(app, str(getattr(event, event.spec.run)))
+    return envelope.identity

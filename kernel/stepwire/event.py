@@ -1,0 +1,124 @@
+"""Events: facts that happened, and who they are.
+
+In: classes that authors write. Out: for each class a `Spec` (topic, type, version, marks), for each event an identity.
+An event is a frozen pydantic model and lives on exactly one topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def digest(*parts: str) -> str:
+    """BLAKE2b-128, hex, over length-prefixed UTF-8 parts; a golden file pins it (DESIGN §3)."""
+    data = [part.encode() for part in parts]
+    return blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in data), digest_size=16).hexdigest()
+
+
+def identity(source: str, id_: str) -> str:
+    """What CloudEvents makes unique: source and id together, not the id."""
+    return digest(source, id_)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What an author said of an event class."""
+
+    topic: str
+    type: str  #: ce_type, with the version
+    base: str  #: ce_type without the version; `type` itself when the author gave one
+    version: int
+    key: str | None  #: the field that is the record's key
+    run: str | None  #: the field that names the run
+    entry: bool  #: published from outside although a handler also emits it
+    terminal: bool  #: nobody here needs to handle it
+    result: bool  #: in root scope it is the run's result
+    upcasts: dict[int, Upcast] = field(default_factory=dict)  #: version -> to the next one
+
+
+class Event(BaseModel):
+    """A fact that happened.
+
+    Class arguments: `topic` (required; inherited classes need their own), `type` (default
+    `<topic>.<Class>.v<version>`), `version` (default 1), `key` and `run` (names of fields), and the marks `entry`,
+    `terminal`, `result`. Raises TypeError for a class without a topic or with an unknown field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+    spec: ClassVar[Spec]
+
+    def __init_subclass__(  # noqa: D102 - the class docstring documents the class arguments
+        cls,
+        *,
+        topic: str | None = None,
+        type: str | None = None,  # noqa: A002 - CloudEvents' word
+        version: int = 1,
+        key: str | None = None,
+        run: str | None = None,
+        entry: bool = False,
+        terminal: bool = False,
+        result: bool = False,
+        **config: Any,
+    ) -> None:
+        super().__init_subclass__(**config)
+        if topic is None:
+            return
+        base = type or f"{topic}.{cls.__name__}"
+        cls.spec = Spec(topic, type or f"{base}.v{version}", base, version, key, run, entry, terminal, result)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        spec = cls.__dict__.get("spec")
+        for name in (spec.key, spec.run) if spec else ():
+            if name is not None and name not in cls.model_fields:
+                raise TypeError(f"{cls.__name__} has no field {name!r}; key= and run= name fields of the event")
+
+    @classmethod
+    def upcast(cls, version: int) -> Callable[[Upcast], Upcast]:
+        """Register how the data of `version` becomes that of the next: a pure function, dict to dict."""
+
+        def register(function: Upcast) -> Upcast:
+            cls.spec.upcasts[version] = function
+            return function
+
+        return register
+
+
+E = TypeVar("E", bound=Event)
+
+
+class Decision(BaseModel, Generic[E]):
+    """What a person decided about an event; the parameter type that makes a handler a gate."""
+
+    model_config = ConfigDict(frozen=True)
+
+    approved: bool
+    by: str
+    why: str = ""
+    event: E  #: the event as it was asked about
+    edited: E | None = None  #: the event as the person wants it, if they changed it
+
+    @property
+    def final(self) -> E:
+        """The edited event if there is one, else the original."""
+        return self.event if self.edited is None else self.edited
+
+
+class Sensitive:
+    """Marks a field, `Annotated[str, Sensitive()]`: its value is masked in every log, page and metric."""
+
+
+def sensitive_fields(cls: type[BaseModel]) -> frozenset[str]:
+    """The names of the fields of `cls` that are marked `Sensitive`."""
+    return frozenset(
+        name
+        for name, info in cls.model_fields.items()
+        if any(isinstance(mark, Sensitive) or mark is Sensitive for mark in info.metadata)
+    )

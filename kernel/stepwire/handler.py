@@ -1,0 +1,196 @@
+"""The @handler decorator: from an async function to a `Handler`, checked, and still callable as a plain function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints
+
+from stepwire.errors import WiringError
+from stepwire.event import Event
+from stepwire.outcome import Retry
+from stepwire.signature import EventType, Signature, Term, read_signature, refuse
+
+P = ParamSpec("P")
+R = TypeVar("R")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """When a join fires, and what happens if it does not.
+
+    Without `take` and `until` it waits for all. If neither comes true it fires with all parts.
+    """
+
+    timeout: float | None = None  #: seconds from its first part (a gate: from the event); None: 7 days
+    take: int | None = None  #: a gather fires with the first n items
+    until: Callable[[list[Any]], bool] | None = None  #: a gather fires when this holds of the items so far
+    on_timeout: Literal["partial", "dead-letter"] = "dead-letter"
+    on_missing: Literal["wait", "partial"] = "wait"  #: a part in a dead letter: wait for its replay, or go without
+
+
+def agreed(n: int, by: Callable[[Any], Any] = lambda item: item) -> Callable[[list[Any]], bool]:
+    """For `Join(until=…)`: true once `n` items agree, compared by `by(item)`."""
+
+    def until(items: list[Any]) -> bool:
+        values = [by(item) for item in items]
+        return any(values.count(value) >= n for value in values)
+
+    return until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What an author said in the decorator."""
+
+    timeout: float | None = None
+    retry: Retry = Retry()
+    concurrency: int | None = None
+    join: Join | None = None
+    order: str | None = None
+    dedupe: float | None = None
+    effect: Literal["at-least-once", "once"] = "at-least-once"
+    max_visits: int | None = None
+    on_limit: Callable[[Any], Event] | None = None
+    retired: bool = False
+
+
+class Handler(Generic[P, R]):
+    """A step: an async function from event(s) to event(s), and how it wants to be run. Its name is durable."""
+
+    def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], name: str, options: Options) -> None:
+        if not NAME.fullmatch(name):
+            raise refuse("SW120", name, "the name is not usable in topics and paths", "Use letters, digits, _ and -.")
+        self.function, self.name, self.options = function, name, options
+        self.signature: Signature = read_signature(function, name)
+        self.limit_term: Term | None = _limit_term(name, options)
+        _check_options(name, self.signature, options)
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Call the plain function, as in a unit test."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<handler {self.name}>"
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """A step that somebody else's service does: it takes `ask` and publishes `answer`."""
+
+    name: str
+    ask: EventType
+    answer: EventType
+    match: str | None = None  #: a field of both, for services that do not echo our headers
+
+
+def external(ask: EventType, answer: EventType, *, name: str | None = None, match: str | None = None) -> External:
+    """Declare that another service answers `ask` with `answer`.
+
+    It echoes the `ce_sw*` headers, or both events carry the field `match`. Raises WiringError for an unknown field.
+    """
+    for event in (ask, answer):
+        if match is not None and match not in event.model_fields:
+            raise refuse("SW120", event.__name__, f"it has no field {match!r}", "match= names a field of both events.")
+    return External(name or f"external-{ask.__name__}", ask, answer, match)
+
+
+def handler(
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    retry: Retry | None = None,
+    concurrency: int | None = None,
+    join: Join | None = None,
+    order: str | None = None,
+    dedupe: float | None = None,
+    effect: Literal["at-least-once", "once"] = "at-least-once",
+    max_visits: int | None = None,
+    on_limit: Callable[[Any], Event] | None = None,
+    retired: bool = False,
+) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Handler[P, R]]:
+    """Make an async function a step.
+
+    Args:
+        name: durable: groups, control topics and ids are derived from it; default the function's name.
+        timeout: seconds for one call; default 60.
+        retry: attempts and backoff.
+        concurrency: calls at once in one worker; default 1000.
+        join: when a merge, gather or gate fires.
+        order: a field of the event; events with one value of it are handled one after another.
+        dedupe: seconds for which a second event with the same source and id is dropped.
+        effect: "once" = at most once; an unknown outcome waits for a person and is never repeated.
+        max_visits: how often an event may come here going round a loop.
+        on_limit: pure, `(E) -> F`: what is emitted instead when the limit is reached.
+        retired: call nothing, settle all it owes as absent, until nothing is left.
+
+    Raises WiringError (SW101 to SW120) when the signature or the options make no sense.
+    """
+    options = Options(
+        timeout=timeout, retry=retry or Retry(), concurrency=concurrency, join=join, order=order, dedupe=dedupe,
+        effect=effect, max_visits=max_visits, on_limit=on_limit, retired=retired,
+    )  # fmt: skip
+
+    def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> Handler[P, R]:
+        return Handler(function, name or getattr(function, "__name__", "handler"), options)
+
+    return decorate
+
+
+def _limit_term(name: str, options: Options) -> Term | None:
+    if options.on_limit is None:
+        return None
+    function = options.on_limit
+    returned = get_type_hints(inspect.unwrap(getattr(function, "__func__", function))).get("return")
+    owner = getattr(function, "__self__", None)
+    if returned is None or not (isinstance(returned, type) and issubclass(returned, Event)):
+        if isinstance(owner, type) and issubclass(owner, Event):
+            returned = owner  # a classmethod annotated `-> Self`
+        else:
+            raise refuse("SW120", name, "on_limit has no event as its return type", "Write def f(event: E) -> F.")
+    return Term((returned,))
+
+
+def _check_options(name: str, signature: Signature, options: Options) -> None:
+    for problem, cure in _option_problems(signature, options):
+        raise refuse("SW120", name, problem, cure)
+
+
+def _option_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:
+    join, found = options.join, []
+    single = not signature.is_join
+    if join is not None and single:
+        found.append(("join= on a handler that takes one event", "Remove it, or take several events."))
+    if join is not None and (join.take or join.until) and signature.items is None:
+        found.append(("take= and until= are for a gather", "Take list[E]."))
+    if join is not None and join.take is not None and join.take < 1:
+        found.append(("take= must be at least 1", "Write take=1 or more."))
+    if not single and (options.max_visits or options.order or options.dedupe):
+        found.append(("max_visits=, order= and dedupe= are for handlers of one event", "Put it on the step before."))
+    if options.on_limit is not None and options.max_visits is None:
+        found.append(("on_limit= without max_visits=", "Add max_visits=n."))
+    if single and signature.parts[0].optional:
+        found.append(("its only parameter is optional", "Remove `| None`."))
+    for event in signature.taken:
+        if options.order is not None and options.order not in event.model_fields:
+            found.append((f"order={options.order!r} is no field of {event.__name__}", "Name a field of the event."))
+    for label, value in (("timeout", options.timeout), ("dedupe", options.dedupe), ("max_visits", options.max_visits),
+                         ("concurrency", options.concurrency)):  # fmt: skip
+        if value is not None and value <= 0:
+            found.append((f"{label}={value} is not above 0", f"Give a positive {label}."))
+    if (
+        join is not None
+        and join.on_timeout == "partial"
+        and signature.items is None
+        and not any(part.optional for part in signature.parts)
+    ):  # a required part that is missing at the deadline still makes a dead letter
+        found.append(('on_timeout="partial" and no part is optional', "Make the parts it can do without `X | None`."))
+    return found
+
+
+__all__ = ["External", "Handler", "Join", "Options", "WiringError", "agreed", "external", "handler"]

@@ -1,0 +1,129 @@
+"""What a delivery came to, as values: only the dispatch loop has effects.
+
+    returned -> Done        failed, may pass -> RetryAt        failed for good -> DeadLetter
+    nobody knows whether the effect happened (effect="once") -> Unknown
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stepwire.errors import NotDone, Reject, RetryLater, Signal, Transient
+from stepwire.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The handler returned; `value` is what it returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Call again after `wait` seconds."""
+
+    wait: float
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Nothing helps: keep the delivery whole, for a person."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """R13: the effect may or may not have happened; a person decides."""
+
+    error: BaseException
+
+
+Outcome = Done | RetryAt | DeadLetter | Unknown
+
+
+class HandlerTimeout(Exception):  # noqa: N818 - the name a person reads in a dead letter
+    """The call did not return within the handler's timeout."""
+
+
+class CrashLoop(Exception):  # noqa: N818
+    """R12: the process died three times while this delivery, alone, was being called."""
+
+
+class VisitLimit(Exception):  # noqa: N818
+    """The loop was gone round as often as the handler allows."""
+
+
+class TooManyOutputs(Exception):  # noqa: N818
+    """One delivery returned more than may be written at once; scatter in two levels."""
+
+
+class WrongReturn(Exception):  # noqa: N818
+    """The handler returned something that its signature does not declare."""
+
+
+class JoinExpired(Exception):  # noqa: N818
+    """The join's deadline passed before it was complete."""
+
+
+class NoRun(Exception):  # noqa: N818
+    """An answer from outside says neither by header nor by a field which run it belongs to."""
+
+
+class NewerType(Exception):  # noqa: N818
+    """The event is of a version that this worker does not know, and nobody who knows it came."""
+
+
+FINAL = (VisitLimit, TooManyOutputs, WrongReturn, JoinExpired, CrashLoop, NoRun, NewerType)
+
+Classify = Callable[[Exception], Signal | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How a handler's failures are retried: exponential backoff with full jitter, in seconds.
+
+    None means: as the worker's settings say. The jitter is AWS's "full jitter": uniform in (0, backoff * 2**n].
+    """
+
+    attempts: int | None = None  #: calls in all, the first one included
+    backoff: float | None = None
+    cap: float | None = None
+
+
+def explain(error: Exception, classifiers: Sequence[Classify]) -> Signal | None:
+    """What the error means: what it says itself, what a resource says, or None (nobody knows)."""
+    if isinstance(error, Signal):
+        return error
+    for classify in classifiers:
+        if (signal := classify(error)) is not None:
+            return signal
+    if isinstance(error, (ConnectionError, TimeoutError, HandlerTimeout)):
+        return Transient(str(error))
+    return None
+
+
+def decide(
+    error: Exception, signal: Signal | None, attempt: int, retry: Retry, settings: Settings, jitter: random.Random
+) -> RetryAt | DeadLetter:
+    """Retry or dead letter, by what the error means and how often it was tried (DESIGN §8)."""
+    if isinstance(error, FINAL) or isinstance(signal, Reject):
+        return DeadLetter(error)
+    most = retry.attempts or (settings.attempts if signal else settings.attempts_unknown)
+    if attempt >= most:
+        return DeadLetter(error)
+    cap = retry.cap or settings.backoff_cap
+    if isinstance(signal, RetryLater):
+        return RetryAt(min(max(signal.seconds, 0.0), cap), error)
+    ceiling = min((retry.backoff or settings.backoff) * 2 ** (attempt - 1), cap)
+    return RetryAt(ceiling * (1.0 - jitter.random()), error)
+
+
+def decide_once(error: BaseException, signal: Signal | None) -> bool:
+    """R13: is it known that the effect did not happen?"""
+    return isinstance(error, FINAL) or isinstance(signal, (Reject, RetryLater, NotDone))

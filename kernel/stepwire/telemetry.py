@@ -1,0 +1,69 @@
+"""The one seam through which the kernel tells what happened; metrics, logs and traces listen outside.
+
+In: facts, frozen. Out: a call of the hook with one of them, in the event loop; it must not block and must not raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """One delivery came to an end, or to a wait (step 8)."""
+
+    app: str
+    handler: str
+    topic: str
+    outcome: str  #: ok | retry | dead_letter | skipped | abandoned | unknown
+    run: str
+    key: str  #: the delivery key
+    attempt: int
+    seconds: float  #: wall time of the call
+    queue_delay: float  #: from the record's time to the start of the call, seconds
+    error: str = ""  #: the exception's class name
+    message: str = ""
+    wait: float = 0.0  #: until the next attempt, seconds
+    notes: tuple[tuple[str, Mapping[str, Any]], ...] = ()  #: what steps added: model calls, tool calls
+    inputs: tuple[Any, ...] = ()  #: the events, for payload logging
+    outputs: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One transaction ended (step 7)."""
+
+    group: str
+    deliveries: int
+    outputs: Mapping[str, int]  #: topic -> events written
+    seconds: float
+    error: str = ""  #: empty, or why it did not commit
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record or a part came to nothing, by design."""
+
+    app: str
+    handler: str
+    topic: str
+    why: str  #: duplicate | other_type | late | undecodable | refused
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Partitions were gained or lost."""
+
+    group: str
+    kind: str  #: assigned | revoked | lost
+    partitions: Mapping[str, int] = field(default_factory=dict)  #: topic -> how many are held now
+
+
+Fact = Called | Committed | Skipped | Assigned
+Telemetry = Callable[[Fact], None]
+
+
+def silent(_: Fact) -> None:
+    """The hook of nobody who listens."""

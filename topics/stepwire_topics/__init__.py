@@ -1,0 +1,1 @@
+"""Contracts: events and the topics they live on."""
