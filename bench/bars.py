@@ -90,7 +90,7 @@ CHAIN = Line(
 TWO_PROCESSES = Line(
     "two-processes",
     "The same chain, the load in a process of its own",
-    ("runs_per_s", "p50_ms", "cpu_ms_per_run"),
+    ("runs_per_s", "p50_ms"),
     (Measure("stepwire, load outside", OURS, ("--at-once", "16", "--outside")),),
 )
 

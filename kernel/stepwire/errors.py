@@ -7,6 +7,7 @@
     ├── DecodeError            a record is not a valid event; final
     ├── BusError
     │   ├── BusUnavailable     the bus did not take it, and surely did not: the same call may be repeated
+    │   ├── RecordRefused      one record of a transaction can never be written; the others can
     │   ├── OutcomeUnknown     nobody knows whether the commit happened: what is in memory is worthless
     │   ├── Fenced             somebody else owns these partitions now: drop the work
     │   └── BusCorrupt         the stored data is damaged; needs a person
@@ -78,6 +79,10 @@ class BusError(StepwireError):
 
 class BusUnavailable(BusError):
     """The bus did not take it, and certainly did not: the same call may be repeated."""
+
+
+class RecordRefused(BusError):
+    """One record of the transaction can never be written (too large, no rights); nothing of it was."""
 
 
 class OutcomeUnknown(BusError):

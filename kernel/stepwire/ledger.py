@@ -95,6 +95,10 @@ class Ledger:
         """How many delivered records are not finished."""
         return len(self._open)
 
+    def taken_over_again(self, unfinished: bool) -> None:  # noqa: FBT001 - a fact, not a switch
+        """R12: the worker before us ended without leaving; it counts only if it left something unfinished."""
+        self.writer = replace(self.writer, takeovers=self.writer.takeovers + 1 if unfinished else 0)
+
     def begin(self, offset: int) -> bool:
         """A record was fetched. False if it was finished before, or belongs to an older fetch: drop it."""
         if offset < self.next:
@@ -131,6 +135,8 @@ class Ledger:
                 del self._open[offset]
                 _set(self._bits, offset - self._base)
         watermark = self.watermark
+        if watermark != self._base and self.writer.takeovers:
+            self.writer = replace(self.writer, takeovers=0)
         if watermark - self._base >= 4_096 or not self._open:
             self._bits = bytearray(_shift(self._bits, watermark - self._base))
             self._base = watermark

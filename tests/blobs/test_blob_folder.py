@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
 import threading
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import anyio
 import pytest
 
-from stepwire.errors import Reject, RetryLater, SettingsError, Transient
+from stepwire.errors import RetryLater, SettingsError, Transient
 from stepwire_handlers.blobs import blob_store
 
 if TYPE_CHECKING:
@@ -101,25 +102,39 @@ async def test_a_disk_that_refuses_at_the_last_moment_leaves_nothing(
     assert folder.names() == []
 
 
-async def test_a_lease_renewed_while_a_sweep_runs_is_never_lost(folder: FolderSite) -> None:
-    """Either the sweep was first and renewing says so, or the blob stays."""
+async def test_looking_at_a_lease_and_deleting_are_one_step(
+    folder: FolderSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a blob is being deleted nobody can renew it or put it again, and the other way round."""
+    seen: list[tuple[str, bool, bool]] = []
+
+    def free(how: int) -> bool:
+        with (folder.root / ".lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, how | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    def watch(owner: Any, name: str, only: str) -> None:
+        real = getattr(owner, name)
+
+        def watched(first: Any, *args: Any, **options: Any) -> Any:
+            if only in str(first):
+                seen.append((name, free(fcntl.LOCK_SH), free(fcntl.LOCK_EX)))
+            return real(first, *args, **options)
+
+        monkeypatch.setattr(owner, name, watched)
+
     async with folder.open() as blobs:
-        for number in range(60):
-            put = await blobs.put(bytes([number]))
-            folder.age(put.sha256, 2 * HOUR)
-            renewed = []
-
-            async def renew() -> None:
-                try:
-                    await blobs.renew(put)  # noqa: B023 - awaited within this round
-                    renewed.append(True)  # noqa: B023
-                except Reject:
-                    renewed.append(False)  # noqa: B023
-
-            async with anyio.create_task_group() as group:
-                group.start_soon(renew)
-                group.start_soon(blobs.expire, HOUR)
-            assert (put.sha256 in folder.names()) == renewed[0]
+        key = sha256(b"data").hexdigest()
+        watch(Path, "rename", ".draft-")
+        watch(Path, "unlink", key)
+        watch(os, "utime", key)
+        put = await blobs.put(b"data")
+        await blobs.renew(put)
+        assert await blobs.expire(-1.0) == 1
+    assert seen == [("rename", True, False), ("utime", True, False), ("unlink", False, False)]
 
 
 async def test_a_blob_is_durable_before_put_returns(

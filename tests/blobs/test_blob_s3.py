@@ -5,8 +5,11 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import obstore
 import pytest
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
@@ -72,6 +75,20 @@ async def test_what_a_killed_renewal_left_is_swept(bucket: BucketSite) -> None:
         bucket.write(f"{put.sha256}.renewing-00ff", b"data")
         bucket.age(f"{put.sha256}.renewing-00ff", 2 * HOUR)
         assert await blobs.expire(HOUR) == 1
+    assert bucket.names() == [put.sha256]
+
+
+async def test_a_lease_renewed_since_the_list_was_made_is_respected(
+    bucket: BucketSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bucket.open() as blobs:
+        put = await blobs.put(b"data")
+
+        async def stale(*_: object, **__: object) -> AsyncIterator[list[dict[str, object]]]:
+            yield [{"path": put.sha256, "last_modified": datetime.fromtimestamp(0, UTC)}]
+
+        monkeypatch.setattr(obstore, "list", stale)
+        assert await blobs.expire(HOUR) == 0
     assert bucket.names() == [put.sha256]
 
 

@@ -1,7 +1,8 @@
 """A vote: several answers to one question come in, the one that most of them gave goes out.
 
-The shape around it is scatter, judge, gather: `async def decide(votes: list[Vote]) -> Verdict` calls `majority`
-on what it gathered. Pure: no clock, no chance. A tie is an error unless the caller says which rule breaks it.
+The shape around it is scatter, judge, gather: `async def decide(votes: list[Vote]) -> Verdict` calls
+`majority` on what it gathered. Pure: no clock, no chance. A tie is an error unless the caller says which
+rule breaks it.
 """
 
 from __future__ import annotations

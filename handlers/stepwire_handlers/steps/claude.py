@@ -4,14 +4,14 @@
         fields = await llm(Fields, "extract.md", body=doc.text)
 
 It promises:
-- what it returns fits the class that was asked for. An answer that does not is sent back once, with what is
-  wrong;
-- a chain of models, cheap first: the next one is asked when a model is overloaded, failing, too slow or retired,
-  when its answer is still wrong, or was cut off. Not after a rate limit, a bad key, a request that is wrong in
-  itself or a lost connection (the next model would get the same), and not after a refusal;
+- what it returns fits the class that was asked for. An answer that does not is sent back once, with what
+  is wrong;
+- a chain of models, cheap first: the next one is asked when a model is overloaded, failing, too slow or
+  retired, when its answer is still wrong, or was cut off. Not after a rate limit, a bad key, a request
+  that is wrong in itself or a lost connection (the next model would get the same), nor after a refusal;
 - no retries of its own: they belong to the kernel, to which `classify` explains each failure;
-- tokens, dollars and seconds of every call are noted on the delivery; the prompt's version is stamped on what
-  the delivery emits;
+- tokens, dollars and seconds of every call are noted on the delivery; the prompt's version is stamped on
+  what the delivery emits;
 - the key is in no repr, note or message.
 
 This is the only file that imports the provider's SDK, at first use: that import takes seconds.
@@ -63,7 +63,7 @@ TIMEOUT = 50.0  # below a handler's 60 s, so that a hung call is seen as one ins
 OFFLINE = "offline-model/"  # how the offline model signs its answers
 CUT = {
     "max_tokens": "it was cut off at max_tokens={}. Raise it, or ask for less",
-    "model_context_window_exceeded": "it does not fit the context window (max_tokens={}). Send or ask for less",
+    "model_context_window_exceeded": "it filled the context window (max_tokens={}). Send or ask for less",
 }
 
 
@@ -179,8 +179,12 @@ class Claude:
         **values: object,
     ) -> type[A | B | C | D]: ...
     @overload
-    async def choose(self, *classes: type[T], template: str | Traversable, **values: object) -> type[T]: ...
-    async def choose(self, *classes: type[Any], template: str | Traversable, **values: object) -> type[Any]:
+    async def choose(
+        self, /, *classes: type[T], template: str | Traversable, **values: object
+    ) -> type[T]: ...
+    async def choose(
+        self, /, *classes: type[Any], template: str | Traversable, **values: object
+    ) -> type[Any]:
         """The class that fits best. A model knows each by its name and its docstring's first line."""
         named = {cls.__name__: cls for cls in classes}
         if len(named) < max(2, len(classes)):
@@ -299,7 +303,7 @@ async def _sdk() -> Any:
         try:
             await asyncio.to_thread(importlib.import_module, "anthropic")
         except ImportError as error:
-            raise SettingsError("the package anthropic is missing: pip install 'stepwire[claude]'") from error
+            raise SettingsError("anthropic is not installed: pip install 'stepwire[claude]'") from error
     return sys.modules["anthropic"]
 
 
@@ -330,8 +334,11 @@ def _described(named: Mapping[str, type[Any]]) -> str:
 def _choice_schema(named: Mapping[str, type[Any]]) -> dict[str, Any]:
     choice = {"type": "string", "enum": list(named), "description": "the name of the choice that fits best"}
     return {
-        "type": "object", "properties": {"choice": choice}, "required": ["choice"], "additionalProperties": False,
-    }  # fmt: skip
+        "type": "object",
+        "properties": {"choice": choice},
+        "required": ["choice"],
+        "additionalProperties": False,
+    }
 
 
 def _usage(usage: Any) -> Usage:

@@ -1,4 +1,4 @@
-"""What went wrong with a model call, and what it means: the SDK's error comes in, a signal for the kernel goes out.
+"""What went wrong with a model call: the SDK's error comes in, a signal for the kernel goes out.
 
 Pure, and without the SDK: it looks only at what an error carries (status, type, code, headers).
 """

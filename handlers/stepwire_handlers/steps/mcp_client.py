@@ -1,12 +1,13 @@
 """The `mcp` SDK's client, opened so that its end is noticed and its errors say what was sent.
 
-The only file of the steps that imports the SDK, and itself imported by `mcp_session` when a first connection is
-made: the import takes over a second.
+The only file of the steps that imports the SDK, and itself imported by `mcp_session` when a first connection
+is made: the import takes over a second.
 
 In: a server of mcpServers.  Out: the SDK's `Client`; `lost()` is called when nothing more can come from it.
 
-The SDK's HTTP transport ends every call of a connection when one request cannot be made. Here that request alone
-gets an error, which says whether it was surely not sent (`NOT_SENT`) or perhaps was (`CONNECTION_CLOSED`).
+The SDK's HTTP transport ends every call of a connection when one request cannot be made. Here that request
+alone gets an error, which says whether it was surely not sent (`NOT_SENT`), or perhaps was
+(`CONNECTION_CLOSED`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST, REQUEST_TIMEOUT
 
 from stepwire_handlers.steps.mcp_servers import HttpServer, StdioServer
 
-__all__ = ["CONNECTION_CLOSED", "INVALID_REQUEST", "NOT_SENT", "REQUEST_TIMEOUT", "Client", "MCPError", "connect"]
+__all__ = [
+    "CONNECTION_CLOSED",
+    "INVALID_REQUEST",
+    "NOT_SENT",
+    "REQUEST_TIMEOUT",
+    "Client",
+    "MCPError",
+    "connect",
+]
 
 NOT_SENT = -32096  # in the range that JSON-RPC leaves to implementations; made here, never by a server
 
@@ -102,7 +111,7 @@ def _refusal(request: httpx2.Request, code: int, message: str) -> httpx2.Respons
 
 
 class _Noticed:
-    """A transport whose reading end says when it has ended: the SDK tells that to nobody but the next call."""
+    """A transport whose reading end says when it has ended: the SDK tells nobody but the next call."""
 
     def __init__(self, transport: AbstractAsyncContextManager[Any], lost: Callable[[], None]) -> None:
         self._transport, self._lost = transport, lost

@@ -109,7 +109,7 @@ def load(source: Path | Mapping[str, Any]) -> ServersFile:
     except OSError as error:
         raise SettingsError(
             f"{where}: cannot be read ({error.strerror}). Give the path of an mcpServers file"
-        )
+        ) from None
     except json.JSONDecodeError as error:
         raise SettingsError(f"{where}: is not JSON: {error}") from None
     except ValidationError as error:

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("stepwire.tool")
 
 _CLIENT = "stepwire_handlers.steps.mcp_client"  # imported late and by name: it takes over a second
-_GRACE = 5.0  # seconds past a call's timeout until a connection that does not even take the request is dropped
+_GRACE = (
+    5.0  # seconds past a call's timeout until a connection that does not even take the request is dropped
+)
 _SILENCES = 3  # timeouts in a row, with no answer between them, after which a server counts as hung
 _CLOSING = 8.0  # seconds for a server to end: the SDK waits 2 s, then terminates it, and 2 s later kills it
 
@@ -125,7 +127,9 @@ class McpSession:
         except TimeoutError:
             link.reason = f"it did not answer within {self._connect_timeout:g} s"
         if link.client is None:
-            raise ToolUnreachable(called, f"cannot connect to {_described(self._name, self._server, link.reason)}")
+            raise ToolUnreachable(
+                called, f"cannot connect to {_described(self._name, self._server, link.reason)}"
+            )
         return link
 
 
@@ -147,19 +151,162 @@ class _Link:
             sdk = await asyncio.to_thread(importlib.import_module, _CLIENT)
             async with (
                 asyncio.timeout(connect_timeout) as limit,
-                sdk.connect(self._server, self.lost.set) as self.client,
+                sdk.connect(self._server, self.lost.set) as client,
             ):
-                await self._list()
+                await self._list(client)
                 limit.reschedule(None)
+                self.client = client
                 self.ready.set()
                 await self.lost.wait()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the callers raise it
-            if not self.ready.is_set():
-                self.client = None
-                self.reason = self.reason or _reason(error)
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+        except (Exception, asyncio.CancelledError) as error:  # the callers get it, as the reason
+            self.reason = self.reason or _reason(error)
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
         finally:
-            _log.info("MCP server %s: connection ended", self._name)
             self.lost.set()
             self.ready.set()
+            _log.debug("MCP server %s: connection ended %s", self._name, self.reason)
+
+    async def check(self, request: Request) -> None:
+        """Raise ToolRefused unless the server has the tool, and its schema takes the arguments."""
+        if request.tool not in self.validators and self.client is not None:
+            await self._list_again(self.client, request)
+        validator = self.validators.get(request.tool)
+        if validator is None:
+            names = ", ".join(sorted(self.validators)) or "none"
+            raise ToolRefused(
+                request.called,
+                f"server {self._name!r} has no tool {request.tool!r}; it has: {names}. Name one of them, or "
+                "map it in tools",
+            )
+        for error in validator.iter_errors(dict(request.arguments)):
+            raise ToolRefused(
+                request.called,
+                f"the arguments do not fit tool {request.tool!r} of server {self._name!r}: {_fault(error)}",
+            )
+
+    async def call(self, request: Request) -> Answer | None:
+        """The tool's answer; None if the server does not know this session, and so did nothing."""
+        assert self.client is not None  # noqa: S101 - `_connected` hands out no link without a client
+        from stepwire_handlers.steps.mcp_client import MCPError  # noqa: PLC0415 - loaded by `own`
+
+        meta: Any = {} if request.key is None else {"stepwire/delivery-key": request.key}
+        try:
+            async with asyncio.timeout(request.timeout + _GRACE):
+                result = await self.client.call_tool(
+                    request.tool,
+                    dict(request.arguments),
+                    read_timeout_seconds=request.timeout,
+                    meta=meta,
+                )
+        except MCPError as error:
+            self._no_answer(request, error)
+            return None
+        except TimeoutError:
+            self.lost.set()
+            raise ToolOutcomeUnknown(
+                request.called, f"server {self._name!r} took no data for {request.timeout:g} s"
+            ) from None
+        except (RuntimeError, ValidationError) as error:
+            self._silences = 0
+            raise InvalidToolAnswer(
+                request.called, f"the answer breaks the schema of server {self._name!r} itself{_place(error)}"
+            ) from None
+        self._silences = 0
+        text = "\n".join(part.text for part in result.content if part.type == "text")
+        if result.is_error:
+            raise failure(request.called, text)
+        return Answer(result.structured_content, text)
+
+    def _no_answer(self, request: Request, error: MCPError) -> None:
+        """Raise what the error means; return if it is that the server does not know the session."""
+        from stepwire_handlers.steps import mcp_client as sdk  # noqa: PLC0415 - loaded by `own`
+
+        self._silences = self._silences + 1 if error.code == sdk.REQUEST_TIMEOUT else 0
+        if error.code == sdk.CONNECTION_CLOSED or self._silences >= _SILENCES:
+            self.lost.set()
+        if error.code == sdk.INVALID_REQUEST and "session" in error.message.lower():
+            self.lost.set()
+        elif error.code == sdk.NOT_SENT:
+            reached = _described(self._name, self._server, error.message)
+            raise ToolUnreachable(request.called, f"cannot reach {reached}")
+        elif error.code == sdk.REQUEST_TIMEOUT:
+            raise ToolOutcomeUnknown(
+                request.called, f"server {self._name!r} gave no answer within {request.timeout:g} s"
+            )
+        elif error.code == sdk.CONNECTION_CLOSED:
+            raise ToolOutcomeUnknown(
+                request.called, f"the connection to server {self._name!r} ended before the answer"
+            )
+        else:
+            raise failure(request.called, error.message)
+
+    async def _list_again(self, client: Client, request: Request) -> None:
+        """Servers may gain tools while they run."""
+        from stepwire_handlers.steps.mcp_client import MCPError  # noqa: PLC0415 - loaded by `own`
+
+        try:
+            async with asyncio.timeout(request.timeout):
+                await self._list(client)
+        except (MCPError, TimeoutError) as error:
+            self.lost.set()
+            raise ToolUnreachable(
+                request.called, f"server {self._name!r} does not say which tools it has: {_reason(error)}"
+            ) from None
+
+    async def _list(self, client: Client) -> None:
+        from jsonschema.validators import validator_for  # noqa: PLC0415 - comes with the SDK
+        from referencing import Registry  # noqa: PLC0415
+
+        cursor: str | None = None
+        while True:
+            page = await client.list_tools(cursor=cursor, cache_mode="refresh")
+            for tool in page.tools:
+                # An empty registry: a schema of theirs must not make us fetch what it refers to.
+                self.validators[tool.name] = validator_for(tool.input_schema)(
+                    tool.input_schema, registry=Registry()
+                )
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+
+def _described(name: str, server: object, reason: str) -> str:
+    match server:
+        case StdioServer(command=command):
+            cure = f"Check mcpServers.{name}: command {command!r}, its args, env and cwd; and its stderr"
+        case HttpServer(url=url):
+            cure = f"Check that it runs, and mcpServers.{name}: url {url!r} and headers"
+        case _:
+            cure = "It is an object in this process"
+    return f"server {name!r}: {reason}. {cure}"
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in words: the SDK's task groups wrap it in several layers."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    match error:
+        case FileNotFoundError():
+            return f"there is no {error.filename!r}"
+        case TimeoutError():
+            return "it did not answer in time"
+        case _ if str(error) == "Connection closed":
+            return "it ended, or closed the connection, before it answered"
+        case _:
+            return f"{type(error).__name__}: {error}"
+
+
+def _fault(error: SchemaError) -> str:
+    # The rule and the place; jsonschema's own message would quote the value.
+    if error.validator in {"required", "additionalProperties", "unevaluatedProperties"}:
+        return f"{error.json_path}: {error.message}"
+    rule = str(error.validator_value)
+    return f"{error.json_path} breaks the rule {error.validator}: {rule if len(rule) < 80 else '…'}"
+
+
+def _place(error: BaseException) -> str:
+    cause = error.__cause__
+    path, rule = getattr(cause, "json_path", None), getattr(cause, "validator", None)
+    return f" at {path} ({rule})" if path else ""

@@ -1,8 +1,9 @@
 """What a model call costs: list prices as data, and the sum for one answer.
 
-US dollars per million tokens: the provider's published list prices for its own API, as of SOURCED. Discounts
-(batch), surcharges (fast mode, inference bound to a region) and what a cloud charges are not in it. A model that
-is not listed costs None, which means unknown, never zero. Override: `Claude(prices={**PRICES, "mine": (Price(…),)})`.
+US dollars per million tokens: the provider's published list prices for its own API, as of SOURCED.
+Discounts (batch), surcharges (fast mode, inference bound to a region) and what a cloud charges are not in
+it. A model that is not listed costs None, which means unknown, never zero. Override:
+`Claude(prices={**PRICES, "mine": (Price(…),)})`.
 """
 
 from __future__ import annotations

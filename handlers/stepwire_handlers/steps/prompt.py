@@ -1,12 +1,12 @@
-"""A whole handler that is one question to a model: an event's fields go into a prompt file, an event comes out.
+"""A whole handler that is one question to a model: an event goes into a prompt file, an event comes out.
 
     outline = prompt("outline", Brief, Outline, template="outline.md")
     claude = Claude(prompts=Path(__file__).parent / "prompts")
     app = App("articles", handlers=[outline, …], resources=[claude])
 
-Every field of the event is a value of the template; the file uses those it needs. The model fills in every field
-of the answering event, also those that merely pass through: where an identifier must survive unharmed, write the
-handler out and copy it in code.
+Every field of the event is a value of the template; the file uses those it needs. The model fills in
+every field of the answering event, also those that merely pass through: where an identifier must survive
+unharmed, write the handler out and copy it in code.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ its arguments, and what the flow gets back.  So another server does the same job
                     "result": {"channel": "$.channel", "ts": "$.ts"},
                     "ok": "$.ok", "error": "$.error"}}
 
-A template that is one placeholder, `{field}` or `{field.inner}`, gives the value itself, and leaves the argument
-out if there is none. Inside a longer text a placeholder must say how the value is written:
+A template that is one placeholder, `{field}` or `{field.inner}`, gives the value itself, and leaves the
+argument out if there is none. Inside a longer text a placeholder must say how the value is written:
 
     {x:sql}           an SQL literal (PostgreSQL), with its quotes; never stands in quotes or comments
     {x:bind(params)}  `x` is SQL text with $1, $2 …; the items of `params` are written there as literals

@@ -158,6 +158,10 @@ class LocalBus:
 
     # -- topics
 
+    def partition(self, key: str, partitions: int) -> int:
+        """Where a key lies among so many partitions."""
+        return partition_of(key, partitions)
+
     async def create(self, topics: Mapping[str, int]) -> None:
         """Create the topics that are missing; those with fewer partitions grow."""
         for name, partitions in topics.items():
@@ -451,11 +455,7 @@ class LocalMembership:
         self._news.set()
 
     def notice(self) -> None:
-        """Called by the bus: there may be something to read."""
-        self._news.set()
-
-    async def wake(self) -> None:
-        """Make a waiting fetch return."""
+        """There may be something to read, or room for it: a waiting fetch returns."""
         self._news.set()
 
     async def fetch(self, positions: Mapping[Partition, int], limit: int) -> Sequence[Record]:

@@ -93,7 +93,7 @@ class Membership(Protocol):
     def scan(self, partition: int) -> AsyncIterator[tuple[str, bytes]]:
         """Every key and value of the stored state of one control partition."""
 
-    async def wake(self) -> None:
+    def notice(self) -> None:
         """Make a waiting `fetch` return at once."""
 
     async def leave(self) -> None:
@@ -117,6 +117,9 @@ class Bus(Protocol):
 
     async def close(self) -> None:
         """Give everything back; bounded in time."""
+
+    def partition(self, key: str, partitions: int) -> int:
+        """Where a key lies among so many partitions."""
 
     async def create(self, topics: Mapping[str, int]) -> None:
         """Create the topics that are missing, with so many partitions."""

@@ -1,0 +1,62 @@
+"""Our worker, started as `stepwire run` starts it: in this process, or in one of its own.
+
+In: an app and a file. Out: an open bus of this process, once the worker is ready. This is the only place of
+the benchmark that knows how a worker is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from stepwire_handlers.cli.run import working
+
+from stepwire import App
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Bus
+
+KEEPS = "every event before the next step, SQLite WAL, synchronous=NORMAL"
+VERSION = version("stepwire")
+COMMAND = str(Path(sys.executable).with_name("stepwire"))
+DRAIN = 90.0  #: seconds; the grace period that the helm chart gives
+
+
+def url(file: Path) -> str:
+    """The local bus in `file`, as settings name it."""
+    return f"sqlite:///{file.resolve()}"
+
+
+def inside(app: App, file: Path) -> AbstractAsyncContextManager[Bus]:
+    """A worker in this process, with metrics and the log line on; its bus."""
+    return working(app, url(file))
+
+
+@asynccontextmanager
+async def outside(app: str, file: Path) -> AsyncIterator[Bus]:
+    """A worker in a process of its own, named as the command line names it; a bus of this process.
+
+    The topics are applied first: from then on nothing published is missed, whenever the worker is ready.
+    """
+    await _finished(await _start("topics", "apply", app, "--bus", url(file)))
+    worker = await _start("run", app, "--bus", url(file))
+    bus = LocalBus(str(file))
+    await bus.open()
+    try:
+        yield bus
+    finally:
+        await bus.close()
+        worker.terminate()
+        await asyncio.wait_for(worker.wait(), DRAIN)
+
+
+async def _start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(COMMAND, *arguments, stdout=sys.stderr)
+
+
+async def _finished(process: asyncio.subprocess.Process) -> None:
+    if (code := await process.wait()) != 0:
+        raise SystemExit(f"applying the topics ended with code {code}; its log is above")

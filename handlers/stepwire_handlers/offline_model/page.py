@@ -1,0 +1,54 @@
+"""A page: raw text comes in, lines that can be searched go out.
+
+Text out of PDFs and mails has hard spaces, tabs, table bars and accents. A line keeps what was written and, beside
+it, the same text folded (lower case, no accents) with every character at the same place, so that what is found in
+the one can be cut out of the other.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+HARD_GROUP = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3}(?!\d))")
+HARD_SPACE = re.compile(r"[\u00a0\u202f\u2007\u2009\u200a]")
+INVISIBLE = re.compile(r"[\u200b\u200c\u200d\ufeff\u00ad]")
+COLUMN_GAP = re.compile(r"\s*\t\s*|\s{3,}|\s+\|\s*|\s*\|\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line that is not blank."""
+
+    text: str
+    folded: str
+
+    @property
+    def cells(self) -> list[str]:
+        """Its columns, if it has any: two spaces part them."""
+        return self.text.split("  ")
+
+
+def page(text: str) -> list[Line]:
+    """The lines of a text; a gap between columns becomes two spaces."""
+    lines = []
+    for raw in INVISIBLE.sub("", text).splitlines():
+        soft = HARD_SPACE.sub(" ", HARD_GROUP.sub("'", raw))
+        clean = COLUMN_GAP.sub("  ", soft.strip().strip("|").strip())
+        if clean and not re.fullmatch(r"[-=_*\s|+:.]+", clean):
+            lines.append(Line(clean, fold(clean)))
+    return lines
+
+
+def fold(text: str) -> str:
+    """Lower case without accents; as long as `text`."""
+    return "".join(map(_folded, text))
+
+
+@lru_cache(maxsize=4096)
+def _folded(character: str) -> str:
+    special = {"ß": "s", "œ": "o", "Œ": "o", "æ": "a", "Æ": "a", "ø": "o", "Ø": "o", "ł": "l", "Ł": "l", "’": "'"}
+    plain = special.get(character) or unicodedata.normalize("NFKD", character)[0].lower()
+    return plain if len(plain) == 1 else character

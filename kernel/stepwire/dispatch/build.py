@@ -1,0 +1,131 @@
+"""Deliveries from what is known of them: a record that was fetched, an item or a join that lies in the mailbox.
+
+In: a decoded record or raw entries. Out: a `Delivery` with its arguments, or DecodeError.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stepwire.bus.protocol import Partition, Record
+from stepwire.codec import Decoded, derived_run
+from stepwire.dispatch.delivery import Delivery
+from stepwire.dispatch.step import Step
+from stepwire.envelope import ROOT, Scope, parse_scope
+from stepwire.errors import DecodeError
+from stepwire.event import Decision, Event, identity
+from stepwire.join import JoinState
+from stepwire.state import Mailbox, decode_entry, kept
+from stepwire.wiring.wiring import ITEM
+
+
+class Builder:
+    """Builds deliveries for one step."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._ours = f"stepwire:{step.app}/"
+        self._emitted = step.wiring.graph.emitted
+        self._single = next((part.name for part in step.handler.signature.parts), "")
+
+    def from_record(self, record: Record, decoded: Decoded) -> Delivery:
+        """A delivery of one event."""
+        envelope, event = decoded.envelope, decoded.event
+        scope = self.scope(type(event), envelope.source, envelope.scope) if envelope.scope else ROOT
+        delivery = Delivery(
+            envelope.identity, derived_run(envelope, event, self._step.app), scope, {self._single: event}, record,
+            envelope.traceparent, envelope.correlation, record.time, record.topic,
+        )  # fmt: skip
+        if self._step.handler.options.max_visits is not None:
+            delivery.visit = scope.visit(self._step.name) + 1
+        return delivery
+
+    def scope(self, event: type[Event], source: str, text: str) -> Scope:
+        """Where an event stands; what a foreign app wrote there is a prefix of our root scope."""
+        ours = event in self._emitted and (not event.spec.entry or source.startswith(self._ours))
+        return parse_scope(text, ours=ours)
+
+    def unreadable(self, record: Record) -> Delivery:
+        """As much of a delivery as the headers of a record say whose value is damaged."""
+        headers = record.headers
+        source, id_ = headers.get("ce_source", record.topic), headers.get("ce_id", f"{record.partition}/{record.offset}")
+        from_us = source.startswith(self._ours)
+        return Delivery(
+            identity(source, id_), headers.get("ce_swrun", ""), parse_scope(headers.get("ce_swscope", ""), ours=from_us),
+            record=record, time=record.time, topic=record.topic, offset=(Partition(record.topic, record.partition), record.offset),
+        )  # fmt: skip
+
+    def from_item(self, mailbox: Mailbox, key: str, meta: Mapping[str, Any], record: Record, decoded: Decoded) -> Delivery:
+        """A delivery that was kept: parked, claimed, in an order's queue, or replayed."""
+        delivery = self.from_record(record, decoded)
+        delivery.mailbox, delivery.entry, delivery.meta = mailbox, key, meta
+        delivery.attempt = meta.get("attempt", 1)
+        delivery.replay, delivery.edited = meta.get("replay", 0), bool(meta.get("edited"))
+        return delivery
+
+    def from_join(self, mailbox: Mailbox, join: JoinState) -> Delivery:
+        """A delivery of what a join has; a parked call has the parts that it was parked with."""
+        call = join.call or {}
+        frozen = call.get("frozen")
+        slots = list(join.slots) if frozen is None else [slot for slot in frozen if slot in join.slots]
+        delivery = Delivery(
+            join.id, join.run, self._join_scope(join.scope), topic=self._step.control, time=join.opened, mailbox=mailbox,
+            entry=join.id, meta=call, attempt=call.get("attempt", 1), replay=call.get("replay", 0), is_join=True,
+            frozen=tuple(slots),
+        )  # fmt: skip
+        for slot in slots:
+            self._fill(delivery, slot, join.slots[slot])
+        self._complete(delivery, join)
+        return delivery
+
+    @staticmethod
+    def _join_scope(text: str) -> Scope:
+        return parse_scope(text, ours=True)
+
+    def _fill(self, delivery: Delivery, slot: str, raw: bytes) -> None:
+        record = kept(decode_entry(raw))
+        decoded = self._step.codecs[record.topic].decode(record)
+        if not isinstance(decoded, Decoded):
+            raise DecodeError(f"part {slot} of a join", f"its type is {decoded} to this worker")
+        delivery.traceparent = delivery.traceparent or decoded.envelope.traceparent
+        delivery.correlation = delivery.correlation or decoded.envelope.correlation
+        delivery.args[slot] = decoded.event
+
+    def _complete(self, delivery: Delivery, join: JoinState) -> None:
+        """Items into their list, absent parts to None, the decision around its event."""
+        signature, args = self._step.handler.signature, delivery.args
+        missing = list(join.blocked)
+        if signature.items is not None:
+            numbers = sorted((slot for slot in args if slot.isdigit()), key=int)
+            args[signature.items.name] = [args.pop(slot) for slot in numbers]
+            missing += [slot for slot in join.outstanding(self._step.rules) or () if slot not in missing]
+        for part in signature.parts:
+            if part.name not in args:
+                args[part.name] = None
+                missing.append(part.name)
+            elif part.decision:
+                args[part.name] = self._decided(join, args[part.name])
+                delivery.meta = {**delivery.meta, "asked": True}
+        delivery.missing = tuple(dict.fromkeys(missing))
+        if join.open is not None:
+            opened = decode_entry(join.open).meta
+            delivery.traceparent = delivery.traceparent or opened.get("trace", "")
+            delivery.correlation = delivery.correlation or opened.get("correlation", "")
+
+    def _decided(self, join: JoinState, event: Event) -> Decision[Any] | None:
+        if join.decision is None:
+            return None
+        entry = decode_entry(join.decision)
+        edited = type(event).model_validate(json.loads(entry.value)) if entry.value else None
+        meta = entry.meta
+        return Decision[Any].model_construct(
+            approved=meta["approved"], by=meta["by"], why=meta["why"], event=event, edited=edited
+        )
+
+    def part_slot(self, delivery: Delivery) -> str:
+        """Which slot of this join an event fills."""
+        event = next(iter(delivery.args.values()))
+        return self._step.slot_of(event) or ITEM
+

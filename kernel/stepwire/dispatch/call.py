@@ -1,0 +1,144 @@
+"""Step 5, call: run the handler under its timeout, in a task of its own, and say what it came to.
+
+In: a delivery. Out: an outcome and the context with notes and stamps. A cancelled call is neither success nor failure:
+nothing is reported, the delivery is handed back. Waits up to `in_place` keep their slot; longer ones are the
+dispatcher's to park.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from stepwire.clock import Timer
+from stepwire.context import Context
+from stepwire.dispatch.delivery import Delivery
+from stepwire.dispatch.step import Step
+from stepwire.outcome import DeadLetter, Done, HandlerTimeout, Outcome, RetryAt, Unknown, decide, decide_once, explain
+
+Concluded = Callable[[Delivery, Outcome, Context], None]
+
+
+class Caller:
+    """Calls one handler.
+
+    Args:
+        concluded: called with the outcome; never for a cancelled call.
+        retried: called before a wait in place.
+    """
+
+    def __init__(self, step: Step, concluded: Concluded, retried: Concluded) -> None:
+        self._step, self._concluded, self._retried = step, concluded, retried
+        self.running: dict[Delivery, None] = {}
+        self.sleeping = 0
+        self._deadlines: OrderedDict[Delivery, float] = OrderedDict()
+        self._timer: Timer | None = None
+
+    def start(self, delivery: Delivery) -> None:
+        """Begin the call in a task of its own."""
+        self.running[delivery] = None
+        delivery.task = asyncio.create_task(self._run(delivery), name=f"{self._step.name}:{delivery.id}")
+
+    def cancel(self, delivery: Delivery) -> None:
+        """Hand a delivery back: the call is cut off and nothing of it is kept."""
+        if delivery.task is not None:
+            delivery.task.cancel()
+
+    def oldest(self) -> float:
+        """When the oldest running call began, by the clock; 0 if none runs."""
+        return min((delivery.started for delivery in self.running), default=0.0)
+
+    async def _run(self, delivery: Delivery) -> None:
+        try:
+            while True:
+                outcome, context = await self._attempt(delivery)
+                if not isinstance(outcome, RetryAt) or outcome.wait > self._step.settings.in_place:
+                    break
+                self._retried(delivery, outcome, context)
+                await self._sleep(outcome.wait)
+                delivery.attempt += 1
+        finally:
+            self.running.pop(delivery, None)
+        self._concluded(delivery, outcome, context)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.sleeping += 1
+        try:
+            await self._step.clock.sleep(seconds)
+        finally:
+            self.sleeping -= 1
+
+    async def _attempt(self, delivery: Delivery) -> tuple[Outcome, Context]:
+        step = self._step
+        delivery.started = step.clock.now()
+        context = self._context(delivery)
+        context.enter()
+        arguments = {**delivery.args, **step.resources}
+        for name in step.context_parameters:
+            arguments[name] = context
+        self._watch(delivery, context.deadline)
+        try:
+            return Done(await step.handler.function(**arguments)), context
+        except asyncio.CancelledError:
+            if not delivery.timed_out:
+                raise
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            delivery.timed_out = False
+            error: Exception = HandlerTimeout(f"{step.name} did not return within {step.timeout:g} s; raise timeout=, or make it faster")
+            return self._failed(delivery, error), context
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
+            return self._failed(delivery, error), context
+        finally:
+            self._deadlines.pop(delivery, None)
+
+    def _context(self, delivery: Delivery) -> Context:
+        step = self._step
+        most = step.handler.options.max_visits
+        return Context(
+            app=step.app, handler=step.name, run=delivery.run, scope=str(delivery.scope),
+            key=delivery.key(step.app, step.name), attempt=delivery.attempt, visit=delivery.visit or 1,
+            last_visit=most is not None and delivery.visit >= most, missing=delivery.missing,
+            deadline=delivery.started + step.timeout, now=step.clock.now,
+        )  # fmt: skip
+
+    def _failed(self, delivery: Delivery, error: Exception) -> Outcome:
+        step = self._step
+        signal = explain(error, step.classifiers)
+        if step.once and not decide_once(error, signal):
+            return Unknown(error)
+        outcome = decide(error, signal, delivery.attempt, step.handler.options.retry, step.settings, step.jitter)
+        if step.once and isinstance(outcome, RetryAt):
+            return RetryAt(max(outcome.wait, step.settings.in_place + 0.001), error)  # R13: each attempt is claimed anew
+        return outcome
+
+    # -- deadlines: all calls of a handler have the same timeout, so they expire in the order they began
+
+    def _watch(self, delivery: Delivery, deadline: float) -> None:
+        self._deadlines[delivery] = deadline
+        if self._timer is None:
+            self._timer = self._step.clock.at(deadline, self._cut_off)
+
+    def _cut_off(self) -> None:
+        self._timer = None
+        now = self._step.clock.now()
+        while self._deadlines:
+            delivery, deadline = next(iter(self._deadlines.items()))
+            if deadline > now:
+                self._timer = self._step.clock.at(deadline, self._cut_off)
+                return
+            del self._deadlines[delivery]
+            if delivery.task is not None:
+                delivery.timed_out = True
+                delivery.task.cancel()
+
+    def close(self) -> None:
+        """Forget the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+__all__ = ["Caller", "DeadLetter"]

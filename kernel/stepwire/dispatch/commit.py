@@ -1,0 +1,193 @@
+"""Step 7, commit: outputs, state and progress of whatever finished meanwhile, in one transaction, without linger.
+
+In: `Finished`, in order. Out: one transaction after the other on the bus; after each, memory follows.
+
+R10: every transaction carries watermark and map of each partition whose state it touches. R11: a confirmed abort
+repeats the same results; if one record is the culprit it is found by bisection and dead-lettered alone, so that model
+calls already paid for survive a neighbour's bad output. Unknown or fenced: the dispatcher drops everything and
+rebuilds memory from what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from stepwire.bus.protocol import Membership, Partition, Progress, Transaction
+from stepwire.dispatch.delivery import Finished
+from stepwire.dispatch.step import Step
+from stepwire.errors import BusUnavailable, RecordRefused
+from stepwire.ledger import CLEAN, Ledger, Writer
+from stepwire.state import Mailbox
+from stepwire.telemetry import Committed
+
+PAUSE = 0.05  #: seconds before a confirmed abort is repeated; doubles up to PAUSE_MOST
+PAUSE_MOST = 2.0
+
+
+class Committer:
+    """Commits for one dispatcher.
+
+    Args:
+        concluded: called for each `Finished` once it is committed and memory has followed.
+        culprit: called for a `Finished` of which a record can never be written.
+    """
+
+    def __init__(
+        self, step: Step, nonce: str, concluded: Callable[[Finished], None], culprit: Callable[[Finished, RecordRefused], None]
+    ) -> None:  # fmt: skip
+        self._step, self._nonce = step, nonce
+        self._concluded, self._culprit = concluded, culprit
+        self.ledgers: dict[Partition, Ledger] = {}
+        self.mailboxes: dict[int, Mailbox] = {}
+        self.queue: deque[Finished] = deque()
+        self.busy = False  #: is a commit under way?
+        self.trouble = ""  #: why the bus does not take commits just now
+        self._commits: Counter[Partition] = Counter()
+        self._marks: dict[Partition, tuple[str, int]] = {}
+        self._news = asyncio.Event()
+
+    def add(self, finished: Finished) -> None:
+        """Queue for the next transaction."""
+        self.queue.append(finished)
+        self._news.set()
+
+    def owns(self, partition: Partition, progress: Progress) -> bool:
+        """R12: was the last commit of this partition our own last?"""
+        ledger = self.ledgers.get(partition)
+        if ledger is None:
+            return False
+        writer = Ledger(progress).writer
+        return writer.nonce == self._nonce and writer.commits == self._commits[partition]
+
+    async def run(self, member: Membership, generation: int) -> None:
+        """Commit until the assignment changes. Raises Fenced, OutcomeUnknown, BusCorrupt."""
+        while member.assignment.generation == generation:
+            if not self.queue:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            batch = self._take()
+            self.busy = True
+            try:
+                await self._commit(batch, member, generation)
+            finally:
+                self.busy = False
+
+    def stop_waiting(self) -> None:
+        """Let `run` look at the assignment."""
+        self._news.set()
+
+    def _take(self) -> list[Finished]:
+        """Whole deliveries, up to the limits of one transaction."""
+        batch, size = [], 0
+        while self.queue and len(batch) < self._step.settings.batch:
+            size += self.queue[0].size
+            if batch and size > self._step.settings.max_bytes:
+                break
+            batch.append(self.queue.popleft())
+        return batch
+
+    async def _commit(self, batch: list[Finished], member: Membership, generation: int) -> None:
+        pause = PAUSE
+        while True:
+            try:
+                await self._attempt(batch, member, generation)
+            except RecordRefused as error:
+                await self._bisect(batch, member, generation, error)
+                return
+            except BusUnavailable as error:
+                self.trouble = str(error)
+                self._step.telemetry(Committed(self._step.group, len(batch), {}, 0.0, str(error)))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, PAUSE_MOST)
+            else:
+                self.trouble = ""
+                return
+
+    async def _bisect(self, batch: list[Finished], member: Membership, generation: int, error: RecordRefused) -> None:
+        if len(batch) == 1:
+            self._culprit(batch[0], error)
+            return
+        middle = len(batch) // 2
+        await self._commit(batch[:middle], member, generation)
+        await self._commit(batch[middle:], member, generation)
+
+    async def _attempt(self, batch: list[Finished], member: Membership, generation: int) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        transaction, done = self._transaction(batch)
+        await member.commit(transaction, generation)
+        for partition in transaction.progress:
+            self.ledgers[partition].finish(done[partition])
+            self._commits[partition] += 1
+        outputs = Counter(out.topic for out in transaction.outputs)
+        self._step.telemetry(Committed(self._step.group, len(batch), outputs, loop.time() - begun))
+        for finished in batch:
+            self._follow(finished)
+        self._prune_marks(batch)
+
+    def _transaction(self, batch: list[Finished]) -> tuple[Transaction, dict[Partition, list[int]]]:
+        transaction = Transaction()
+        done: dict[Partition, list[int]] = defaultdict(list)
+        for finished in batch:
+            transaction.outputs += finished.outputs
+            transaction.changes += finished.changes
+            for partition, offset in finished.done:
+                done[partition].append(offset)
+            for change in finished.changes:
+                done.setdefault(Partition(self._step.control, change.partition), [])
+            if finished.mark is not None:
+                done.setdefault(finished.mark[0], [])
+                self._marks[finished.mark[0]] = finished.mark[1:]
+        for partition, offsets in done.items():
+            transaction.progress[partition] = self.ledgers[partition].snapshot(offsets, self.writer(partition))
+        return transaction, done
+
+    def writer(self, partition: Partition) -> Writer:
+        """What the map of the next commit says besides offsets."""
+        marker, marks = self._marks.get(partition, ("", 0))
+        takeovers = self.ledgers[partition].writer.takeovers
+        return Writer(self._nonce, self._commits[partition] + 1, takeovers, marker, marks)
+
+    def _follow(self, finished: Finished) -> None:
+        """Memory follows what is stored now."""
+        delivery = finished.delivery
+        if delivery is not None and delivery.mailbox is not None:
+            delivery.mailbox.calling.discard(delivery.entry)
+        if not finished.applied:
+            for change in finished.changes:
+                self.mailboxes[change.partition].put(change.key, change.value)
+        if finished.then is not None:
+            finished.then()
+        self._concluded(finished)
+
+    def _prune_marks(self, batch: list[Finished]) -> None:
+        """R12: a marked delivery that was concluded is marked no more."""
+        concluded = {finished.delivery.id for finished in batch if finished.delivery is not None}
+        for partition, (marker, _) in list(self._marks.items()):
+            if marker in concluded:
+                del self._marks[partition]
+
+    async def leave(self, member: Membership, generation: int) -> None:
+        """The last commit of a worker that leaves in order says so."""
+        progress = {
+            partition: ledger.snapshot((), replace(self.writer(partition), nonce=CLEAN, takeovers=0))
+            for partition, ledger in self.ledgers.items()
+        }
+        await member.commit(Transaction(progress=progress), generation)
+
+    async def arrive(self, member: Membership, generation: int, partitions: list[Partition]) -> None:
+        """R12: the first commit under an assignment says who is here, and counts unclean takeovers."""
+        progress = {}
+        for partition in partitions:
+            ledger = self.ledgers[partition]
+            found = ledger.writer
+            self._commits[partition] = 1
+            if found.marker:
+                self._marks[partition] = (found.marker, found.marks)
+            progress[partition] = ledger.snapshot((), replace(self.writer(partition), commits=1))
+        if progress:
+            await member.commit(Transaction(progress=progress), generation)

@@ -1,0 +1,183 @@
+"""Steps 2 to 4 for one record: decode, admit, forward or meet.
+
+In: a fetched record whose offset is open. Out: a delivery that is started, a message for the mailbox, a dead letter,
+or a skip. What must meet, wait, keep order, be claimed, deduplicated or replayed goes to the control topic (R3); where
+one worker owns all of the group, forward and store are one transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stepwire.bus.protocol import Out, Partition, Record
+from stepwire.codec import Decoded
+from stepwire.dispatch.build import Builder
+from stepwire.dispatch.delivery import Delivery, Finished
+from stepwire.dispatch.emit import Emitter
+from stepwire.dispatch.mail import Mail
+from stepwire.dispatch.step import Step
+from stepwire.errors import DecodeError
+from stepwire.outcome import DeadLetter, NewerType, NoRun
+from stepwire.state import ITEM, Entry, decode_entry, keep, kept
+from stepwire.telemetry import Skipped
+from stepwire.wiring.wiring import Owed
+
+if TYPE_CHECKING:
+    from stepwire.dispatch.loop import Dispatcher
+
+NEWER_WAIT = 5.0  #: seconds between two looks at an event of a version that is not known yet
+
+
+class Intake:
+    """Takes records in for one dispatcher."""
+
+    def __init__(self, step: Step, dispatcher: Dispatcher) -> None:
+        self.step, self._dispatcher = step, dispatcher
+        self.builder, self.emitter, self.mail = Builder(step), Emitter(step), Mail(step)
+        self._plain = not step.is_join and not step.keeps_first
+        self._partitions = step.settings.control_partitions
+
+    def admit(self, record: Record) -> None:
+        """Steps 2 to 4."""
+        codec = self.step.codecs.get(record.topic)
+        if codec is None:
+            self._message(record)
+            return
+        try:
+            decoded = codec.decode(record)
+        except DecodeError as error:
+            self.unreadable(record, self.builder.unreadable(record), error)
+            return
+        where = (Partition(record.topic, record.partition), record.offset)
+        if not isinstance(decoded, Decoded):
+            if decoded == "newer":
+                self._later(record, where)
+            else:
+                self._skip(record.topic, "other_type", where)
+            return
+        delivery = self.builder.from_record(record, decoded)
+        delivery.offset = where
+        if self._plain:
+            if not self._dispatcher.pump.at_limit(delivery):
+                self._dispatcher.start(delivery)
+        else:
+            self._forward(record, decoded, delivery)
+
+    def _skip(self, topic: str, why: str, where: tuple[Partition, int]) -> None:
+        self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why))
+        self._dispatcher.committer.add(Finished(done=[where]))
+
+    # -- forward
+
+    def _forward(self, record: Record, decoded: Decoded, delivery: Delivery) -> None:
+        step = self.step
+        if step.is_join:
+            self.post(self.part(record, delivery), delivery.offset)
+            return
+        order = step.order_of(decoded.event)
+        extra = {"order": order} if order is not None else {}
+        self.post(keep(record, kind="item", id=delivery.id, run=delivery.run, **extra), delivery.offset, order)
+
+    def part(self, record: Record, delivery: Delivery) -> Entry:
+        """The part of a join that an event is."""
+        slot = Owed(self.step.name, self.builder.part_slot(delivery))
+        address = self.emitter.address(slot, delivery.run, delivery.scope)
+        return keep(record, kind="part", **address)
+
+    def post(self, entry: Entry, where: tuple[Partition, int] | None, order: str | None = None) -> None:
+        """Hand an entry to the owner of its control partition: ourselves at once, or through the topic."""
+        self._dispatcher.committer.add(self.posted(entry, where, order))
+
+    def posted(self, entry: Entry, where: tuple[Partition, int] | None, order: str | None = None) -> Finished:
+        """What handing an entry over wants to be committed."""
+        dispatcher = self._dispatcher
+        key = order if order is not None else str(entry.meta["id"])
+        number = dispatcher.step.partition(key, self._partitions)
+        done = [where] if where is not None else []
+        mailbox = dispatcher.committer.mailboxes.get(number) if dispatcher.colocated else None
+        if mailbox is None:
+            return Finished([Out(self.step.control, key, {}, entry.encode(), number)], done=done)
+        applied = self.mail.apply(mailbox, entry)
+        if applied.skipped:
+            self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, applied.skipped))
+        return Finished(changes=applied.changes, done=done, applied=True)
+
+    def _later(self, record: Record, where: tuple[Partition, int]) -> None:
+        """An event of a newer version: wait for a newer worker, without an attempt."""
+        now = self.step.clock.now()
+        envelope = self.builder.unreadable(record)
+        meta: dict[str, Any] = {
+            "kind": "item", "id": envelope.id, "due": now + NEWER_WAIT, "attempt": 1,
+            "newer_until": now + self.step.settings.newer_type_wait,
+        }  # fmt: skip
+        self.post(keep(record, **meta), where)
+
+    # -- meet
+
+    def _message(self, record: Record) -> None:
+        """A record of our own control topic."""
+        where = (Partition(record.topic, record.partition), record.offset)
+        try:
+            entry = decode_entry(record.value)
+        except (DecodeError, ValueError):
+            self._skip(record.topic, "undecodable", where)
+            return
+        if entry.meta.get("kind") == "replay" and entry.meta.get("origin") == "part":
+            self._replay_part(entry, where)
+            return
+        mailbox = self._dispatcher.committer.mailboxes[record.partition]
+        applied = self.mail.apply(mailbox, entry)
+        if applied.skipped:
+            self.step.telemetry(Skipped(self.step.app, self.step.name, record.topic, applied.skipped))
+        self._dispatcher.committer.add(Finished(changes=applied.changes, done=[where], applied=True))
+
+    def _replay_part(self, entry: Entry, where: tuple[Partition, int]) -> None:
+        """A part that could not be read comes again, edited; or it is dropped, then its slot is absent."""
+        record = kept(entry)
+        codec = self.step.codecs[record.topic]
+        delivery = self.builder.unreadable(record)
+        try:
+            decoded = codec.decode(record)
+        except DecodeError as error:
+            decoded = "other"
+            if not entry.meta["drop"]:
+                delivery.replay = entry.meta["replay"]
+                delivery.offset = where
+                self.unreadable(record, delivery, error)
+                return
+        if entry.meta["drop"] or not isinstance(decoded, Decoded):
+            slot = self._slot_by_type(record)
+            outputs: list[Out] = []
+            if slot is not None:
+                address = self.emitter.address(slot, delivery.run, delivery.scope)
+                gone = Entry({**address, "kind": "absent", "at": self.step.clock.now()})
+                outputs.append(Out(self.step.control, str(address["id"]), {}, gone.encode()))
+            self._dispatcher.committer.add(Finished(outputs, done=[where]))
+            return
+        self.post(self.part(record, self.builder.from_record(record, decoded)), where)
+
+    # -- dead letters
+
+    def unreadable(self, record: Record, delivery: Delivery, error: Exception) -> None:
+        """Step 2: dead letter with the original bytes; the partition goes on."""
+        self.step.telemetry(Skipped(self.step.app, self.step.name, record.topic, "undecodable"))
+        slot = self._slot_by_type(record) if self.step.is_join and delivery.run else None
+        finished = self.emitter.dead_part(record, delivery, slot, error)
+        self._dispatcher.active += 1
+        self._dispatcher.finish(finished, delivery, DeadLetter(error))
+
+    def _slot_by_type(self, record: Record) -> Owed | None:
+        kind = record.headers.get("ce_type", "")
+        return next((Owed(self.step.name, s) for event, s in self.step.slots.items() if event.spec.type == kind), None)
+
+    def newer_is_over(self, delivery: Delivery) -> DeadLetter:
+        """Nobody who knows the version came."""
+        kind = delivery.record.headers.get("ce_type", "") if delivery.record else ""
+        return DeadLetter(NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay"))
+
+    def no_run(self) -> DeadLetter:
+        """An answer from outside that names no run."""
+        return DeadLetter(NoRun("the answer echoes no ce_swrun header; set match= on external(), or echo our headers"))
+
+
+__all__ = ["ITEM", "NEWER_WAIT", "Intake"]

@@ -1,0 +1,365 @@
+"""The dispatch loop: one handler of one worker, from fetch to forget (DESIGN §4; the code keeps its numbers).
+
+In: a bus and a step. Out: calls of the handler, and transactions. Promises: what was committed never runs again, what
+was not committed is never lost, a slow call blocks nobody, and what a lost assignment left behind is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+from stepwire.bus.protocol import Assignment, Bus, Membership, Partition, Progress, Record
+from stepwire.clock import Timer
+from stepwire.codec import Decoded
+from stepwire.context import Context
+from stepwire.dispatch.call import Caller
+from stepwire.dispatch.commit import Committer
+from stepwire.dispatch.delivery import Delivery, Finished
+from stepwire.dispatch.intake import Intake
+from stepwire.dispatch.pump import Pump
+from stepwire.dispatch.step import Step
+from stepwire.errors import Fenced, OutcomeUnknown, RecordRefused
+from stepwire.ledger import Ledger
+from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, TooManyOutputs, Unknown, WrongReturn
+from stepwire.state import Mailbox
+from stepwire.telemetry import Assigned, Called
+
+CAREFUL = 2  #: R12: so many unclean takeovers without progress, and open events are called one at a time
+MARKS = 3  #: R12: a delivery that was about to be called alone so often kills its worker
+
+
+class Dispatcher:
+    """Runs one step on a bus."""
+
+    def __init__(self, step: Step, bus: Bus) -> None:
+        self.step, self._bus = step, bus
+        self.nonce = uuid.uuid4().hex[:12]
+        self.caller = Caller(step, self._decide, self._retried)
+        self.committer = Committer(step, self.nonce, self._forget, self._culprit)
+        self.pump = Pump(step, self)
+        self.intake = Intake(step, self)
+        self.active = 0  #: deliveries begun and not yet committed
+        self.moved = asyncio.Event()  #: set whenever something happened, for those who wait for idleness
+        self.last_poll = step.clock.now()
+        self.stopping = False
+        self._member: Membership | None = None
+        self._generation = -1
+        self._timer: Timer | None = None
+        self._due: float | None = None
+        self._careful: dict[Partition, int] = {}  #: R12: until these watermarks are passed, one at a time
+        self._marked: dict[str, int] = {}
+        self._alone: list[Delivery] = []
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Dispatch until cancelled. Raises BusCorrupt, BusUnavailable."""
+        topics = list(self.step.codecs)
+        self._member = await self._bus.join(self.step.group, topics, self.step.control)
+        while True:
+            assignment = self._member.assignment
+            try:
+                await self._attach(assignment)
+                async with asyncio.TaskGroup() as loops:
+                    loops.create_task(self._fetch(assignment))
+                    loops.create_task(self.committer.run(self._member, assignment.generation))
+            except* (Fenced, OutcomeUnknown) as errors:
+                # Nobody knows what is stored, or it is somebody else's: memory is worthless, rebuild it.
+                self._drop(set(self.committer.ledgers), "lost")
+                if errors.subgroup(OutcomeUnknown) is None:
+                    await self._moved_on(assignment)
+
+    async def _moved_on(self, assignment: Assignment) -> None:
+        while self._member is not None and self._member.assignment.generation == assignment.generation:
+            await asyncio.sleep(0.02)
+
+    async def _fetch(self, assignment: Assignment) -> None:
+        member = self._member
+        assert member is not None
+        try:
+            while member.assignment.generation == assignment.generation:
+                positions = {} if self.stopping else self._positions()
+                records = await member.fetch(positions, self.room)  # 1
+                self.last_poll = self.step.clock.now()
+                if member.assignment.generation != assignment.generation or self.stopping:
+                    continue
+                for record in records:
+                    if self.committer.ledgers[Partition(record.topic, record.partition)].begin(record.offset):
+                        self.intake.admit(record)  # 2, 3, 4
+                if records:
+                    self.pump.run()
+                    await asyncio.sleep(0)
+        finally:
+            self.committer.stop_waiting()
+
+    def _positions(self) -> dict[Partition, int]:
+        """Where to go on: partitions with room under the span limit (3)."""
+        return {
+            partition: ledger.next
+            for partition, ledger in self.committer.ledgers.items()
+            if ledger.span < self.step.settings.span
+        }
+
+    @property
+    def room(self) -> int:
+        """How many more records may be taken in."""
+        return max(0, min(self.step.settings.prefetch, self.step.concurrency - self.active) - len(self.committer.queue))
+
+    @property
+    def colocated(self) -> bool:
+        """Do we own all of the group, so that forward and store are one transaction?"""
+        return self._bus.colocated
+
+    @staticmethod
+    def monotonic() -> float:
+        """The loop's own time, which no test turns: what a claim's age is measured by."""
+        return asyncio.get_running_loop().time()
+
+    # -- 5: call
+
+    def start(self, delivery: Delivery) -> None:
+        """Begin a delivery; alone, after a committed marker, where workers died on something (R12)."""
+        self.active += 1
+        if self._careful:
+            self._alone.append(delivery)
+            if len(self._alone) == 1:
+                self._mark(delivery)
+            return
+        self.caller.start(delivery)
+
+    def _mark(self, delivery: Delivery) -> None:
+        died = self._marked.get(delivery.id, 0)
+        if died >= MARKS:
+            error = CrashLoop(f"the worker died {died} times while this delivery, alone, was being called")
+            self.finish(self.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
+            return
+        where = delivery.offset[0] if delivery.offset else Partition(self.step.control, delivery.mailbox.partition)  # type: ignore[union-attr]
+        self.committer.add(Finished(mark=(where, delivery.id, died + 1), then=lambda: self.caller.start(delivery)))
+
+    def _next_alone(self, concluded: Delivery) -> None:
+        if concluded in self._alone:
+            self._alone.remove(concluded)
+            if self._alone:
+                self._mark(self._alone[0])
+            ledgers = self.committer.ledgers
+            if not self._alone and all(p not in ledgers or ledgers[p].watermark >= end for p, end in self._careful.items()):
+                self._careful = {}
+
+    # -- 6: decide
+
+    def _decide(self, delivery: Delivery, outcome: Outcome, context: Context) -> None:
+        emitter = self.intake.emitter
+        try:
+            if isinstance(outcome, Done):
+                finished = emitter.done(delivery, outcome.value, context.stamps)
+            elif isinstance(outcome, RetryAt):
+                finished = self.pump.park(delivery, outcome)
+            elif isinstance(outcome, Unknown):
+                finished = self.pump.unknown(delivery, outcome.error)
+            else:
+                finished = emitter.dead(delivery, outcome.error)
+        except (WrongReturn, TooManyOutputs) as error:
+            outcome = DeadLetter(error)
+            finished = emitter.dead(delivery, error)
+        self.finish(finished, delivery, outcome, context)
+
+    def finish(self, finished: Finished, delivery: Delivery, outcome: Outcome, context: Context | None = None) -> None:
+        """Queue what a delivery came to for the next transaction."""
+        finished.delivery = delivery
+        finished.fact = self._fact(delivery, outcome, context)
+        self.committer.add(finished)
+
+    def _retried(self, delivery: Delivery, outcome: Outcome, context: Context) -> None:
+        self.step.telemetry(self._fact(delivery, outcome, context))
+        self.moved.set()
+
+    def _fact(self, delivery: Delivery, outcome: Outcome, context: Context | None) -> Called:
+        step = self.step
+        error = None if isinstance(outcome, Done) else outcome.error
+        names = {Done: "ok", RetryAt: "retry", DeadLetter: "dead_letter", Unknown: "unknown"}
+        now = step.clock.now()
+        started = delivery.started or now
+        value = outcome.value if isinstance(outcome, Done) else None
+        return Called(
+            step.app, step.name, delivery.topic, names[type(outcome)], delivery.run, delivery.key(step.app, step.name),
+            delivery.attempt, now - started, max(started - delivery.time, 0.0) if delivery.time else 0.0,
+            type(error).__name__ if error else "", str(error) if error else "",
+            outcome.wait if isinstance(outcome, RetryAt) else 0.0, tuple(context.notes) if context else (),
+            delivery.events, value if isinstance(value, tuple) else tuple(value) if isinstance(value, list) else (value,),
+        )  # fmt: skip
+
+    # -- 7 is the committer's; 8: forget
+
+    def _forget(self, finished: Finished) -> None:
+        if finished.fact is not None:
+            self.step.telemetry(finished.fact)
+        if finished.delivery is not None:
+            was_full = self.room == 0
+            self.active -= 1
+            self._next_alone(finished.delivery)
+            if was_full and self._member is not None:
+                self._member.notice()
+        self.pump.run()
+        self.moved.set()
+
+    def _culprit(self, finished: Finished, error: RecordRefused) -> None:
+        """R11: the one whose record can never be written is dead-lettered alone."""
+        delivery = finished.delivery
+        if delivery is None or finished.retries:
+            raise OutcomeUnknown(f"{self.step.group}: {error}") from error
+        again = self.intake.emitter.dead(delivery, error)
+        again.retries = 1
+        self.finish(again, delivery, DeadLetter(error))
+
+    # -- assignments
+
+    async def _attach(self, assignment: Assignment) -> None:
+        """Take over what was gained, keep what is provably still ours (R12), drop the rest."""
+        member, committer, control = self._member, self.committer, self.step.control
+        assert member is not None
+        wanted = sorted(assignment.partitions)
+        stored = await member.progress(wanted)
+        kept = {p for p in wanted if p in stored and committer.owns(p, stored[p])}
+        self._drop(set(committer.ledgers) - kept, "revoked")
+        gained = [partition for partition in wanted if partition not in kept]
+        for partition in gained:
+            committer.ledgers[partition] = Ledger(stored.get(partition, Progress(0)))
+        for partition in gained:
+            if partition.topic == control:
+                await self._restore(member, partition.number)
+        await self._count_takeovers(gained)
+        await committer.arrive(member, assignment.generation, gained)
+        self._generation = assignment.generation
+        if assignment.partitions:
+            topics = {p.topic: sum(q.topic == p.topic for q in wanted) for p in wanted}
+            self.step.telemetry(Assigned(self.step.group, "assigned", topics))
+        self.pump.arrive({p.number for p in gained if p.topic == control})
+        self.pump.run()
+        self.moved.set()
+
+    async def _restore(self, member: Membership, number: int) -> None:
+        """State is what was stored, read after the offsets and before any call."""
+        mailbox = Mailbox(number)
+        async for key, raw in member.scan(number):
+            mailbox.put(key, raw)
+        mailbox.restore_order()
+        self.committer.mailboxes[number] = mailbox
+
+    async def _count_takeovers(self, gained: list[Partition]) -> None:
+        """R12: the one before did not leave in order; if that happened before without progress, go carefully."""
+        ends = await self._bus.ends(list({partition.topic for partition in gained}))
+        for partition in gained:
+            ledger = self.committer.ledgers[partition]
+            writer = ledger.writer
+            if writer.marker:
+                self._marked[writer.marker] = writer.marks
+            if not ledger.taken_over:
+                continue
+            unfinished = ends.get(partition, 0) > ledger.watermark or self._has_work(partition)
+            ledger.taken_over_again(unfinished)
+            if unfinished and (ledger.writer.takeovers >= CAREFUL or writer.marker):
+                self._careful[partition] = ends.get(partition, 0)
+
+    def _has_work(self, partition: Partition) -> bool:
+        mailbox = self.committer.mailboxes.get(partition.number) if partition.topic == self.step.control else None
+        return mailbox is not None and bool(mailbox.ready or mailbox.touched)
+
+    def _drop(self, partitions: set[Partition], kind: str) -> None:
+        """Forget partitions and everything in flight that belongs to them; calls are cut off."""
+        if not partitions:
+            return
+        control = self.step.control
+        whole = partitions >= set(self.committer.ledgers)
+        for delivery in list(self.caller.running):
+            if self._home(delivery) in partitions:
+                self.caller.cancel(delivery)
+                self.caller.running.pop(delivery, None)
+                self.active -= 1
+        keep = [f for f in self.committer.queue if not self._touches(f, partitions)]
+        gone = [f for f in self.committer.queue if self._touches(f, partitions)]
+        self.active -= sum(f.delivery is not None for f in gone)
+        self.committer.queue.clear()
+        self.committer.queue.extend(keep)
+        self.active -= sum(self._home(d) in partitions and d not in self.caller.running for d in self._alone[1:])
+        self._alone = [d for d in self._alone if self._home(d) not in partitions]
+        if whole:  # the batch whose commit failed is gone too
+            self.active = 0
+        for partition in partitions:
+            self.committer.ledgers.pop(partition, None)
+            self._careful.pop(partition, None)
+            if partition.topic == control:
+                self.committer.mailboxes.pop(partition.number, None)
+        self.step.telemetry(Assigned(self.step.group, kind))
+
+    def _home(self, delivery: Delivery) -> Partition:
+        if delivery.offset is not None:
+            return delivery.offset[0]
+        assert delivery.mailbox is not None
+        return Partition(self.step.control, delivery.mailbox.partition)
+
+    def _touches(self, finished: Finished, partitions: set[Partition]) -> bool:
+        mine = {partition for partition, _ in finished.done}
+        mine |= {Partition(self.step.control, change.partition) for change in finished.changes}
+        if finished.mark is not None:
+            mine.add(finished.mark[0])
+        return bool(mine & partitions)
+
+    # -- time
+
+    def remind(self) -> None:
+        """Arm the timer for the earliest thing that is due in any mailbox."""
+        due = min((m.next_due for m in self.committer.mailboxes.values() if m.next_due is not None), default=None)
+        if due == self._due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due = due
+        if due is not None:
+            self._timer = self.step.clock.at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = self._due = None
+        self.pump.expire()
+        self.pump.run()
+        self.moved.set()
+
+    # -- the end
+
+    async def stop(self, drain: float) -> None:
+        """SIGTERM: stop intake, let calls finish for `drain` seconds, commit, say goodbye. Call before cancelling `run`."""
+        self.stopping = True
+        if self._member is None:
+            return
+        self._member.notice()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + drain
+        while (self.active or self.committer.queue or self.committer.busy) and loop.time() < until:
+            self.moved.clear()
+            if self.active or self.committer.queue or self.committer.busy:
+                try:
+                    await asyncio.wait_for(self.moved.wait(), min(until - loop.time(), 0.1))
+                except TimeoutError:
+                    continue
+
+    async def leave(self) -> None:
+        """After `run` was cancelled: cut off what still runs, commit that we left in order, give the partitions back."""
+        for delivery in list(self.caller.running):
+            self.caller.cancel(delivery)
+        self.caller.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._member is not None:
+            if self._member.assignment.generation == self._generation and self.committer.ledgers:
+                await self.committer.leave(self._member, self._generation)
+            await self._member.leave()
+
+    async def idle(self) -> bool:
+        """Is there nothing to do without time passing or an event arriving?"""
+        if self._member is None or self._member.assignment.generation != self._generation or not self.committer.ledgers:
+            return False
+        if self.active > self.caller.sleeping or self.committer.queue or self.committer.busy:
+            return False
+        ends = await self._bus.ends([*self.step.codecs, self.step.control])
+        return all(ledger.next >= ends.get(p, 0) for p, ledger in self.committer.ledgers.items())

@@ -1,0 +1,129 @@
+"""Step 4, meet: what a message on a control topic does to the mailbox that it is addressed to.
+
+In: a mailbox and an entry. Out: the changes to store, already applied in memory, and why it came to nothing, if it
+did. A part is stored unless a *committed* close exists (R6); the first in control order wins, others are duplicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from stepwire.bus.protocol import Change
+from stepwire.dispatch.step import Step
+from stepwire.gate import is_genuine
+from stepwire.join import SPECIAL, STUB
+from stepwire.state import ITEM, JOIN, SEEN, Entry, Mailbox, decode_entry
+
+
+class Applied(NamedTuple):
+    """What a message changed; `skipped` says why nothing."""
+
+    changes: list[Change]
+    skipped: str = ""
+
+
+class Mail:
+    """Applies messages for one step."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._actions: Mapping[str, Callable[[Mailbox, Entry], Applied]] = {
+            "part": self._slot, "absent": self._slot, "blocked": self._slot, "open": self._slot,
+            "decision": self._decision, "item": self._item, "replay": self._replay, "resolve": self._resolve,
+        }  # fmt: skip
+
+    def apply(self, mailbox: Mailbox, entry: Entry) -> Applied:
+        """Apply one message; a kind that this release does not know is skipped and counted."""
+        action = self._actions.get(entry.meta.get("kind", ""))
+        return Applied([], "unknown_message") if action is None else action(mailbox, entry)
+
+    def put(self, mailbox: Mailbox, key: str, entry: Entry | None) -> Change:
+        """One change, applied in memory at once."""
+        raw = None if entry is None else entry.encode()
+        mailbox.put(key, raw)
+        return Change(mailbox.partition, key, raw)
+
+    # -- joins
+
+    def _slot(self, mailbox: Mailbox, entry: Entry) -> Applied:
+        id_, slot, kind = entry.meta["id"], entry.meta["slot"], entry.meta["kind"]
+        join = mailbox.joins.get(id_)
+        if join is not None and join.stub is not None:
+            return self._late(mailbox, entry)
+        if join is not None:
+            taken = join.settled(slot) if slot not in SPECIAL else (slot == "#open" and join.open is not None)
+            if taken or (kind == "blocked" and join.call is not None):
+                return Applied([], "" if kind == "blocked" else "duplicate")
+        return Applied([self.put(mailbox, f"{JOIN}{id_}/{slot}", entry)])
+
+    def _late(self, mailbox: Mailbox, entry: Entry) -> Applied:
+        """A join that fired: what comes for an outstanding slot settles the stub, anything else is a duplicate."""
+        join = mailbox.joins[entry.meta["id"]]
+        assert join.stub is not None
+        outstanding, slot = join.stub["outstanding"], entry.meta["slot"]
+        if outstanding is None or slot not in outstanding or entry.meta["kind"] == "blocked":
+            return Applied([], "late" if outstanding is None else "duplicate")
+        left = [other for other in outstanding if other != slot]
+        stub = Entry({**join.stub, "outstanding": left}) if left else None
+        return Applied([self.put(mailbox, f"{JOIN}{join.id}/{STUB}", stub)], "late")
+
+    def _decision(self, mailbox: Mailbox, entry: Entry) -> Applied:
+        if not is_genuine(entry, self._step.decision_key):
+            return Applied([], "unsigned")
+        id_ = entry.meta["id"]
+        join = mailbox.joins.get(id_)
+        if join is not None and (join.decision is not None or join.stub is not None or join.call is not None):
+            return Applied([], "already_decided")
+        return Applied([self.put(mailbox, f"{JOIN}{id_}/#decision", entry)])
+
+    # -- items
+
+    def _item(self, mailbox: Mailbox, entry: Entry) -> Applied:
+        meta = dict(entry.meta)
+        id_, changes = meta["id"], []
+        window = self._step.handler.options.dedupe
+        if window is not None and "attempt" not in meta:
+            if id_ in mailbox.seen:
+                return Applied([], "duplicate")
+            seen = Entry({"kind": "seen", "until": self._step.clock.now() + window})
+            changes.append(self.put(mailbox, SEEN + id_, seen))
+        key = id_ if id_ not in mailbox.items else f"{id_}~{meta['t']}/{meta['p']}/{meta['o']}"
+        mailbox.sequence += 1
+        meta["seq"] = mailbox.sequence
+        changes.append(self.put(mailbox, ITEM + key, Entry(meta, entry.headers, entry.value)))
+        return Applied(changes)
+
+    def _replay(self, mailbox: Mailbox, entry: Entry) -> Applied:
+        """R14: accepted if its number exceeds the stored one, unless the delivery was dropped or runs already."""
+        meta = entry.meta
+        id_, n = meta["id"], meta["replay"]
+        verdict = mailbox.verdicts.get(id_, {"n": 0, "verdict": ""})
+        if n <= verdict["n"] or verdict["verdict"] == "dropped":
+            return Applied([], "refused")
+        if meta["origin"] == "join":
+            join = mailbox.joins.get(id_)
+            if join is None or join.call is None or not join.call.get("dead"):
+                return Applied([], "refused")
+            call = Entry({"kind": "call", "replay": n, "drop": meta["drop"], "attempt": 1})
+            return Applied([self.put(mailbox, f"{JOIN}{id_}/#call", call)])
+        if id_ in mailbox.items:
+            return Applied([], "refused")
+        item = Entry({**meta, "kind": "item"}, entry.headers, entry.value)
+        return Applied([self.put(mailbox, ITEM + id_, item)])
+
+    def _resolve(self, mailbox: Mailbox, entry: Entry) -> Applied:
+        """R13: a person says what became of an unknown outcome: done, redo or drop."""
+        id_ = entry.meta["id"]
+        said: dict[str, Any] = {"resolved": entry.meta["verdict"], "by": entry.meta["by"]}
+        if entry.meta["verdict"] == "done":
+            said |= {"done_type": entry.meta["type"], "done": entry.value.decode()}
+        raw = mailbox.items.get(id_)
+        join = mailbox.joins.get(id_)
+        if raw is not None and (item := decode_entry(raw)).meta.get("unknown"):
+            meta = {k: v for k, v in item.meta.items() if k not in ("unknown", "claim")} | said
+            return Applied([self.put(mailbox, ITEM + id_, Entry(meta, item.headers, item.value))])
+        if join is not None and join.call is not None and join.call.get("unknown"):
+            meta = {k: v for k, v in join.call.items() if k not in ("unknown", "claim")} | said
+            return Applied([self.put(mailbox, f"{JOIN}{id_}/#call", Entry(meta))])
+        return Applied([], "refused")

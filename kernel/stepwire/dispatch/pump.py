@@ -1,0 +1,330 @@
+"""What lies in the mailboxes and may be called now: joins that are complete, items that are due (R6).
+
+In: mailboxes. Out: deliveries that are started, joins that end uncalled, expire or are forgotten, parked calls.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from stepwire.bus.protocol import Change, Record
+from stepwire.codec import Decoded
+from stepwire.dispatch.delivery import Delivery, Finished
+from stepwire.dispatch.intake import NEWER_WAIT
+from stepwire.dispatch.step import Step
+from stepwire.envelope import parse_scope
+from stepwire.errors import DecodeError
+from stepwire.event import Event
+from stepwire.join import JoinState, deadline, judge
+from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn
+from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta, keep, kept
+
+if TYPE_CHECKING:
+    from stepwire.dispatch.loop import Dispatcher
+
+
+class Pump:
+    """Starts what state says is ready, for one dispatcher."""
+
+    def __init__(self, step: Step, dispatcher: Dispatcher) -> None:
+        self._step, self._dispatcher = step, dispatcher
+        self._pumping = False
+
+    def run(self) -> None:
+        """Start whatever is ready, as far as there is room."""
+        dispatcher = self._dispatcher
+        if self._pumping or dispatcher.stopping:
+            return
+        self._pumping = True
+        try:
+            for mailbox in dispatcher.committer.mailboxes.values():
+                while mailbox.touched and self._has_room():
+                    self._look(mailbox, mailbox.touched.popleft())
+                while mailbox.ready and self._has_room():
+                    self._take(mailbox, mailbox.ready.popleft())
+        finally:
+            self._pumping = False
+        dispatcher.remind()
+
+    def _has_room(self) -> bool:
+        return self._dispatcher.active < self._step.concurrency
+
+    def expire(self) -> None:
+        """A timer rang: bring what is due forward, and forget what was kept long enough."""
+        now = self._step.clock.now()
+        for mailbox in self._dispatcher.committer.mailboxes.values():
+            over = mailbox.expire(now)
+            if over:
+                changes = [Change(mailbox.partition, key, None) for key in over]
+                self._dispatcher.committer.add(Finished(changes=changes))
+
+    def arrive(self, numbers: set[int]) -> None:
+        """R13: a claim of somebody else, at takeover: the call may or may not have been made."""
+        if not self._step.once:
+            return
+        for number in numbers:
+            mailbox = self._dispatcher.committer.mailboxes[number]
+            found = [(ITEM + id_, raw) for id_, raw in mailbox.items.items() if "claim" in decode_meta(raw)]
+            changes = [self._now(mailbox, key, self._as_unknown(raw, "the worker died during the call")) for key, raw in found]
+            for join in list(mailbox.joins.values()):
+                if join.call is not None and "claim" in join.call:
+                    meta = {k: v for k, v in join.call.items() if k != "claim"} | {"unknown": "the worker died during the call"}
+                    changes.append(self._now(mailbox, f"{JOIN}{join.id}/#call", Entry(meta)))
+            if changes:
+                self._dispatcher.committer.add(Finished(changes=changes, applied=True))
+
+    @staticmethod
+    def _as_unknown(raw: bytes, why: str) -> Entry:
+        entry = decode_entry(raw)
+        meta = {key: value for key, value in entry.meta.items() if key != "claim"} | {"unknown": why}
+        return Entry(meta, entry.headers, entry.value)
+
+    @staticmethod
+    def _now(mailbox: Mailbox, key: str, entry: Entry) -> Change:
+        raw = entry.encode()
+        mailbox.put(key, raw)
+        return Change(mailbox.partition, key, raw)
+
+    # -- joins
+
+    def _look(self, mailbox: Mailbox, id_: str) -> None:
+        join = mailbox.joins.get(id_)
+        if join is None or id_ in mailbox.calling:
+            return
+        if self._step.rules.until and not join.agreed and join.stub is None and join.call is None:
+            join.agreed = self._agreed(mailbox, join)
+        verdict = judge(join, self._step.rules, self._step.clock.now())
+        if self._step.handler.options.retired and verdict in ("wait", "call", "expired") and join.stub is None:
+            verdict = "end"
+        if verdict == "wait":
+            self._remind(mailbox, join)
+        elif verdict == "forget":
+            changes = [Change(mailbox.partition, f"{JOIN}{id_}/{slot}", None) for slot in join.keys()]
+            self._dispatcher.committer.add(Finished(changes=changes))
+        else:
+            mailbox.calling.add(id_)
+            self._conclude_join(mailbox, join, verdict)
+
+    def _remind(self, mailbox: Mailbox, join: JoinState) -> None:
+        if join.stub is not None:
+            when = join.stub["until"]
+        elif join.call is not None:
+            when = join.call.get("due") or join.call.get("until") or 0.0
+        elif join.opened:
+            when = deadline(join, self._step.rules)
+        else:
+            when = join.decided + self._step.rules.keep
+        if when and when != join.reminded:
+            join.reminded = when
+            mailbox.remind(when, JOIN + join.id)
+
+    def _agreed(self, mailbox: Mailbox, join: JoinState) -> bool:
+        options, signature = self._step.handler.options, self._step.handler.signature
+        if options.join is None or options.join.until is None or signature.items is None:
+            return False
+        try:
+            delivery = self._dispatcher.intake.builder.from_join(mailbox, join)
+            return bool(options.join.until(delivery.args[signature.items.name]))
+        except Exception:  # noqa: BLE001 - the predicate is the author's; the call itself will show what is wrong
+            return False
+
+    def _conclude_join(self, mailbox: Mailbox, join: JoinState, verdict: str) -> None:
+        dispatcher, emitter = self._dispatcher, self._dispatcher.intake.emitter
+        bare = Delivery(
+            join.id, join.run, parse_scope(join.scope, ours=True), topic=self._step.control, mailbox=mailbox,
+            entry=join.id, is_join=True, meta=join.call or {}, replay=(join.call or {}).get("replay", 0),
+        )  # fmt: skip
+        if verdict == "end" or bare.meta.get("drop") or bare.meta.get("resolved") == "drop":
+            dropped = bare.meta.get("drop") or bare.meta.get("resolved")
+            self._settled(bare, "retired" if self._step.handler.options.retired else "dropped" if dropped else "absent")
+            return
+        try:
+            delivery = dispatcher.intake.builder.from_join(mailbox, join)
+        except (DecodeError, ValueError) as error:
+            dispatcher.active += 1
+            dispatcher.finish(emitter.dead(bare, error), bare, DeadLetter(error))
+            return
+        if verdict == "expired":
+            error = JoinExpired(f"{self._step.name} waited {self._step.rules.timeout:g} s; missing: {', '.join(delivery.missing) or 'a decision'}")
+            dispatcher.active += 1
+            dispatcher.finish(emitter.dead(delivery, error), delivery, DeadLetter(error))
+            return
+        self._begin(delivery)
+
+    def _settled(self, delivery: Delivery, why: str) -> None:
+        self._dispatcher.active += 1
+        self._dispatcher.finish(self._dispatcher.intake.emitter.settled(delivery, why), delivery, Done(None))
+
+    # -- items
+
+    def _take(self, mailbox: Mailbox, id_: str) -> None:
+        raw = mailbox.items.get(id_)
+        if raw is None or id_ in mailbox.calling:
+            return
+        entry = decode_entry(raw)
+        meta, record = entry.meta, kept(entry)
+        now = self._step.clock.now()
+        if meta.get("unknown") or not mailbox.is_head(id_, meta) or (meta.get("due") or 0.0) > now:
+            return
+        mailbox.calling.add(id_)
+        intake = self._dispatcher.intake
+        unread = intake.builder.unreadable(record)
+        unread.mailbox, unread.entry, unread.meta, unread.offset = mailbox, id_, meta, None
+        unread.replay = meta.get("replay", 0)
+        unread.run = unread.run or meta.get("run", "")
+        try:
+            decoded = self._step.codecs[record.topic].decode(record)
+        except DecodeError as error:
+            if meta.get("drop"):
+                self._settled(unread, "dropped")
+            else:
+                intake.unreadable(record, unread, error)
+            return
+        if not isinstance(decoded, Decoded):
+            self._newer(unread, entry, now)
+            return
+        if self._step.is_join:
+            self._known_now(mailbox, id_, record, decoded)
+            return
+        delivery = intake.builder.from_item(mailbox, id_, meta, record, decoded)
+        if meta.get("drop") or meta.get("resolved") == "drop":
+            self._settled(delivery, "dropped")
+        else:
+            self._begin(delivery)
+
+    def _known_now(self, mailbox: Mailbox, id_: str, record: Record, decoded: Decoded) -> None:
+        """A part of a join that waited for a worker that knows its version."""
+        intake = self._dispatcher.intake
+        finished = intake.posted(intake.part(record, intake.builder.from_record(record, decoded)), None)
+        mailbox.calling.discard(id_)
+        mailbox.put(ITEM + id_, None)
+        finished.changes.append(Change(mailbox.partition, ITEM + id_, None))
+        finished.applied = True
+        self._dispatcher.committer.add(finished)
+
+    def _newer(self, delivery: Delivery, entry: Entry, now: float) -> None:
+        """Still nobody knows this version."""
+        dispatcher = self._dispatcher
+        dispatcher.active += 1
+        if now >= entry.meta.get("newer_until", 0.0):
+            outcome = dispatcher.intake.newer_is_over(delivery)
+            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, outcome.error), delivery, outcome)
+            return
+        again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)
+        finished = Finished(changes=[self._change(delivery, ITEM + delivery.entry, again)])
+        finished.delivery = delivery
+        dispatcher.committer.add(finished)
+
+    # -- begin, from state or directly
+
+    def _begin(self, delivery: Delivery) -> None:
+        """Limits first, then a claim where effects must not repeat, then the call."""
+        if delivery.meta.get("resolved") == "done":
+            self._resolved(delivery)
+        elif not self.at_limit(delivery):
+            if self._step.once:
+                self._claim(delivery)
+            else:
+                self._dispatcher.start(delivery)
+
+    def at_limit(self, delivery: Delivery) -> bool:
+        """Visit limits and retirement: concluded here without a call; True if it was."""
+        options, dispatcher = self._step.handler.options, self._dispatcher
+        if options.retired:
+            self._settled(delivery, "retired")
+            return True
+        if options.max_visits is None or delivery.visit <= options.max_visits + delivery.replay:
+            return False
+        dispatcher.active += 1
+        if options.on_limit is None:
+            error = VisitLimit(f"{self._step.name} was visited {options.max_visits} times in this run; a replay grants one more visit")
+            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
+            return True
+        try:
+            value = options.on_limit(next(iter(delivery.args.values())))
+            dispatcher.finish(dispatcher.intake.emitter.done(delivery, value), delivery, Done(value))
+        except Exception as error:  # noqa: BLE001 - the author's function; its failure is a dead letter like any other
+            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
+        return True
+
+    def _claim(self, delivery: Delivery) -> None:
+        """R13: transaction 1. The call is made only right after its commit, under the same assignment."""
+        dispatcher = self._dispatcher
+        claimed = self._changed(delivery, claim=dispatcher.nonce, unknown=None, due=None)
+        begun = dispatcher.monotonic()
+        dispatcher.active += 1
+
+        def call_if_in_time() -> None:
+            dispatcher.active -= 1
+            if dispatcher.monotonic() - begun < self._step.settings.session / 3:
+                dispatcher.start(delivery)
+                return
+            # The commit took so long that somebody may own the partition by now: give the claim back, try again.
+            assert delivery.mailbox is not None
+            delivery.mailbox.calling.discard(delivery.entry)
+            dispatcher.committer.add(Finished(changes=[self._changed(delivery, claim=None)]))
+
+        dispatcher.committer.add(Finished(changes=[claimed], then=call_if_in_time))
+
+    def _resolved(self, delivery: Delivery) -> None:
+        """R13: a person said what the call returned."""
+        dispatcher, meta = self._dispatcher, delivery.meta
+        dispatcher.active += 1
+        try:
+            value = self._declared(meta["done_type"], json.loads(meta["done"]))
+            dispatcher.finish(dispatcher.intake.emitter.done(delivery, value), delivery, Done(value))
+        except (ValueError, WrongReturn) as error:
+            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
+
+    def _declared(self, name: str, data: Any) -> Event | None:
+        if not name:
+            return None
+        for term in self._step.handler.signature.returns:
+            for event in term.events:
+                if name in (event.__name__, event.spec.type):
+                    return event.model_validate(data)
+        raise WrongReturn(f"{self._step.name} never returns {name}")
+
+    # -- park
+
+    def park(self, delivery: Delivery, outcome: RetryAt) -> Finished:
+        """Step 6, a long wait: keep the delivery whole, with a timer, and free the slot."""
+        due = self._step.clock.now() + outcome.wait
+        error = f"{type(outcome.error).__name__}: {outcome.error}"[:500]
+        if delivery.mailbox is not None:
+            change = self._changed(
+                delivery, attempt=delivery.attempt + 1, due=due, error=error, claim=None, frozen=list(delivery.frozen)
+            )
+            return Finished(changes=[change])
+        assert delivery.record is not None
+        entry = keep(
+            delivery.record, kind="item", id=delivery.id, run=delivery.run, attempt=delivery.attempt + 1, due=due, error=error
+        )
+        return self._dispatcher.intake.posted(entry, delivery.offset)
+
+    def unknown(self, delivery: Delivery, error: BaseException) -> Finished:
+        """R13: nobody knows whether the effect happened; it waits for a person and still owes its slots."""
+        why = f"{type(error).__name__}: {error}"[:500]
+        return Finished(changes=[self._changed(delivery, unknown=why, claim=None, frozen=list(delivery.frozen))])
+
+    def _changed(self, delivery: Delivery, **meta: Any) -> Change:
+        """The delivery's entry with other meta; None removes a field."""
+        mailbox = delivery.mailbox
+        assert mailbox is not None
+        if delivery.is_join:
+            join = mailbox.joins[delivery.entry]
+            merged = {"kind": "call", **(join.call or {}), **meta}
+            key, headers, value = f"{JOIN}{delivery.entry}/#call", {}, b""
+        else:
+            entry = decode_entry(mailbox.items[delivery.entry])
+            merged = {**entry.meta, **meta}
+            merged.pop("frozen", None)
+            key, headers, value = ITEM + delivery.entry, dict(entry.headers), entry.value
+        kept_meta = {name: field for name, field in merged.items() if field is not None}
+        return self._change(delivery, key, Entry(kept_meta, headers, value))
+
+    @staticmethod
+    def _change(delivery: Delivery, key: str, entry: Entry) -> Change:
+        assert delivery.mailbox is not None
+        return Change(delivery.mailbox.partition, key, entry.encode())

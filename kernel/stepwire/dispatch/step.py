@@ -1,0 +1,130 @@
+"""A handler made ready to run: its names on the bus, its limits resolved, its resources bound.
+
+In: handler, wiring, settings, resources. Out: a `Step`, which every file of `dispatch` reads and none changes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stepwire.clock import Clock
+from stepwire.codec import Codec
+from stepwire.event import Event
+from stepwire.join import Rules
+from stepwire.outcome import Classify
+from stepwire.settings import Settings
+from stepwire.signature import EventType
+from stepwire.telemetry import Telemetry
+from stepwire.wiring.graph import AnyHandler
+from stepwire.wiring.wiring import ITEM, Wiring
+
+
+def group_name(app: str, handler: str) -> str:
+    """The consumer group of a handler."""
+    return f"{app}.{handler}"
+
+
+def control_topic(app: str, handler: str) -> str:
+    """The mailbox of a handler."""
+    return f"{app}.{handler}.control"
+
+
+def dead_letter_topic(app: str, handler: str) -> str:
+    """Where a handler's unfinished deliveries lie."""
+    return f"{app}.{handler}.dlt"
+
+
+def runs_topic(app: str) -> str:
+    """Where deliveries say that they ended without emitting."""
+    return f"{app}.runs"
+
+
+@dataclass(slots=True)
+class Step:
+    """One handler of one app, as the dispatcher runs it."""
+
+    handler: AnyHandler
+    wiring: Wiring
+    settings: Settings
+    clock: Clock
+    telemetry: Telemetry
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    classifiers: Sequence[Classify] = ()
+    context_parameters: tuple[str, ...] = ()
+    decision_key: str = ""
+    partition: Callable[[str, int], int] = lambda _key, _n: 0
+    jitter: random.Random = field(default_factory=random.Random)
+    name: str = field(init=False)
+    app: str = field(init=False)
+    rules: Rules = field(init=False)
+    codecs: Mapping[str, Codec] = field(init=False)
+    slots: Mapping[EventType, str] = field(init=False)  #: event type -> the slot it fills; ITEM for items
+    timeout: float = field(init=False)
+    concurrency: int = field(init=False)
+    keeps_first: bool = field(init=False)  #: must an event be stored before it is called (order, once, dedupe)?
+
+    def __post_init__(self) -> None:
+        handler, options = self.handler, self.handler.options
+        self.name, self.app = handler.name, self.wiring.app
+        self.rules = join_rules(handler, self.settings)
+        taken = [event for event in handler.signature.taken if event in self.wiring.depth]
+        topics = dict.fromkeys(event.spec.topic for event in taken)
+        self.codecs = {topic: Codec(topic, [e for e in taken if e.spec.topic == topic]) for topic in topics}
+        self.slots = {event: slot for event in taken for name, slot in self.wiring.takers[event] if name == self.name}
+        self.timeout = options.timeout or self.settings.timeout
+        self.concurrency = options.concurrency or self.settings.concurrency
+        self.keeps_first = bool(options.order or options.dedupe or options.effect == "once")
+
+    @property
+    def is_join(self) -> bool:
+        """Does it wait for more than one thing?"""
+        return self.handler.signature.is_join
+
+    @property
+    def once(self) -> bool:
+        """R13: at most once?"""
+        return self.handler.options.effect == "once"
+
+    @property
+    def group(self) -> str:
+        """Its consumer group."""
+        return group_name(self.app, self.name)
+
+    @property
+    def control(self) -> str:
+        """Its control topic."""
+        return control_topic(self.app, self.name)
+
+    def slot_of(self, event: Event) -> str:
+        """The slot that an event fills: a parameter's name, or ITEM."""
+        return self.slots[type(event)]
+
+    def order_of(self, event: Event) -> str | None:
+        """The value by which events are handled one after another."""
+        field_name = self.handler.options.order
+        return None if field_name is None else str(getattr(event, field_name))
+
+
+def join_rules(handler: AnyHandler, settings: Settings) -> Rules:
+    """What signature and options say about a handler's joins."""
+    signature, join = handler.signature, handler.options.join
+    decided = next((part for part in signature.parts if part.decision), None)
+    return Rules(
+        parts=tuple(part.name for part in signature.parts),
+        optional=frozenset(part.name for part in signature.parts if part.optional and not part.decision),
+        items=signature.items is not None,
+        decision=decided is not None,
+        decision_optional=decided is not None and decided.optional,
+        take=join.take if join else None,
+        until=join is not None and join.until is not None,
+        timeout=(join.timeout if join and join.timeout is not None else settings.join_deadline),
+        partial=join is not None and join.on_timeout == "partial",
+        go_without=join is not None and join.on_missing == "partial",
+        keep=settings.keep,
+    )
+
+
+__all__ = ["ITEM", "Step", "control_topic", "dead_letter_topic", "group_name", "join_rules", "runs_topic"]

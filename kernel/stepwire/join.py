@@ -1,0 +1,214 @@
+"""Joins: what a merge, gather or gate has so far, and whether it is ready. Pure: in state and rules, out a verdict.
+
+R6: calls are driven by state; a part's offset is done when its entry is stored. R8: a slot whose part lies in a dead
+letter is *blocked*, not settled. R9: what fired early leaves a stub of its outstanding slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+OPEN, CALL, STUB, DECISION, LIST = "#open", "#call", "#stub", "#decision", "#list"
+SPECIAL = frozenset({OPEN, CALL, STUB, DECISION, LIST})
+Verdict = Literal["wait", "call", "end", "expired", "forget"]
+
+
+class Rules(NamedTuple):
+    """What a handler's signature and options say about its joins."""
+
+    parts: tuple[str, ...]  #: slots of single events
+    optional: frozenset[str]
+    items: bool  #: does it gather?
+    decision: bool  #: does it wait for a person?
+    decision_optional: bool
+    take: int | None
+    until: bool  #: is there a predicate; the dispatcher evaluates it
+    timeout: float
+    partial: bool  #: on_timeout
+    go_without: bool  #: on_missing="partial"
+    keep: float
+
+
+@dataclass(slots=True)
+class JoinState:
+    """Everything stored of one join."""
+
+    id: str
+    run: str = ""
+    scope: str = ""
+    fork: str = ""
+    opened: float = 0.0
+    size: int | None = None
+    slots: dict[str, bytes] = None  # type: ignore[assignment]
+    absent: set[str] = None  # type: ignore[assignment]
+    blocked: dict[str, str] = None  # type: ignore[assignment]
+    open: bytes | None = None
+    decision: bytes | None = None
+    call: Mapping[str, Any] | None = None
+    stub: Mapping[str, Any] | None = None
+    list_absent: bool = False
+    settled_items: int = 0
+    items_present: int = 0
+    decided: float = 0.0  #: when the decision was made
+    reminded: float = 0.0  #: the latest time at which a timer looks at it
+    agreed: bool = False  #: `until` held of the items so far; asked again after a restore
+
+    def __post_init__(self) -> None:
+        self.slots, self.absent, self.blocked = {}, set(), {}
+
+    @property
+    def empty(self) -> bool:
+        """Is nothing stored of it any more?"""
+        return not (
+            self.slots or self.absent or self.blocked or self.open or self.decision or self.call or self.stub
+            or self.list_absent
+        )  # fmt: skip
+
+    def put(self, slot: str, raw: bytes | None, meta: Mapping[str, Any] | None) -> None:
+        """Apply one stored entry, or its removal."""
+        if meta is not None and "run" in meta:
+            self.run, self.scope = meta["run"], meta["scope"]
+            self.fork = meta.get("fork", self.fork)
+        if meta is not None and "at" in meta:
+            self.opened = min(self.opened or meta["at"], meta["at"])
+        if slot == OPEN:
+            self.open, self.size = raw, meta["size"] if meta else None
+        elif slot == DECISION:
+            self.decision, self.decided = raw, meta["sent"] if meta else 0.0
+        elif slot == CALL:
+            self.call = meta
+        elif slot == STUB:
+            self.stub = meta
+        elif slot == LIST:
+            self.list_absent = meta is not None
+        else:
+            self._put_part(slot, raw, meta)
+
+    def _put_part(self, slot: str, raw: bytes | None, meta: Mapping[str, Any] | None) -> None:
+        item = slot.isdigit()
+        was_present = slot in self.slots
+        was = was_present or slot in self.absent
+        self.slots.pop(slot, None)
+        self.absent.discard(slot)
+        self.blocked.pop(slot, None)
+        kind = meta["kind"] if meta else None
+        if kind == "part" and raw is not None:
+            self.slots[slot] = raw
+        elif kind == "absent":
+            self.absent.add(slot)
+        elif kind == "blocked" and meta is not None:
+            self.blocked[slot] = meta["by"]
+        if item:
+            self.settled_items += (kind in ("part", "absent")) - was
+            self.items_present += (slot in self.slots) - was_present
+
+    def settled(self, slot: str) -> bool:
+        """Has this slot its part, or is its part known not to come?"""
+        return slot in self.slots or slot in self.absent
+
+    def outstanding(self, rules: Rules) -> list[str] | None:
+        """The slots that are not settled yet; None: nobody knows how many items there are."""
+        missing = [slot for slot in rules.parts if not self.settled(slot)]
+        if not rules.items or self.list_absent:
+            return missing
+        if self.size is None:
+            return None
+        return missing + [slot for slot in map(str, range(self.size)) if not self.settled(slot)]
+
+    @property
+    def present_items(self) -> list[str]:
+        """The slots of items that came, in the scatter's order."""
+        return sorted((slot for slot in self.slots if slot.isdigit()), key=int)
+
+    def keys(self) -> list[str]:
+        """The slots of every stored entry."""
+        special = [
+            name
+            for name, there in (
+                (OPEN, self.open), (CALL, self.call), (STUB, self.stub), (DECISION, self.decision),
+                (LIST, self.list_absent),
+            )
+            if there
+        ]  # fmt: skip
+        return [*self.slots, *self.absent, *self.blocked, *special]
+
+
+def deadline(join: JoinState, rules: Rules) -> float:
+    """When the join expires; suspended while a slot is blocked, at most for `keep` (R8)."""
+    return join.opened + (rules.keep if _waits_for_replay(join, rules) else rules.timeout)
+
+
+def _waits_for_replay(join: JoinState, rules: Rules) -> bool:
+    return any(not _missing_is_fine(slot, rules) for slot in join.blocked)
+
+
+def _missing_is_fine(slot: str, rules: Rules) -> bool:
+    return rules.go_without and (slot.isdigit() or slot in rules.optional)
+
+
+def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
+    """What should happen to the join now."""
+    if join.stub is not None:
+        return "forget" if now >= join.stub["until"] or join.stub["outstanding"] == [] else "wait"
+    if join.call is not None:
+        return _judge_call(join.call, now)
+    if join.decision is not None and not (join.slots or join.absent or join.blocked or join.open):
+        return "forget" if now >= join.decided + rules.keep else "wait"  # an early decision waits for its event
+    complete = _complete(join, rules)
+    if complete and _ends_uncalled(join, rules):
+        return "end"
+    decided = not rules.decision or join.decision is not None
+    if decided and (complete or (_early(join, rules) and _parts_settled(join, rules))):
+        return "call"
+    if now >= deadline(join, rules):
+        return "call" if _may_fire_partial(join, rules) else "expired"
+    return "wait"
+
+
+def _judge_call(call: Mapping[str, Any], now: float) -> Verdict:
+    if call.get("dead"):
+        return "forget" if now >= call["until"] else "wait"
+    if call.get("unknown"):
+        return "wait"
+    return "call" if call.get("due") is None or now >= call["due"] else "wait"
+
+
+def _parts_settled(join: JoinState, rules: Rules) -> bool:
+    return all(
+        join.settled(slot) or (slot in join.blocked and _missing_is_fine(slot, rules)) for slot in rules.parts
+    )
+
+
+def _complete(join: JoinState, rules: Rules) -> bool:
+    if not _parts_settled(join, rules):
+        return False
+    if not rules.items or join.list_absent:
+        return True
+    gone = sum(1 for slot in join.blocked if slot.isdigit()) if rules.go_without else 0
+    return join.size is not None and join.settled_items + gone >= join.size
+
+
+def _ends_uncalled(join: JoinState, rules: Rules) -> bool:
+    """A required part is absent, or all parts are: as if the handler had returned None; a gate's decision is void.
+
+    A scatter of size 0 is no absence: its gather is called with an empty list.
+    """
+    if join.list_absent or any(slot in join.absent and slot not in rules.optional for slot in rules.parts):
+        return True
+    if rules.items:
+        return bool(join.size) and not join.items_present and not join.blocked
+    return not join.slots and not join.blocked
+
+
+def _early(join: JoinState, rules: Rules) -> bool:
+    if rules.take is not None and join.items_present >= rules.take:
+        return True
+    return join.agreed
+
+
+def _may_fire_partial(join: JoinState, rules: Rules) -> bool:
+    if not rules.partial or (rules.decision and join.decision is None and not rules.decision_optional):
+        return False
+    return all(slot in join.slots or slot in rules.optional for slot in rules.parts)

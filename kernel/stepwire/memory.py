@@ -1,0 +1,246 @@
+"""A whole run in process and in memory: for scripts, notebooks and tests. Time stands still until it is turned.
+
+In: an app and events. Out: a `Run` with state, result, events, dead letters and gates, on which a person's decisions
+and hours of waiting are one call each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Out, Partition, Record
+from stepwire.clock import VirtualClock
+from stepwire.codec import Codec, Decoded
+from stepwire.dispatch.step import control_topic, dead_letter_topic
+from stepwire.errors import PublishError
+from stepwire.event import Event
+from stepwire.gate import decision
+from stepwire.settings import Settings
+from stepwire.state import Entry, decode_entry, decode_meta, kept
+from stepwire.worker import Worker, topics_of
+
+if TYPE_CHECKING:
+    from stepwire.app import App
+
+STEPS = 10_000  #: short waits that are jumped over before a run counts as endless
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A decision that a person owes."""
+
+    id: str  #: the join id
+    handler: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """An unfinished delivery."""
+
+    handler: str
+    error: str  #: the exception's class name
+    message: str
+    record: Record = field(repr=False)
+
+
+class Run:
+    """One run of an app in memory."""
+
+    def __init__(self, app: App, worker: Worker, bus: LocalBus, clock: VirtualClock, id_: str) -> None:
+        self.id = id_
+        self._app, self._worker, self._bus, self._clock = app, worker, bus, clock
+        self.events: list[Event] = []  #: every event of the run, oldest first
+        self.dead_letters: list[Dead] = []
+        self.gates: list[Gate] = []
+        self.unknown: list[str] = []  #: delivery ids whose effect may or may not have happened
+        self.waiting: int = 0  #: parked deliveries and open joins
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def result(self) -> Event | None:
+        """The run's event that is marked as its result."""
+        return next((event for event in self.events if type(event).spec.result), None)
+
+    @property
+    def state(self) -> str:
+        """completed | waiting | failed."""
+        if self.gates or self.unknown:
+            return "waiting"
+        if self.dead_letters:
+            return "failed"
+        return "waiting" if self.waiting else "completed"
+
+    async def advance(self, seconds: float) -> None:
+        """Turn the clock, stopping at every timer on the way so that each finds the world as it would be."""
+        end = self._clock.now() + seconds
+        while (due := self._clock.next_timer()) is not None and due <= end:
+            self._clock.turn(due)
+            await self._settle()
+        self._clock.turn(end)
+        await self._settle()
+
+    async def decide(
+        self, gate: Gate | str | None = None, *, approved: bool = True, by: str = "test", why: str = "",
+        edited: Event | None = None,
+    ) -> None:  # fmt: skip
+        """Decide a gate (the only open one, if none is named) and let the run go on."""
+        chosen = gate or (self.gates[0] if len(self.gates) == 1 else None)
+        if chosen is None:
+            raise PublishError(f"{len(self.gates)} gates are open; say which: run.decide(run.gates[0])")
+        id_ = chosen if isinstance(chosen, str) else chosen.id
+        handler = next(g.handler for g in self.gates if g.id == id_)
+        value = edited.model_dump_json().encode() if edited is not None else b""
+        entry = decision(id_, approved=approved, by=by, why=why, edited=value, sent=self._clock.now())
+        await self._send(handler, id_, entry)
+
+    async def replay(self, dead: Dead, edited: Event | None = None) -> None:
+        """Resume an unfinished delivery, with another payload if one is given."""
+        await self._answer(dead, drop=False, value=edited.model_dump_json().encode() if edited else None)
+
+    async def drop(self, dead: Dead) -> None:
+        """Give an unfinished delivery up: what it owes is absent."""
+        await self._answer(dead, drop=True, value=None)
+
+    async def resolve(self, id_: str, verdict: str, event: Event | None = None, by: str = "test") -> None:
+        """Say what became of an unknown outcome: "done" (with the event it returned), "redo" or "drop"."""
+        handler = next(d.step.name for d in self._worker.dispatchers if self._holds(d, id_))
+        value = event.model_dump_json().encode() if event is not None else b"null"
+        kind = type(event).__name__ if event is not None else ""
+        meta = {"kind": "resolve", "id": id_, "verdict": verdict, "by": by, "type": kind}
+        await self._send(handler, id_, Entry(meta, {}, value))
+
+    @staticmethod
+    def _holds(dispatcher: Any, id_: str) -> bool:
+        return any(id_ in m.items or id_ in m.joins for m in dispatcher.committer.mailboxes.values())
+
+    async def _answer(self, dead: Dead, *, drop: bool, value: bytes | None) -> None:
+        entry = replay(dead.record, drop=drop, edited=value)
+        await self._send(dead.handler, str(entry.meta["id"]), entry)
+
+    async def _send(self, handler: str, key: str, entry: Entry) -> None:
+        await self._bus.publish([Out(control_topic(self._app.name, handler), key, {}, entry.encode())])
+        await self._settle()
+
+    async def publish(self, *events: Event) -> None:
+        """Publish more events to the same bus."""
+        outs = [self._app.record(event, now=self._clock.now())[0] for event in events]
+        await self._bus.publish(outs)
+        await self._settle()
+
+    async def close(self) -> None:
+        """Stop the worker and forget everything."""
+        await self._worker.stop()
+        await self._bus.close()
+
+    # -- looking
+
+    async def _settle(self) -> None:
+        for _ in range(STEPS):
+            await self._worker.settle()
+            due = self._clock.next_timer()
+            if not self._worker.sleeping or due is None:
+                break
+            self._clock.turn(due)
+        await self._look()
+
+    async def _look(self) -> None:
+        names = [*topics_of(self._app, self._worker.settings)]
+        records: list[Record] = []
+        for topic in names:
+            records += await self._bus.read(Partition(topic, 0), 0, 1_000_000)
+        records.sort(key=lambda record: record.time)
+        self.events = [event for record in records if (event := self._event(record)) is not None]
+        self.gates, self.unknown, self.waiting = [], [], 0
+        for dispatcher in self._worker.dispatchers:
+            for mailbox in dispatcher.committer.mailboxes.values():
+                self._look_into(dispatcher.step.name, mailbox)
+        self.dead_letters = [
+            dead for record in records if (dead := self._dead(record)) is not None and not self._answered(dead)
+        ]
+
+    def _event(self, record: Record) -> Event | None:
+        types = [event for event in self._app.wiring.events if event.spec.topic == record.topic]
+        if not types:
+            return None
+        decoded = Codec(record.topic, types).decode(record) if record.headers.get("ce_type") else None
+        return decoded.event if isinstance(decoded, Decoded) else None
+
+    def _look_into(self, handler: str, mailbox: Any) -> None:
+        for join in mailbox.joins.values():
+            if join.stub is not None or (join.call is not None and join.call.get("dead")):
+                continue
+            if join.call is not None and join.call.get("unknown"):
+                self.unknown.append(join.id)
+                continue
+            part = next((part for part in self._app.wiring.handlers[handler].signature.parts if part.decision), None)
+            if part is not None and join.decision is None and part.name in join.slots:
+                event = self._event(kept(decode_entry(join.slots[part.name])))
+                if event is not None:
+                    self.gates.append(Gate(join.id, handler, event))
+                    continue
+            self.waiting += not join.blocked
+        for id_, raw in mailbox.items.items():
+            if decode_meta(raw).get("unknown"):
+                self.unknown.append(id_)
+            else:
+                self.waiting += 1
+
+    def _dead(self, record: Record) -> Dead | None:
+        handlers = {dead_letter_topic(self._app.name, h.name): h.name for h in self._app.handlers}
+        if record.topic not in handlers:
+            return None
+        error = record.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2]
+        return Dead(handlers[record.topic], error, record.headers["kafka_dlt-exception-message"], record)
+
+    def _answered(self, dead: Dead) -> bool:
+        """Was it replayed or dropped since?"""
+        id_ = dead.record.headers["sw_delivery"].rpartition("/")[2]
+        n = int(dead.record.headers["sw_replay"])
+        for dispatcher in self._worker.dispatchers:
+            if dispatcher.step.name == dead.handler:
+                for mailbox in dispatcher.committer.mailboxes.values():
+                    if mailbox.verdicts.get(id_, {"n": 0})["n"] > n or id_ in mailbox.items:
+                        return True
+        return False
+
+
+def replay(record: Record, *, drop: bool, edited: bytes | None = None) -> Entry:
+    """The control message that resumes, or gives up, the delivery of a dead letter (R14)."""
+    headers = {
+        name: value for name, value in record.headers.items() if not name.startswith(("kafka_dlt-", "sw_"))
+    }  # fmt: skip
+    dead = record.headers
+    meta = {
+        "kind": "replay", "id": dead["sw_delivery"].rpartition("/")[2], "replay": int(dead["sw_replay"]) + 1,
+        "origin": dead["sw_kind"], "drop": drop, "edited": edited is not None, "run": dead["ce_swrun"],
+        "t": dead["kafka_dlt-original-topic"], "p": int(dead["kafka_dlt-original-partition"]),
+        "o": int(dead["kafka_dlt-original-offset"]), "at": int(dead["kafka_dlt-original-timestamp"]) / 1000,
+        "k": dead["sw_key"] or None,
+    }  # fmt: skip
+    return Entry(meta, headers, record.value if edited is None else edited)
+
+
+async def start(app: App, events: Sequence[Event], id_: str | None, settings: Settings | None = None) -> Run:
+    """Begin a run: a bus in memory, a clock that stands still, a worker, the events."""
+    clock = VirtualClock()
+    bus = LocalBus(":memory:", clock=clock)
+    await bus.open()
+    worker = Worker(app, bus, settings=settings or app.settings, clock=clock)
+    await worker.start()
+    outs = []
+    for index, event in enumerate(events):
+        outs.append(app.record(event, id=id_ if index == 0 else None, now=clock.now()))
+    await bus.publish([out for out, _ in outs])
+    run = Run(app, worker, bus, clock, outs[0][1] if outs else "")
+    await run._settle()  # noqa: SLF001 - its own module
+    return run

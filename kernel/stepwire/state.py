@@ -1,0 +1,204 @@
+"""Keyed state of one control partition: the handler's mailbox.
+
+One entry type serves part, open, decision, parked, claim, order, dedupe, replay and stub. An entry is also what travels
+on a control topic. In: entries, by key. Out: what is in memory is always exactly the fold of what was put, so that a
+fresh scan gives the same; only `calling` (what runs just now) is not stored.
+
+Raw form: a version byte, the meta as JSON, a line feed, the headers of the kept record as JSON, a line feed, its value.
+Only the meta is read on restore; records are decoded at the call.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from stepwire.bus.protocol import Record
+from stepwire.errors import DecodeError
+from stepwire.join import JoinState
+
+VERSION = b"1"
+JOIN, ITEM, SEEN, VERDICT = "j/", "i/", "d/", "v/"
+
+
+class Entry(NamedTuple):
+    """What is kept, or travels on a control topic; `meta["kind"]` says what it is."""
+
+    meta: Mapping[str, Any]
+    headers: Mapping[str, str] = {}
+    value: bytes = b""
+
+    def encode(self) -> bytes:
+        """The raw form."""
+        return b"".join(
+            (VERSION, _json(self.meta), b"\n", _json(self.headers) if self.headers else b"", b"\n", self.value)
+        )
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data, separators=(",", ":")).encode("utf-8", "surrogateescape")
+
+
+def decode_meta(raw: bytes) -> dict[str, Any]:
+    """Only the meta. Raises DecodeError for another version."""
+    if raw[:1] != VERSION:
+        raise DecodeError("a state entry", f"it has format {raw[:1]!r}, this release reads {VERSION!r}")
+    meta: dict[str, Any] = json.loads(raw[1 : raw.index(b"\n")])
+    return meta
+
+
+def decode_entry(raw: bytes) -> Entry:
+    """The whole entry."""
+    head, headers, value = raw.split(b"\n", 2)
+    if head[:1] != VERSION:
+        raise DecodeError("a state entry", f"it has format {head[:1]!r}, this release reads {VERSION!r}")
+    return Entry(json.loads(head[1:]), json.loads(headers) if headers else {}, value)
+
+
+def keep(record: Record, **meta: Any) -> Entry:
+    """An entry that keeps a whole record."""
+    place = {"t": record.topic, "p": record.partition, "o": record.offset, "at": record.time, "k": record.key}
+    return Entry({**meta, **place}, record.headers, record.value)
+
+
+def kept(entry: Entry) -> Record:
+    """The record that an entry keeps."""
+    meta = entry.meta
+    return Record(meta["t"], meta["p"], meta["o"], meta["at"], meta["k"], entry.headers, entry.value)
+
+
+class Mailbox:
+    """The state of one control partition, in memory.
+
+    What may be called next is in `ready` (items) and `touched` (joins); the dispatcher asks again before it calls.
+    """
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.items: dict[str, bytes] = {}
+        self.joins: dict[str, JoinState] = {}
+        self.seen: dict[str, float] = {}
+        self.verdicts: dict[str, dict[str, Any]] = {}
+        self.queues: dict[str, dict[str, None]] = {}  #: order value -> ids, first in first out
+        self.calling: set[str] = set()
+        self.ready: deque[str] = deque()
+        self.touched: deque[str] = deque()
+        self.sequence = 0
+        self._timers: list[tuple[float, str]] = []
+
+    def put(self, key: str, raw: bytes | None) -> None:
+        """Apply one change; None removes."""
+        kind, rest = key[:2], key[2:]
+        if kind == JOIN:
+            id_, _, slot = rest.partition("/")
+            self._put_slot(id_, slot, raw)
+        elif kind == ITEM:
+            self._put_item(rest, raw)
+        elif kind == SEEN:
+            self._put_until(self.seen, key, rest, raw)
+        else:
+            self._put_verdict(key, rest, raw)
+
+    def _put_slot(self, id_: str, slot: str, raw: bytes | None) -> None:
+        join = self.joins.get(id_)
+        if join is None:
+            if raw is None:
+                return
+            join = self.joins[id_] = JoinState(id_)
+        join.put(slot, raw, decode_meta(raw) if raw is not None else None)
+        if join.empty:
+            del self.joins[id_]
+        else:
+            self.touched.append(id_)
+
+    def _put_item(self, id_: str, raw: bytes | None) -> None:
+        old = self.items.pop(id_, None)
+        meta = decode_meta(raw if raw is not None else old) if raw is not None or old is not None else {}
+        order = meta.get("order")
+        if raw is None:
+            if order is not None:
+                self._leave_queue(order, id_)
+            return
+        self.items[id_] = raw
+        self.sequence = max(self.sequence, meta.get("seq", 0))
+        if order is not None:
+            self.queues.setdefault(order, {})[id_] = None
+            if next(iter(self.queues[order])) != id_:
+                return  # it is looked at when it is the head
+        self._schedule(id_, meta)
+
+    def _leave_queue(self, order: str, id_: str) -> None:
+        queue = self.queues.get(order, {})
+        queue.pop(id_, None)
+        if queue:
+            head = next(iter(queue))
+            self._schedule(head, decode_meta(self.items[head]))
+        else:
+            self.queues.pop(order, None)
+
+    def _schedule(self, id_: str, meta: Mapping[str, Any]) -> None:
+        if meta.get("unknown"):
+            return
+        due = meta.get("due")
+        if due is None:
+            self.ready.append(id_)
+        else:
+            self.remind(due, ITEM + id_)
+
+    def _put_until(self, table: dict[str, float], key: str, id_: str, raw: bytes | None) -> None:
+        if raw is None:
+            table.pop(id_, None)
+            return
+        table[id_] = decode_meta(raw)["until"]
+        self.remind(table[id_], key)
+
+    def _put_verdict(self, key: str, id_: str, raw: bytes | None) -> None:
+        if raw is None:
+            self.verdicts.pop(id_, None)
+            return
+        self.verdicts[id_] = decode_meta(raw)
+        self.remind(self.verdicts[id_]["until"], key)
+
+    def restore_order(self) -> None:
+        """After a scan, which is in key order: put the queues into the order of their sequence numbers."""
+        for order, queue in self.queues.items():
+            ids = sorted(queue, key=lambda id_: decode_meta(self.items[id_]).get("seq", 0))
+            self.queues[order] = dict.fromkeys(ids)
+            self._schedule(ids[0], decode_meta(self.items[ids[0]]))
+
+    def is_head(self, id_: str, meta: Mapping[str, Any]) -> bool:
+        """May this item be called as far as order goes?"""
+        order = meta.get("order")
+        return order is None or next(iter(self.queues.get(order, {id_: None}))) == id_
+
+    # -- timers
+
+    def remind(self, when: float, key: str) -> None:
+        """Look at this key at that time; a key that changed meanwhile is just looked at in vain."""
+        heapq.heappush(self._timers, (when, key))
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next timer is due."""
+        return self._timers[0][0] if self._timers else None
+
+    def expire(self, now: float) -> list[str]:
+        """Bring what is due to `ready` or `touched`; returns the keys of entries whose time of keeping is over."""
+        over: list[str] = []
+        while self._timers and self._timers[0][0] <= now:
+            when, key = heapq.heappop(self._timers)
+            kind, id_ = key[:2], key[2:]
+            if kind == ITEM:
+                if id_ in self.items and decode_meta(self.items[id_]).get("due") == when:
+                    self.ready.append(id_)
+            elif kind == JOIN:
+                if id_ in self.joins:
+                    self.touched.append(id_)
+            elif kind == SEEN:
+                over += [key] if self.seen.get(id_) == when else []
+            elif self.verdicts.get(id_, {}).get("until") == when:
+                over.append(key)
+        return over

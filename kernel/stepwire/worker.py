@@ -1,0 +1,117 @@
+"""A worker: all handlers of an app on one bus, from start to drain.
+
+In: an app, a bus, settings. Out: dispatchers that run until the worker is stopped. A failure of one, such as a damaged
+file, stops them all, and is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stepwire.bus.protocol import Bus
+from stepwire.clock import Clock, SystemClock
+from stepwire.dispatch.loop import Dispatcher
+from stepwire.dispatch.step import Step, control_topic, dead_letter_topic, group_name, runs_topic
+from stepwire.settings import Settings
+from stepwire.telemetry import Telemetry, silent
+
+if TYPE_CHECKING:
+    from stepwire.app import App
+
+
+async def prepare(app: App, bus: Bus, settings: Settings) -> None:
+    """Create the topics that are missing and let new groups start at their present end (R15)."""
+    await bus.create(topics_of(app, settings))
+    await bus.found(
+        {
+            group_name(app.name, handler.name): [
+                *dict.fromkeys(event.spec.topic for event in handler.signature.taken),
+                control_topic(app.name, handler.name),
+            ]
+            for handler in app.handlers
+        }
+    )
+
+
+def topics_of(app: App, settings: Settings) -> dict[str, int]:
+    """Every topic of an app and how many partitions it has when it is made."""
+    topics = {event.spec.topic: settings.partitions for event in app.wiring.events}
+    topics |= {control_topic(app.name, handler.name): settings.control_partitions for handler in app.handlers}
+    topics |= {dead_letter_topic(app.name, handler.name): 1 for handler in app.handlers}
+    topics[runs_topic(app.name)] = 1
+    return topics
+
+
+class Worker:
+    """Runs an app's handlers, or some of them.
+
+    Args:
+        app: the app.
+        bus: an open bus.
+        only: names of handlers; None: all.
+        decision_key: with a key, gates take signed decisions only.
+    """
+
+    def __init__(
+        self, app: App, bus: Bus, *, settings: Settings | None = None, clock: Clock | None = None,
+        telemetry: Telemetry = silent, only: Sequence[str] | None = None, decision_key: str = "",
+    ) -> None:  # fmt: skip
+        self.app, self.bus = app, bus
+        self.settings = settings or Settings()
+        self.clock: Clock = clock or SystemClock()
+        chosen = [handler for handler in app.handlers if only is None or handler.name in only]
+        self.dispatchers = [
+            Dispatcher(app.step(handler, self.settings, self.clock, telemetry, bus, decision_key), bus) for handler in chosen
+        ]
+        self._resources = contextlib.AsyncExitStack()
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Prepare topics, enter the resources, begin to dispatch."""
+        await prepare(self.app, self.bus, self.settings)
+        for resource in self.app.resources:
+            if hasattr(resource, "__aenter__"):
+                await self._resources.enter_async_context(resource)
+        self._loops = [asyncio.create_task(d.run(), name=d.step.group) for d in self.dispatchers]
+
+    async def wait(self) -> None:
+        """Return when a dispatcher ends, by raising what ended it."""
+        done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self) -> None:
+        """Stop intake, finish or hand back, commit, leave (DESIGN §6)."""
+        await asyncio.gather(*(dispatcher.stop(self.settings.drain) for dispatcher in self.dispatchers))
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        for dispatcher in self.dispatchers:
+            await dispatcher.leave()
+        await self._resources.aclose()
+
+    async def settle(self) -> None:
+        """Return when nothing is left to do without time passing or an event arriving. Raises what ended a dispatcher."""
+        while True:
+            for task in self._loops:
+                if task.done():
+                    task.result()
+            for dispatcher in self.dispatchers:
+                dispatcher.moved.clear()
+            if all([await dispatcher.idle() for dispatcher in self.dispatchers]):
+                return
+            waits = [asyncio.ensure_future(dispatcher.moved.wait()) for dispatcher in self.dispatchers]
+            await asyncio.wait([*waits, *self._loops], timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+    @property
+    def sleeping(self) -> bool:
+        """Does a delivery wait in place for its next attempt?"""
+        return any(dispatcher.caller.sleeping for dispatcher in self.dispatchers)
+
+
+__all__ = ["Step", "Worker", "prepare", "topics_of"]
