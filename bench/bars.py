@@ -41,9 +41,7 @@ class Bar:
     field: str
     relation: Literal["at least", "at most"]
     factor: float
-    against: (
-        tuple[str, ...] | float
-    )  #: measures, of which the best counts; or a fixed figure in the field's unit
+    against: tuple[str, ...] | float  #: measures, of which the best counts; or a fixed figure in the field's unit
     reason: str
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
-from uuid import uuid4
+from tempfile import TemporaryDirectory
 
 from bench.load import KIBIBYTE, WARM_UP, Sample, closed_loop, report
 from bench.ours_door import counted, door, expect
@@ -27,12 +27,11 @@ async def loaded(options: argparse.Namespace, file: Path) -> tuple[int, Sample]:
 
 
 def main(options: argparse.Namespace) -> None:
-    file = options.scratch / (options.file or f"chain-{uuid4().hex}.db")
-    before = counted(file, Closed)
-    runs, sample = asyncio.run(loaded(options, file))
-    expect("closed tickets", counted(file, Closed) - before, runs)
-    if options.file is None:
-        file.unlink()
+    with TemporaryDirectory(dir=options.scratch) as fresh:
+        file = options.scratch / options.file if options.file else Path(fresh) / "chain.db"
+        before = counted(file, Closed)
+        runs, sample = asyncio.run(loaded(options, file))
+        expect("closed tickets", counted(file, Closed) - before, runs)
     pattern = f"chain of 5, {options.at_once} at once{', load outside' if options.outside else ''}"
     report("stepwire", VERSION, pattern, KEEPS, sample.figures())
 

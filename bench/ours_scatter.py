@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
-from uuid import uuid4
+from tempfile import TemporaryDirectory
 
 from bench.load import WARM_UP, Sample, closed_loop, report
 from bench.ours_door import counted, door, expect
@@ -26,19 +26,17 @@ async def loaded(options: argparse.Namespace, file: Path) -> tuple[int, Sample]:
 
 
 def main(options: argparse.Namespace) -> None:
-    file = options.scratch / f"scatter-{uuid4().hex}.db"
-    runs, sample = asyncio.run(loaded(options, file))
-    expect("sizes", counted(file, Size), runs * options.items)
-    expect("totals", counted(file, Total), runs)
-    file.unlink()
+    with TemporaryDirectory(dir=options.scratch) as fresh:
+        file = Path(fresh) / "scatter.db"
+        runs, sample = asyncio.run(loaded(options, file))
+        expect("sizes", counted(file, Size), runs * options.items)
+        expect("totals", counted(file, Total), runs)
     report("stepwire", VERSION, f"scatter over {options.items}", KEEPS, sample.figures())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000)
-    parser.add_argument(
-        "--seconds", type=float, default=4.0, help="long enough for a few runs over 10,000 items"
-    )
+    parser.add_argument("--seconds", type=float, default=4.0, help="long enough for a few runs over 10,000 items")
     parser.add_argument("--scratch", type=Path, required=True)
     main(parser.parse_args())

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import time
 from pathlib import Path
-from uuid import uuid4
+from tempfile import TemporaryDirectory
 
 from bench.load import report
 from bench.ours_door import counted, door, expect
@@ -24,10 +24,10 @@ async def loaded(number: int, file: Path) -> float:
 
 
 def main(options: argparse.Namespace) -> None:
-    file = options.scratch / f"waits-{uuid4().hex}.db"
-    seconds = asyncio.run(loaded(options.waits, file))
-    expect("answers", counted(file, Answered), 2 * options.waits)
-    file.unlink()
+    with TemporaryDirectory(dir=options.scratch) as fresh:
+        file = Path(fresh) / "waits.db"
+        seconds = asyncio.run(loaded(options.waits, file))
+        expect("answers", counted(file, Answered), 2 * options.waits)
     report("stepwire", VERSION, f"{options.waits} waits of 1 s", KEEPS, {"wall_s": round(seconds, 4)})
 
 

@@ -23,7 +23,7 @@ LIMIT = 600.0  #: seconds; the longest script fills a file with 1,000,000 events
 SHOWN_LOG = 2_000  #: characters of the log's end that a failure shows
 
 
-class MeasureFailed(Exception):  # noqa: N818 - what a person reads when there is no figure
+class MeasureFailed(Exception):
     """A script ended without a figure, or its outputs did not add up."""
 
 

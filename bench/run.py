@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bench import process
 from bench.bars import FIELDS, LINES, Environment, Line, Measure
@@ -31,9 +32,7 @@ Versions = Callable[[Environment], Mapping[str, str]]
 Found = dict[str, list[Mapping[str, Any]]]  #: measure -> one line of JSON per round
 
 
-def main(
-    argv: Sequence[str], measuring: Measuring = process.measured, versions: Versions = process.installed
-) -> int:
+def main(argv: Sequence[str], measuring: Measuring = process.measured, versions: Versions = process.installed) -> int:
     """Measure, judge, write; the exit code."""
     options = _options(argv)
     lines = [line for line in LINES if not options.only or line.name in options.only]
@@ -63,12 +62,8 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
         help="some lines; nothing is written",
     )
     parser.add_argument("--quick", action="store_true", help="one round; nothing is written")
-    parser.add_argument(
-        "--scratch", type=Path, help="where the files lie; default: the system's temporary folder"
-    )
-    parser.add_argument(
-        "--into", type=Path, default=process.ROOT, help="the folder that holds bench/ and docs/"
-    )
+    parser.add_argument("--scratch", type=Path, help="where the files lie; default: the system's temporary folder")
+    parser.add_argument("--into", type=Path, default=process.ROOT, help="the folder that holds bench/ and docs/")
     return parser.parse_args(argv)
 
 
@@ -81,9 +76,7 @@ def _positive(text: str) -> int:
 def _about(rounds: int, only: Sequence[str], scratch: Path, versions: Versions) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": " ".join(
-            ["python -m bench.run", f"--rounds {rounds}", *(["--only", *only] if only else [])]
-        ),
+        "command": " ".join(["python -m bench.run", f"--rounds {rounds}", *(["--only", *only] if only else [])]),
         "rounds": rounds,
         "machine": description(scratch),
         "versions": {"ours": versions("ours"), "peers": versions("peers")},
@@ -114,9 +107,7 @@ def _turns(lines: Sequence[Line]) -> Iterator[tuple[Line, Measure]]:
 
 def _judged(lines: Sequence[Line], found: Found) -> dict[str, Any]:
     figures = {
-        measure.name: {
-            field: [float(printed[field]) for printed in found[measure.name]] for field in line.fields
-        }
+        measure.name: {field: [float(printed[field]) for printed in found[measure.name]] for field in line.fields}
         for line, measure in _turns(lines)
     }
     return {
@@ -157,5 +148,11 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _stop(signum: int, _: object) -> NoReturn:
+    """Leave through the `finally` of whatever runs, so that no script is left behind."""
+    sys.exit(128 + signum)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main(sys.argv[1:]))

@@ -88,8 +88,14 @@ class App:
             provide = getattr(resource, "provide", None)
             if provide is not None and (provided := provide(wanted.annotation, wanted.qualifier)) is not None:
                 return provided
-            kinds = get_args(wanted.annotation) if isinstance(wanted.annotation, types.UnionType) else (wanted.annotation,)
-            if any(isinstance(resource, get_origin(kind) or kind) for kind in kinds if isinstance(get_origin(kind) or kind, type)):
+            kinds = (
+                get_args(wanted.annotation) if isinstance(wanted.annotation, types.UnionType) else (wanted.annotation,)
+            )
+            if any(
+                isinstance(resource, get_origin(kind) or kind)
+                for kind in kinds
+                if isinstance(get_origin(kind) or kind, type)
+            ):
                 return resource
         return None
 
@@ -103,7 +109,13 @@ class App:
         return []
 
     def step(
-        self, handler: AnyHandler, settings: Settings, clock: Clock, telemetry: Telemetry, bus: Bus, decision_key: str = ""
+        self,
+        handler: AnyHandler,
+        settings: Settings,
+        clock: Clock,
+        telemetry: Telemetry,
+        bus: Bus,
+        decision_key: str = "",
     ) -> Step:
         """A handler made ready to run."""
         return Step(

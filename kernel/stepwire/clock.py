@@ -85,7 +85,12 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         """Return once the clock was turned `seconds` further."""
         done = asyncio.get_running_loop().create_future()
-        timer = self.at(self._now + seconds, lambda: done.done() or done.set_result(None))
+
+        def wake() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        timer = self.at(self._now + seconds, wake)
         try:
             await done
         finally:

@@ -150,7 +150,7 @@ def _upcast(record: Record, event: type[Event], version: int, value: bytes) -> E
         return event.model_validate(data)
     except ValidationError as error:
         raise DecodeError(_where(record), _reasons(error)) from None
-    except Exception as error:  # noqa: BLE001 - an author's upcast function may raise anything
+    except Exception as error:
         raise DecodeError(_where(record), f"upcast of version {version} failed: {error!r}") from error
 
 

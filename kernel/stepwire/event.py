@@ -54,7 +54,7 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
     spec: ClassVar[Spec]
 
-    def __init_subclass__(  # noqa: D102 - the class docstring documents the class arguments
+    def __init_subclass__(
         cls,
         *,
         topic: str | None = None,

@@ -14,7 +14,7 @@ from stepwire.event import digest
 from stepwire.state import Entry
 
 
-def signature(key: str, join: str, approved: bool, by: str, why: str, edited: bytes) -> str:  # noqa: FBT001 - a fact
+def signature(key: str, join: str, approved: bool, by: str, why: str, edited: bytes) -> str:
     """HMAC-SHA256, hex, over join id, verdict, the hash of the edited event, who and why."""
     text = digest(join, "approved" if approved else "declined", digest(edited.decode()), by, why)
     return hmac.new(key.encode(), text.encode(), sha256).hexdigest()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints
 
 from stepwire.errors import WiringError
@@ -16,7 +17,7 @@ from stepwire.signature import EventType, Signature, Term, read_signature, refus
 
 P = ParamSpec("P")
 R = TypeVar("R")
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class Options:
     """What an author said in the decorator."""
 
     timeout: float | None = None
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     concurrency: int | None = None
     join: Join | None = None
     order: str | None = None
@@ -62,12 +63,15 @@ class Options:
 class Handler(Generic[P, R]):
     """A step: an async function from event(s) to event(s), and how it wants to be run. Its name is durable."""
 
-    def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], name: str, options: Options) -> None:
+    def __init__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], name: str, options: Options,
+        names: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         if not NAME.fullmatch(name):
             raise refuse("SW120", name, "the name is not usable in topics and paths", "Use letters, digits, _ and -.")
         self.function, self.name, self.options = function, name, options
-        self.signature: Signature = read_signature(function, name)
-        self.limit_term: Term | None = _limit_term(name, options)
+        self.signature: Signature = read_signature(function, name, names)
+        self.limit_term: Term | None = _limit_term(name, options, names)
         _check_options(name, self.signature, options)
         functools.update_wrapper(self, function)
 
@@ -137,16 +141,20 @@ def handler(
     )  # fmt: skip
 
     def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> Handler[P, R]:
-        return Handler(function, name or getattr(function, "__name__", "handler"), options)
+        # Annotations may name classes that are local to a test or a notebook cell, so its names are looked up too.
+        names = sys._getframe(1).f_locals  # noqa: SLF001 - there is no public way to them
+        return Handler(function, name or str(getattr(function, "__name__", "handler")), options, names)
 
     return decorate
 
 
-def _limit_term(name: str, options: Options) -> Term | None:
+def _limit_term(name: str, options: Options, names: Mapping[str, Any] | None) -> Term | None:
     if options.on_limit is None:
         return None
     function = options.on_limit
-    returned = get_type_hints(inspect.unwrap(getattr(function, "__func__", function))).get("return")
+    returned = get_type_hints(inspect.unwrap(getattr(function, "__func__", function)), localns=dict(names or {})).get(
+        "return"
+    )
     owner = getattr(function, "__self__", None)
     if returned is None or not (isinstance(returned, type) and issubclass(returned, Event)):
         if isinstance(owner, type) and issubclass(owner, Event):
@@ -162,34 +170,44 @@ def _check_options(name: str, signature: Signature, options: Options) -> None:
 
 
 def _option_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:
+    return [
+        *_join_problems(signature, options),
+        *_single_problems(signature, options),
+        *(
+            (f"{label}={value} is not above 0", f"Give a positive {label}.")
+            for label in ("timeout", "dedupe", "max_visits", "concurrency")
+            if (value := getattr(options, label)) is not None and value <= 0
+        ),
+    ]
+
+
+def _join_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:
     join, found = options.join, []
-    single = not signature.is_join
-    if join is not None and single:
-        found.append(("join= on a handler that takes one event", "Remove it, or take several events."))
-    if join is not None and (join.take or join.until) and signature.items is None:
-        found.append(("take= and until= are for a gather", "Take list[E]."))
-    if join is not None and join.take is not None and join.take < 1:
-        found.append(("take= must be at least 1", "Write take=1 or more."))
-    if not single and (options.max_visits or options.order or options.dedupe):
+    if signature.is_join and (options.max_visits or options.order or options.dedupe):
         found.append(("max_visits=, order= and dedupe= are for handlers of one event", "Put it on the step before."))
+    if join is None:
+        return found
+    if not signature.is_join:
+        found.append(("join= on a handler that takes one event", "Remove it, or take several events."))
+    if (join.take or join.until) and signature.items is None:
+        found.append(("take= and until= are for a gather", "Take list[E]."))
+    if join.take is not None and join.take < 1:
+        found.append(("take= must be at least 1", "Write take=1 or more."))
+    if join.on_timeout == "partial" and signature.items is None and not any(p.optional for p in signature.parts):
+        # A required part that is missing at the deadline still makes a dead letter.
+        found.append(('on_timeout="partial" and no part is optional', "Make what it can do without `X | None`."))
+    return found
+
+
+def _single_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:
+    found = []
     if options.on_limit is not None and options.max_visits is None:
         found.append(("on_limit= without max_visits=", "Add max_visits=n."))
-    if single and signature.parts[0].optional:
+    if not signature.is_join and signature.parts[0].optional:
         found.append(("its only parameter is optional", "Remove `| None`."))
     for event in signature.taken:
         if options.order is not None and options.order not in event.model_fields:
             found.append((f"order={options.order!r} is no field of {event.__name__}", "Name a field of the event."))
-    for label, value in (("timeout", options.timeout), ("dedupe", options.dedupe), ("max_visits", options.max_visits),
-                         ("concurrency", options.concurrency)):  # fmt: skip
-        if value is not None and value <= 0:
-            found.append((f"{label}={value} is not above 0", f"Give a positive {label}."))
-    if (
-        join is not None
-        and join.on_timeout == "partial"
-        and signature.items is None
-        and not any(part.optional for part in signature.parts)
-    ):  # a required part that is missing at the deadline still makes a dead letter
-        found.append(('on_timeout="partial" and no part is optional', "Make the parts it can do without `X | None`."))
     return found
 
 

@@ -122,7 +122,8 @@ class JoinState:
         """The slots of items that came, in the scatter's order."""
         return sorted((slot for slot in self.slots if slot.isdigit()), key=int)
 
-    def keys(self) -> list[str]:
+    @property
+    def stored(self) -> list[str]:
         """The slots of every stored entry."""
         special = [
             name
@@ -176,9 +177,7 @@ def _judge_call(call: Mapping[str, Any], now: float) -> Verdict:
 
 
 def _parts_settled(join: JoinState, rules: Rules) -> bool:
-    return all(
-        join.settled(slot) or (slot in join.blocked and _missing_is_fine(slot, rules)) for slot in rules.parts
-    )
+    return all(join.settled(slot) or (slot in join.blocked and _missing_is_fine(slot, rules)) for slot in rules.parts)
 
 
 def _complete(join: JoinState, rules: Rules) -> bool:

@@ -95,7 +95,7 @@ class Ledger:
         """How many delivered records are not finished."""
         return len(self._open)
 
-    def taken_over_again(self, unfinished: bool) -> None:  # noqa: FBT001 - a fact, not a switch
+    def taken_over_again(self, unfinished: bool) -> None:
         """R12: the worker before us ended without leaving; it counts only if it left something unfinished."""
         self.writer = replace(self.writer, takeovers=self.writer.takeovers + 1 if unfinished else 0)
 

@@ -6,7 +6,7 @@ and hours of waiting are one call each.
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -73,7 +73,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """completed | waiting | failed."""
+        """Completed | waiting | failed."""
         if self.gates or self.unknown:
             return "waiting"
         if self.dead_letters:
@@ -84,9 +84,9 @@ class Run:
         """Turn the clock, stopping at every timer on the way so that each finds the world as it would be."""
         end = self._clock.now() + seconds
         while (due := self._clock.next_timer()) is not None and due <= end:
-            self._clock.turn(due)
+            await self._turn(due)
             await self._settle()
-        self._clock.turn(end)
+        await self._turn(end)
         await self._settle()
 
     async def decide(
@@ -150,8 +150,14 @@ class Run:
             due = self._clock.next_timer()
             if not self._worker.sleeping or due is None:
                 break
-            self._clock.turn(due)
+            await self._turn(due)
         await self._look()
+
+    async def _turn(self, to: float) -> None:
+        """Turn the clock and let those it wakes take their first steps, so that they count as awake."""
+        self._clock.turn(to)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _look(self) -> None:
         names = [*topics_of(self._app, self._worker.settings)]

@@ -1,7 +1,7 @@
 """What a delivery came to, as values: only the dispatch loop has effects.
 
-    returned -> Done        failed, may pass -> RetryAt        failed for good -> DeadLetter
-    nobody knows whether the effect happened (effect="once") -> Unknown
+returned -> Done        failed, may pass -> RetryAt        failed for good -> DeadLetter
+nobody knows whether the effect happened (effect="once") -> Unknown
 """
 
 from __future__ import annotations
@@ -47,35 +47,35 @@ class Unknown:
 Outcome = Done | RetryAt | DeadLetter | Unknown
 
 
-class HandlerTimeout(Exception):  # noqa: N818 - the name a person reads in a dead letter
+class HandlerTimeout(Exception):
     """The call did not return within the handler's timeout."""
 
 
-class CrashLoop(Exception):  # noqa: N818
+class CrashLoop(Exception):
     """R12: the process died three times while this delivery, alone, was being called."""
 
 
-class VisitLimit(Exception):  # noqa: N818
+class VisitLimit(Exception):
     """The loop was gone round as often as the handler allows."""
 
 
-class TooManyOutputs(Exception):  # noqa: N818
+class TooManyOutputs(Exception):
     """One delivery returned more than may be written at once; scatter in two levels."""
 
 
-class WrongReturn(Exception):  # noqa: N818
+class WrongReturn(Exception):
     """The handler returned something that its signature does not declare."""
 
 
-class JoinExpired(Exception):  # noqa: N818
+class JoinExpired(Exception):
     """The join's deadline passed before it was complete."""
 
 
-class NoRun(Exception):  # noqa: N818
+class NoRun(Exception):
     """An answer from outside says neither by header nor by a field which run it belongs to."""
 
 
-class NewerType(Exception):  # noqa: N818
+class NewerType(Exception):
     """The event is of a version that this worker does not know, and nobody who knows it came."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -76,12 +76,12 @@ def refuse(code: str, where: str, problem: str, cure: str) -> WiringError:
     return WiringError([Refusal(code, where, problem, cure)])
 
 
-def read_signature(function: Callable[..., Any], name: str) -> Signature:
-    """Read a handler's signature. Raises WiringError with SW101 to SW111."""
+def read_signature(function: Callable[..., Any], name: str, names: Mapping[str, Any] | None = None) -> Signature:
+    """Read a handler's signature; `names` are looked up beside the module's. Raises WiringError with SW101 to SW111."""
     if not inspect.iscoroutinefunction(function):
         raise refuse("SW101", name, "it is not `async def`", "Handlers are async functions: write `async def`.")
     try:
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(function, localns=dict(names or {}), include_extras=True)
     except NameError as error:
         raise refuse(
             "SW102", name, f"its annotations name something unknown ({error})", "Import it in the handler's module."
@@ -104,9 +104,7 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
     _check_parts(name, parts, lists)
     if "return" not in hints:
         raise refuse("SW109", name, "it has no return annotation", "Say what it emits, or `-> None`.")
-    return Signature(
-        tuple(parts), lists[0] if lists else None, tuple(resources), _returns(name, hints["return"])
-    )
+    return Signature(tuple(parts), lists[0] if lists else None, tuple(resources), _returns(name, hints["return"]))
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -185,7 +183,9 @@ def _check_parts(handler: str, parts: list[Part], lists: list[Part]) -> None:
 def _returns(handler: str, annotation: Any) -> tuple[Term, ...]:
     terms = tuple(dict.fromkeys(_term(handler, term) for term in _alternatives(annotation)))
     if sum(term.items is not None for term in terms) > 1:
-        raise refuse("SW108", handler, "two list terms in one return", "Write list[A | B] instead of list[A] | list[B].")
+        raise refuse(
+            "SW108", handler, "two list terms in one return", "Write list[A | B] instead of list[A] | list[B]."
+        )
     return terms
 
 

@@ -116,7 +116,8 @@ class Mailbox:
 
     def _put_item(self, id_: str, raw: bytes | None) -> None:
         old = self.items.pop(id_, None)
-        meta = decode_meta(raw if raw is not None else old) if raw is not None or old is not None else {}
+        latest = old if raw is None else raw
+        meta = decode_meta(latest) if latest is not None else {}
         order = meta.get("order")
         if raw is None:
             if order is not None:

@@ -64,7 +64,8 @@ class Worker:
         self.clock: Clock = clock or SystemClock()
         chosen = [handler for handler in app.handlers if only is None or handler.name in only]
         self.dispatchers = [
-            Dispatcher(app.step(handler, self.settings, self.clock, telemetry, bus, decision_key), bus) for handler in chosen
+            Dispatcher(app.step(handler, self.settings, self.clock, telemetry, bus, decision_key), bus)
+            for handler in chosen
         ]
         self._resources = contextlib.AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []
@@ -94,7 +95,10 @@ class Worker:
         await self._resources.aclose()
 
     async def settle(self) -> None:
-        """Return when nothing is left to do without time passing or an event arriving. Raises what ended a dispatcher."""
+        """Return when nothing is left to do without time passing or an event arriving.
+
+        Raises what ended a dispatcher.
+        """
         while True:
             for task in self._loops:
                 if task.done():

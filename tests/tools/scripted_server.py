@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
@@ -76,19 +75,22 @@ async def words(text: str) -> str:
     return text
 
 
-@server.tool()
-async def broken() -> Echo:
-    """Answer against its own schema."""
-    return CallToolResult(  # type: ignore[return-value]
-        content=[TextContent(type="text", text="")], structured_content={"text": 7}
-    )
+@server.tool(structured_output=False)
+async def broken() -> CallToolResult:
+    """Answer against its own schema, which is set below."""
+    return CallToolResult(content=[], structured_content={"text": 7})
 
 
 @server.tool()
 async def teach() -> Echo:
     """From now on there is a tool `fresh`."""
-    server.add_tool(words, name="fresh")
+    server.add_tool(words, name="fresh", structured_output=False)
     return Echo(text="", number=0, pid=os.getpid())
+
+
+# Past the SDK, which would not let a server break its own schema.
+broken_tool: Any = server._tool_manager.get_tool("broken")
+broken_tool.fn_metadata.output_schema = {"type": "object", "properties": {"text": {"type": "string"}}}
 
 
 def app() -> Any:
@@ -111,6 +113,8 @@ if __name__ == "__main__":
         sys.stdout.write(garbage + "\n")
         sys.stdout.flush()
     if "--port" in sys.argv:
+        import uvicorn
+
         port = int(sys.argv[sys.argv.index("--port") + 1])
         uvicorn.run(app(), host="127.0.0.1", port=port, log_level="error")
     else:

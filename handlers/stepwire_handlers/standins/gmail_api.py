@@ -1,7 +1,7 @@
 """The Gmail API, stood in for: creating, listing and getting drafts.
 
-In: requests as Gmail takes them, the message base64url-encoded.  Out: answers in Gmail's shape, and each draft
-as an `.eml` file that a mail program opens.
+In: requests as Gmail takes them, the message base64url-encoded.  Out: answers in Gmail's shape, and each
+draft as an `.eml` file that a mail program opens.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 In: a label and the bytes.  Out: files such as `0001-#invoices.md`, in the order of arrival.
 
-Promises: a file is there whole or not at all; names depend only on the order and the labels; the numbers go on
-after a restart. One process writes to a folder.
+Promises: a file is there whole or not at all; names depend only on the order and the labels; the numbers go
+on after a restart. One process writes to a folder.
 """
 
 from __future__ import annotations

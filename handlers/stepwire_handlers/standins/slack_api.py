@@ -7,6 +7,7 @@ Markdown file.
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from starlette.routing import Route
 
 from stepwire_handlers.standins.faults import Fault, Faults
 from stepwire_handlers.standins.kept import Kept
+
+_CHANNEL = re.compile(r"#?[\w.-]+")
 
 
 class SlackApi:
@@ -65,7 +68,7 @@ class SlackApi:
 
     def _post(self, fields: dict[str, Any]) -> dict[str, Any]:
         channel, text = fields.get("channel"), fields.get("text")
-        if not isinstance(channel, str) or not channel:
+        if not isinstance(channel, str) or not _CHANNEL.fullmatch(channel):
             return {"ok": False, "error": "channel_not_found"}
         if not isinstance(text, str) or not text:
             return {"ok": False, "error": "no_text"}

@@ -73,7 +73,12 @@ class LocalBus:
     """
 
     def __init__(
-        self, path: str = ":memory:", *, durability: str = "process", clock: Clock | None = None, split: Split = exclusive
+        self,
+        path: str = ":memory:",
+        *,
+        durability: str = "process",
+        clock: Clock | None = None,
+        split: Split = exclusive,
     ) -> None:
         if durability not in ("process", "power"):
             raise SettingsError(f'durability must be "process" or "power", not {durability!r}')
@@ -169,7 +174,7 @@ class LocalBus:
                 raise SettingsError(f"{name}: the local bus has 1 to {MAX_PARTITIONS} partitions, not {partitions}")
         missing = {name: n for name, n in topics.items() if self._topics.get(name, (0, 0))[1] < n}
         if missing:
-            await self._alone(lambda: [self.store.add_topic(name, n) for name, n in missing.items()])
+            await self._alone(lambda: self.store.add_topics(missing))
             self._refresh()
             for group in self._groups.values():
                 if set(missing) & set(group.topics):
@@ -182,7 +187,12 @@ class LocalBus:
 
     async def found(self, groups: Mapping[str, Sequence[str]]) -> None:
         """R15: a group that never read a topic starts at the topic's present end."""
-        await self._alone(lambda: [self._found(name, topics) for name, topics in groups.items()])
+
+        def write() -> None:
+            for name, topics in groups.items():
+                self._found(name, topics)
+
+        await self._alone(write)
 
     def _found(self, name: str, topics: Sequence[str]) -> None:
         number, _ = self.store.group(name)

@@ -28,7 +28,9 @@ CREATE TABLE progress (grp INTEGER, topic INTEGER, part INTEGER, watermark INTEG
 CREATE TABLE state (id INTEGER PRIMARY KEY, grp INTEGER, part INTEGER, key TEXT, value BLOB);
 CREATE UNIQUE INDEX state_key ON state (grp, part, key);
 """
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"})
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"}
+)
 
 
 def run_number(run: str) -> int:
@@ -97,7 +99,7 @@ class Store:
                 f"{path} lies on a network file system ({kind}), where locks do not hold; use a local disk, or Kafka"
             )
 
-    def _prepare(self, power: bool) -> None:  # noqa: FBT001 - a choice made once, at construction
+    def _prepare(self, power: bool) -> None:
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute(f"PRAGMA synchronous={'FULL' if power else 'NORMAL'}")
         self.db.execute("PRAGMA wal_autocheckpoint=0")  # the bus checkpoints in a thread of its own
@@ -133,12 +135,12 @@ class Store:
         """Name -> (number, partitions)."""
         return {name: (id_, n) for id_, name, n in self.db.execute("SELECT id, name, partitions FROM topics")}
 
-    def add_topic(self, name: str, partitions: int) -> None:
-        """Create a topic, or let it grow."""
-        self.db.execute(
+    def add_topics(self, topics: Mapping[str, int]) -> None:
+        """Create topics with so many partitions, or let them grow."""
+        self.db.executemany(
             "INSERT INTO topics (name, partitions) VALUES (?, ?) "
             "ON CONFLICT (name) DO UPDATE SET partitions = max(partitions, excluded.partitions)",
-            (name, partitions),
+            list(topics.items()),
         )
 
     def group(self, name: str) -> tuple[int, int]:

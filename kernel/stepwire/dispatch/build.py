@@ -50,14 +50,24 @@ class Builder:
     def unreadable(self, record: Record) -> Delivery:
         """As much of a delivery as the headers of a record say whose value is damaged."""
         headers = record.headers
-        source, id_ = headers.get("ce_source", record.topic), headers.get("ce_id", f"{record.partition}/{record.offset}")
-        from_us = source.startswith(self._ours)
+        source, id_ = (
+            headers.get("ce_source", record.topic),
+            headers.get("ce_id", f"{record.partition}/{record.offset}"),
+        )
+        scope = parse_scope(headers.get("ce_swscope", ""), ours=source.startswith(self._ours))
         return Delivery(
-            identity(source, id_), headers.get("ce_swrun", ""), parse_scope(headers.get("ce_swscope", ""), ours=from_us),
-            record=record, time=record.time, topic=record.topic, offset=(Partition(record.topic, record.partition), record.offset),
-        )  # fmt: skip
+            identity(source, id_),
+            headers.get("ce_swrun", ""),
+            scope,
+            record=record,
+            time=record.time,
+            topic=record.topic,
+            offset=(Partition(record.topic, record.partition), record.offset),
+        )
 
-    def from_item(self, mailbox: Mailbox, key: str, meta: Mapping[str, Any], record: Record, decoded: Decoded) -> Delivery:
+    def from_item(
+        self, mailbox: Mailbox, key: str, meta: Mapping[str, Any], record: Record, decoded: Decoded
+    ) -> Delivery:
         """A delivery that was kept: parked, claimed, in an order's queue, or replayed."""
         delivery = self.from_record(record, decoded)
         delivery.mailbox, delivery.entry, delivery.meta = mailbox, key, meta
@@ -71,8 +81,8 @@ class Builder:
         frozen = call.get("frozen")
         slots = list(join.slots) if frozen is None else [slot for slot in frozen if slot in join.slots]
         delivery = Delivery(
-            join.id, join.run, self._join_scope(join.scope), topic=self._step.control, time=join.opened, mailbox=mailbox,
-            entry=join.id, meta=call, attempt=call.get("attempt", 1), replay=call.get("replay", 0), is_join=True,
+            join.id, join.run, self._join_scope(join.scope), topic=self._step.control, time=join.opened,
+            mailbox=mailbox, entry=join.id, meta=call, attempt=call.get("attempt", 1), replay=call.get("replay", 0), is_join=True,
             frozen=tuple(slots),
         )  # fmt: skip
         for slot in slots:
@@ -128,4 +138,3 @@ class Builder:
         """Which slot of this join an event fills."""
         event = next(iter(delivery.args.values()))
         return self._step.slot_of(event) or ITEM
-

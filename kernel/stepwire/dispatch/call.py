@@ -87,7 +87,9 @@ class Caller:
             assert task is not None
             task.uncancel()
             delivery.timed_out = False
-            error: Exception = HandlerTimeout(f"{step.name} did not return within {step.timeout:g} s; raise timeout=, or make it faster")
+            error: Exception = HandlerTimeout(
+                f"{step.name} did not return within {step.timeout:g} s; raise timeout=, or make it faster"
+            )
             return self._failed(delivery, error), context
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             return self._failed(delivery, error), context
@@ -111,7 +113,9 @@ class Caller:
             return Unknown(error)
         outcome = decide(error, signal, delivery.attempt, step.handler.options.retry, step.settings, step.jitter)
         if step.once and isinstance(outcome, RetryAt):
-            return RetryAt(max(outcome.wait, step.settings.in_place + 0.001), error)  # R13: each attempt is claimed anew
+            return RetryAt(
+                max(outcome.wait, step.settings.in_place + 0.001), error
+            )  # R13: each attempt is claimed anew
         return outcome
 
     # -- deadlines: all calls of a handler have the same timeout, so they expire in the order they began

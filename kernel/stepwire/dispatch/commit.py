@@ -36,8 +36,12 @@ class Committer:
     """
 
     def __init__(
-        self, step: Step, nonce: str, concluded: Callable[[Finished], None], culprit: Callable[[Finished, RecordRefused], None]
-    ) -> None:  # fmt: skip
+        self,
+        step: Step,
+        nonce: str,
+        concluded: Callable[[Finished], None],
+        culprit: Callable[[Finished, RecordRefused], None],
+    ) -> None:
         self._step, self._nonce = step, nonce
         self._concluded, self._culprit = concluded, culprit
         self.ledgers: dict[Partition, Ledger] = {}
@@ -82,7 +86,8 @@ class Committer:
 
     def _take(self) -> list[Finished]:
         """Whole deliveries, up to the limits of one transaction."""
-        batch, size = [], 0
+        batch: list[Finished] = []
+        size = 0
         while self.queue and len(batch) < self._step.settings.batch:
             size += self.queue[0].size
             if batch and size > self._step.settings.max_bytes:

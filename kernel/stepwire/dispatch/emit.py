@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stepwire.bus.protocol import Change, Out, Record
+from stepwire.bus.protocol import Change, Out
 from stepwire.codec import encode
 from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.step import Step, control_topic, dead_letter_topic, runs_topic
@@ -79,7 +79,7 @@ class Emitter:
             finished.changes += self._verdict(delivery, "replayed")
         return finished
 
-    def dead_part(self, record: Record, delivery: Delivery, slot: Owed | None, error: BaseException) -> Finished:
+    def dead_part(self, delivery: Delivery, slot: Owed | None, error: BaseException) -> Finished:
         """A record that could not be read, or a part: its own join's slot is blocked by it."""
         outputs = [self._dead_letter(delivery, error)]
         if slot is not None:
@@ -105,7 +105,7 @@ class Emitter:
     def close(self, delivery: Delivery, join: JoinState) -> list[Change]:
         """Forget a join; while slots are outstanding, or a publisher may send a part again, a stub stays (R9)."""
         rules, changes = self.step.rules, [
-            self._change(delivery, f"{JOIN}{join.id}/{slot}", None) for slot in join.keys()
+            self._change(delivery, f"{JOIN}{join.id}/{slot}", None) for slot in join.stored
         ]  # fmt: skip
         outstanding = join.outstanding(rules)
         if outstanding != [] or any(self._from_outside(raw) for slot, raw in join.slots.items() if not slot.isdigit()):
@@ -209,7 +209,9 @@ class Emitter:
         joins = []
         for slot in owed:
             meta = self.address(slot, delivery.run, scope)
-            entry = Entry({**meta, "kind": kind, "at": self.step.clock.now(), "by": delivery.key(self.step.app, self.step.name)})
+            entry = Entry(
+                {**meta, "kind": kind, "at": self.step.clock.now(), "by": delivery.key(self.step.app, self.step.name)}
+            )
             outputs.append(Out(control_topic(self.step.app, slot.handler), meta["id"], {}, entry.encode()))
             joins.append(str(meta["id"]))
         return joins
@@ -232,7 +234,13 @@ class Emitter:
 
     def ended(self, delivery: Delivery, why: str, joins: Sequence[str]) -> Out:
         """Says that a delivery came to its end, for those who follow runs."""
-        body = {"run": delivery.run, "delivery": delivery.id, "handler": self.step.name, "why": why, "joins": list(joins)}
+        body = {
+            "run": delivery.run,
+            "delivery": delivery.id,
+            "handler": self.step.name,
+            "why": why,
+            "joins": list(joins),
+        }
         headers = {"ce_swrun": delivery.run, "ce_swhandler": self.step.name, "ce_swcause": delivery.id}
         return Out(runs_topic(self.step.app), delivery.run, headers, json.dumps(body).encode())
 

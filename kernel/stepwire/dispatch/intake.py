@@ -162,7 +162,7 @@ class Intake:
         """Step 2: dead letter with the original bytes; the partition goes on."""
         self.step.telemetry(Skipped(self.step.app, self.step.name, record.topic, "undecodable"))
         slot = self._slot_by_type(record) if self.step.is_join and delivery.run else None
-        finished = self.emitter.dead_part(record, delivery, slot, error)
+        finished = self.emitter.dead_part(delivery, slot, error)
         self._dispatcher.active += 1
         self._dispatcher.finish(finished, delivery, DeadLetter(error))
 
@@ -173,7 +173,9 @@ class Intake:
     def newer_is_over(self, delivery: Delivery) -> DeadLetter:
         """Nobody who knows the version came."""
         kind = delivery.record.headers.get("ce_type", "") if delivery.record else ""
-        return DeadLetter(NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay"))
+        return DeadLetter(
+            NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")
+        )
 
     def no_run(self) -> DeadLetter:
         """An answer from outside that names no run."""

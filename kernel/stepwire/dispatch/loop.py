@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from stepwire.bus.protocol import Assignment, Bus, Membership, Partition, Progress, Record
+from stepwire.bus.protocol import Assignment, Bus, Membership, Partition, Progress
 from stepwire.clock import Timer
-from stepwire.codec import Decoded
 from stepwire.context import Context
 from stepwire.dispatch.call import Caller
 from stepwire.dispatch.commit import Committer
@@ -143,7 +142,9 @@ class Dispatcher:
             if self._alone:
                 self._mark(self._alone[0])
             ledgers = self.committer.ledgers
-            if not self._alone and all(p not in ledgers or ledgers[p].watermark >= end for p, end in self._careful.items()):
+            if not self._alone and all(
+                p not in ledgers or ledgers[p].watermark >= end for p, end in self._careful.items()
+            ):
                 self._careful = {}
 
     # -- 6: decide
@@ -186,7 +187,7 @@ class Dispatcher:
             delivery.attempt, now - started, max(started - delivery.time, 0.0) if delivery.time else 0.0,
             type(error).__name__ if error else "", str(error) if error else "",
             outcome.wait if isinstance(outcome, RetryAt) else 0.0, tuple(context.notes) if context else (),
-            delivery.events, value if isinstance(value, tuple) else tuple(value) if isinstance(value, list) else (value,),
+            delivery.events, tuple(value) if isinstance(value, (tuple, list)) else (value,),
         )  # fmt: skip
 
     # -- 7 is the committer's; 8: forget
@@ -328,7 +329,7 @@ class Dispatcher:
     # -- the end
 
     async def stop(self, drain: float) -> None:
-        """SIGTERM: stop intake, let calls finish for `drain` seconds, commit, say goodbye. Call before cancelling `run`."""
+        """SIGTERM: stop intake, let calls finish for `drain` seconds, commit. Call it before cancelling `run`."""
         self.stopping = True
         if self._member is None:
             return
@@ -344,7 +345,7 @@ class Dispatcher:
                     continue
 
     async def leave(self) -> None:
-        """After `run` was cancelled: cut off what still runs, commit that we left in order, give the partitions back."""
+        """After `run` was cancelled: cut off what still runs, commit that we leave in order, give partitions back."""
         for delivery in list(self.caller.running):
             self.caller.cancel(delivery)
         self.caller.close()

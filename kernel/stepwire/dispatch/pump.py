@@ -66,10 +66,14 @@ class Pump:
         for number in numbers:
             mailbox = self._dispatcher.committer.mailboxes[number]
             found = [(ITEM + id_, raw) for id_, raw in mailbox.items.items() if "claim" in decode_meta(raw)]
-            changes = [self._now(mailbox, key, self._as_unknown(raw, "the worker died during the call")) for key, raw in found]
+            changes = [
+                self._now(mailbox, key, self._as_unknown(raw, "the worker died during the call")) for key, raw in found
+            ]
             for join in list(mailbox.joins.values()):
                 if join.call is not None and "claim" in join.call:
-                    meta = {k: v for k, v in join.call.items() if k != "claim"} | {"unknown": "the worker died during the call"}
+                    meta = {k: v for k, v in join.call.items() if k != "claim"} | {
+                        "unknown": "the worker died during the call"
+                    }
                     changes.append(self._now(mailbox, f"{JOIN}{join.id}/#call", Entry(meta)))
             if changes:
                 self._dispatcher.committer.add(Finished(changes=changes, applied=True))
@@ -100,7 +104,7 @@ class Pump:
         if verdict == "wait":
             self._remind(mailbox, join)
         elif verdict == "forget":
-            changes = [Change(mailbox.partition, f"{JOIN}{id_}/{slot}", None) for slot in join.keys()]
+            changes = [Change(mailbox.partition, f"{JOIN}{id_}/{slot}", None) for slot in join.stored]
             self._dispatcher.committer.add(Finished(changes=changes))
         else:
             mailbox.calling.add(id_)
@@ -146,9 +150,10 @@ class Pump:
             dispatcher.finish(emitter.dead(bare, error), bare, DeadLetter(error))
             return
         if verdict == "expired":
-            error = JoinExpired(f"{self._step.name} waited {self._step.rules.timeout:g} s; missing: {', '.join(delivery.missing) or 'a decision'}")
+            missing = ", ".join(delivery.missing) or "a decision"
+            expired = JoinExpired(f"{self._step.name} waited {self._step.rules.timeout:g} s; missing: {missing}")
             dispatcher.active += 1
-            dispatcher.finish(emitter.dead(delivery, error), delivery, DeadLetter(error))
+            dispatcher.finish(emitter.dead(delivery, expired), delivery, DeadLetter(expired))
             return
         self._begin(delivery)
 
@@ -238,7 +243,9 @@ class Pump:
             return False
         dispatcher.active += 1
         if options.on_limit is None:
-            error = VisitLimit(f"{self._step.name} was visited {options.max_visits} times in this run; a replay grants one more visit")
+            error = VisitLimit(
+                f"{self._step.name} was visited {options.max_visits} times in this run; a replay grants one more visit"
+            )
             dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
             return True
         try:
@@ -299,7 +306,13 @@ class Pump:
             return Finished(changes=[change])
         assert delivery.record is not None
         entry = keep(
-            delivery.record, kind="item", id=delivery.id, run=delivery.run, attempt=delivery.attempt + 1, due=due, error=error
+            delivery.record,
+            kind="item",
+            id=delivery.id,
+            run=delivery.run,
+            attempt=delivery.attempt + 1,
+            due=due,
+            error=error,
         )
         return self._dispatcher.intake.posted(entry, delivery.offset)
 

@@ -27,7 +27,7 @@ class Virtual:
     handler: str
 
     @property
-    def __name__(self) -> str:  # noqa: PLW3201 - reads like an event class in messages
+    def __name__(self) -> str:
         return f"the list of {self.handler}"
 
 
@@ -35,10 +35,10 @@ Token = EventType | Virtual  #: what an edge carries
 
 
 class Slot(NamedTuple):
-    """One thing that a join waits for: the node, and which of its inputs."""
+    """One thing that a join waits for: the node, and the number of its input."""
 
     node: str
-    index: int
+    number: int
 
 
 class Shape(NamedTuple):
@@ -121,14 +121,15 @@ def _nodes(handler: AnyHandler) -> Iterable[Node]:
 def check_graph(graph: Graph, handlers: Sequence[AnyHandler], externals: Sequence[External]) -> list[Refusal]:
     """What is wrong before any analysis: names, types, events that lead nowhere."""
     found: list[Refusal] = []
-    names = [step.name for step in (*handlers, *externals)]
+    names = [handler.name for handler in handlers] + [step.name for step in externals]
     for name in sorted({name for name in names if names.count(name) > 1}):
         found.append(Refusal("SW130", name, "two handlers have this name", "Give one of them name=…, it is durable."))
     found += _same_types(graph)
     for token in sorted(graph.emitted, key=_name):
-        if not isinstance(token, Virtual) and token not in graph.consumers:
-            if not (token.spec.terminal or token.spec.result):
-                found.append(
+        if isinstance(token, Virtual) or token in graph.consumers:
+            continue
+        if not (token.spec.terminal or token.spec.result):
+            found.append(
                     Refusal(
                         "SW131", token.__name__, "nobody handles it",
                         f"Add a handler for it, or mark it: class {token.__name__}(Event, …, terminal=True).",

@@ -169,8 +169,8 @@ class Obligations:
         node = self._graph.nodes[slot.node]
         name = (
             f"go round the loop of {node.handler}"
-            if slot.index == LAP
-            else f"fill {' | '.join(token.__name__ for token in node.slots[slot.index])} of {node.handler}"
+            if slot.number == LAP
+            else f"fill {' | '.join(token.__name__ for token in node.slots[slot.number])} of {node.handler}"
         )
         return refused("SW140", where, f"two paths lead on from here that both {name}", "Let only one path lead there.")
 
@@ -201,7 +201,7 @@ class Obligations:
                 alone = all(Slot(slot.node, index) in slots for index in range(len(node.slots)))
                 complete = all(Slot(slot.node, index) in together for index in range(len(node.slots)))
                 if alone or not complete or node.kind != "merge" or self._scopes.stack.get(entry):
-                    part = " | ".join(token.__name__ for token in node.slots[slot.index])
+                    part = " | ".join(token.__name__ for token in node.slots[slot.number])
                     raise refused(
                         "SW144", node.handler,
                         f"its part {part} may come without the others being settled (seen from {entry.__name__})",

@@ -197,7 +197,7 @@ def _head_depth(node: Node, scopes: Scopes) -> int:
 
 
 def _unlimited(graph: Graph, edges: Edges, members: frozenset[Vertex]) -> WiringError:
-    start = sorted(v for v in members if isinstance(v, str))[0]
+    start = min(v for v in members if isinstance(v, str))
     path = _way_round(edges, members, start)
     names = [graph.nodes[v].handler for v in path if isinstance(v, str)]
     return refused(

@@ -87,7 +87,7 @@ class Wiring:
         """May it be published from outside?"""
         return event in self.graph.entries
 
-    # -- what is owed (R4)
+    # -- what is owed, R4
 
     def owes(self, handler: str) -> tuple[Owed, ...]:
         """Everything a delivery of the handler owes: what is settled when it ends as if it returned None."""
@@ -112,7 +112,7 @@ class Wiring:
     def table(self) -> dict[str, str]:
         """ce_type -> hash of its row of owed slots; a release that changes a row may orphan open joins."""
         return {
-            event.spec.type: digest(*(f"{slot.node}.{slot.index}" for slot in sorted(self._obligations.event(event))))
+            event.spec.type: digest(*(f"{slot.node}.{slot.number}" for slot in sorted(self._obligations.event(event))))
             for event in self.events
         }
 
@@ -126,20 +126,22 @@ class Wiring:
         signature = self.handlers[node.handler].signature
         if node.kind == "gather":
             return Owed(node.handler, ITEM)
-        if slot.index < len(signature.parts):
-            return Owed(node.handler, signature.parts[slot.index].name)
+        if slot.number < len(signature.parts):
+            return Owed(node.handler, signature.parts[slot.number].name)
         return Owed(node.handler, LIST)
 
     # -- what a handler returned
 
     def shape(self, handler: str, value: Any) -> tuple[Shape, tuple[Event, ...], tuple[Event, ...] | None]:
         """Shape, events and items of a returned value. Raises WrongReturn if the signature does not declare it."""
+        events: tuple[Event, ...] = ()
+        items: tuple[Event, ...] | None = None
         if value is None:
-            events, items = (), None
+            pass
         elif isinstance(value, Event):
-            events, items = (value,), None
+            events = (value,)
         elif isinstance(value, list):
-            events, items = (), tuple(value)
+            items = tuple(value)
         elif isinstance(value, tuple):
             events = tuple(member for member in value if not isinstance(member, list))
             lists = [member for member in value if isinstance(member, list)]
@@ -165,7 +167,9 @@ class Wiring:
         what = type(value).__name__
         if isinstance(value, (tuple, list)):
             what += f" of {', '.join(sorted({type(member).__name__ for member in value})) or 'nothing'}"
-        return WrongReturn(f"{handler} returned {what}, which its signature does not declare; fix the annotation or the code")
+        return WrongReturn(
+            f"{handler} returned {what}, which its signature does not declare; fix the annotation or the code"
+        )
 
     # -- checks that need the analysis
 
@@ -197,9 +201,9 @@ class Wiring:
                     found.append(self._two_results(one, other))
         for node in self.graph.nodes.values():
             for shape in node.shapes:
-                both = [token for token in shape.tokens if token in results]
+                both = [result for result in results if result in shape.tokens]
                 if len(both) > 1:
-                    found.append(self._two_results(both[0], both[1]))  # type: ignore[arg-type]
+                    found.append(self._two_results(both[0], both[1]))
         return found
 
     @staticmethod

@@ -13,6 +13,18 @@ from stepwire_handlers.steps.sql_literal import literal
 Column = Literal["name", "aliases", "account_manager", "email", "slack_channel", "terms"]
 COLUMNS: tuple[Column, ...] = ("name", "aliases", "account_manager", "email", "slack_channel", "terms")
 
+TABLE = """\
+CREATE TABLE IF NOT EXISTS customers (
+    id serial PRIMARY KEY,
+    name text NOT NULL,
+    aliases text[] NOT NULL,
+    account_manager text NOT NULL,
+    email text NOT NULL,
+    slack_channel text NOT NULL,
+    terms text NOT NULL
+);
+"""
+
 #: finds the rows for a company's name as it stands on an invoice; read-only, one parameter
 LOOKUP_SQL = (
     "SELECT name, account_manager, email, slack_channel, terms FROM customers "
@@ -153,21 +165,10 @@ def find(vendor: str) -> list[Customer]:
 
 def customers_sql() -> str:
     """PostgreSQL that makes the table `customers` and fills it; run again it changes nothing."""
-    rows = ",\n    ".join(f"({', '.join(literal(row[column]) for column in COLUMNS)})" for row in CUSTOMERS)
     columns = ", ".join(COLUMNS)
+    rows = ",\n    ".join(f"({', '.join(literal(row[column]) for column in COLUMNS)})" for row in CUSTOMERS)
     return (
-        "CREATE TABLE IF NOT EXISTS customers (\n"
-        "    id serial PRIMARY KEY,\n"
-        "    name text NOT NULL,\n"
-        "    aliases text[] NOT NULL,\n"
-        "    account_manager text NOT NULL,\n"
-        "    email text NOT NULL,\n"
-        "    slack_channel text NOT NULL,\n"
-        "    terms text NOT NULL\n"
-        ");\n"
-        f"INSERT INTO customers ({columns})\n"
-        "SELECT fresh.* FROM (VALUES\n"
-        f"    {rows}\n"
-        f") AS fresh ({columns})\n"
+        f"{TABLE}INSERT INTO customers ({columns})\n"  # noqa: S608 - every value went through `literal`
+        f"SELECT fresh.* FROM (VALUES\n    {rows}\n) AS fresh ({columns})\n"
         "WHERE NOT EXISTS (SELECT 1 FROM customers AS old WHERE old.name = fresh.name);\n"
     )

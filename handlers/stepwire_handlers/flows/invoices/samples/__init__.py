@@ -1,7 +1,7 @@
 """Sample invoices: a folder of PDFs for the demo and the tests, the same bytes for the same seed.
 
 In: a folder, a seed and a number.  Out: that many invoices on twelve different papers in six languages and
-    seven currencies, four files that are none, and for each a `Sample` that says what is in it and what the
+    six currencies, four files that are none, and for each a `Sample` that says what is in it and what the
     flow should make of it. Needs the extra `demo`.
 """
 

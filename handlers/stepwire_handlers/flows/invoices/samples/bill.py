@@ -71,7 +71,8 @@ def draw_bill(seller: Seller, random: Random, serial: int) -> Bill:
     """An invoice of this seller, above the limit for approval if its invoices are, else below."""
     issued = FIRST_DAY + timedelta(days=random.randrange(DAYS))
     while True:
-        items = tuple(_item(seller, random) for _ in range(random.randint(*seller.lines)))
+        wares = _wares(seller, random)
+        items = tuple(_item(seller, ware, random) for ware in wares)
         subtotal = sum((item.amount for item in items), start=Decimal(0))
         tax = _rounded(subtotal * seller.tax_rate / 100, seller.notation.places)
         if (subtotal + tax > APPROVAL_LIMIT) is seller.large:
@@ -87,8 +88,15 @@ def draw_bill(seller: Seller, random: Random, serial: int) -> Bill:
             )
 
 
-def _item(seller: Seller, random: Random) -> Item:
-    ware = random.choice(seller.wares)
+def _wares(seller: Seller, random: Random) -> list[Ware]:
+    """Each ware once, unless there are more lines than wares."""
+    count = random.randint(*seller.lines)
+    if count <= len(seller.wares):
+        return random.sample(seller.wares, count)
+    return random.choices(seller.wares, k=count)
+
+
+def _item(seller: Seller, ware: Ware, random: Random) -> Item:
     quantity = Decimal(random.randint(*seller.quantities))
     price = _price(ware, random, seller.notation.places)
     return Item(ware.text, ware.unit, quantity, price, _rounded(quantity * price, seller.notation.places))

@@ -166,7 +166,8 @@ def register(bill: Bill, password: str | None) -> Paper:
     for number, item in enumerate(bill.items):
         row = (
             f"{len(item.text):02}{number + 11:03}", item.text, item.unit, bill.notation.number(item.quantity),
-            bill.notation.number(item.price, 2), bill.notation.number(item.amount, 2), f"{bill.seller.tax_rate}",
+            bill.notation.number(item.price, 2), bill.notation.number(item.amount, 2),
+            f"{bill.seller.tax_rate}",
         )  # fmt: skip
         for (x, _), text in zip(columns, row, strict=True):
             paper.text(x, y, text, size=7, align="right" if x > 160 else "left")

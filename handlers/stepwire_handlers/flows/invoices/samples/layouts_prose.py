@@ -1,5 +1,4 @@
-"""Ways to lay out an invoice that people write rather than print: letters, columns, a sidebar, a long
-statement.
+"""Ways to lay out an invoice beside tables and boxes: letters, columns, a sidebar, a long statement.
 
 In: a `Bill` and the paper's password, if any.  Out: a `Paper` that shows all of it in the sender's words.
 """
@@ -91,9 +90,7 @@ def columns(bill: Bill, password: str | None) -> Paper:
 
 
 def band(bill: Bill, password: str | None) -> Paper:
-    """The total in a coloured band at the top, under its label; below, amounts come before what they are
-    for.
-    """
+    """The total in a coloured band at the top, under its label; amounts come before what they are for."""
     paper, word, seller = Paper(password=password), bill.notation.word, bill.seller
     paper.box(0, 0, 210, 46, fill="#7a1f3d")
     paper.text(15, 20, seller.name, size=18, font=BOLD, ink="#ffffff")
@@ -140,7 +137,7 @@ def sidebar(bill: Bill, password: str | None) -> Paper:
         (word("bank"), tuple(seller.bank.split(", "))),
     ):
         paper.text(8, y + 10, label.upper(), size=6.5, ink="#8fa8c4")
-        y = paper.lines(8, y + 15, value, size=9, ink="#ffffff")
+        y = paper.lines(8, y + 15, value, size=8, ink="#ffffff")
     paper.text(74, 30, f"{word('total')}: {bill.money(bill.total)}", size=17, ink="#16324f")
     y = 52.0
     for x, key in ((74, "item"), (150, "quantity"), (200, "amount")):
@@ -172,14 +169,14 @@ def prose(bill: Bill, password: str | None) -> Paper:
     )
     for item in bill.items:
         each = f"{bill.notation.number(item.quantity)} × {item.text}, at {bill.money(item.price)} each"
-        y = paper.prose(28, y + 3, 160, f"— {each}, which makes {bill.money(item.amount)};")
+        y = paper.prose(28, y + 3, 160, f"— {each}, which makes {bill.money(item.amount)}.")
     y = paper.prose(
         22,
         y + 6,
         166,
-        f"Before tax this comes to {bill.money(bill.subtotal)}. With {bill.tax_label} of {bill.money(bill.tax)} "
-        f"the total due is {bill.money(bill.total)}, which we would be glad to receive by "
-        f"{bill.notation.date(bill.due)}. Our account is with {seller.bank}.",
+        f"Before tax this comes to {bill.money(bill.subtotal)}. With {bill.tax_label} of "
+        f"{bill.money(bill.tax)} the total due is {bill.money(bill.total)}, which we would be glad to "
+        f"receive by {bill.notation.date(bill.due)}. Our account is with {seller.bank}.",
     )
     y = paper.prose(22, y + 5, 166, "Do come again, and mind the step on your way out next time.")
     paper.prose(22, y + 8, 166, f"Kind regards, {seller.name} (VAT no. {seller.tax_id})", font=ITALIC)
@@ -187,9 +184,7 @@ def prose(bill: Bill, password: str | None) -> Paper:
 
 
 def statement(bill: Bill, password: str | None) -> Paper:
-    """More rows than a page holds: a heading on every page, the sum carried forward, the total on the
-    last.
-    """
+    """More rows than a page holds: a heading on each, the sum carried forward, the total on the last."""
     paper, word = Paper(password=password), bill.notation.word
     pages = [bill.items[start : start + PER_PAGE] for start in range(0, len(bill.items), PER_PAGE)]
     carried = Decimal(0)

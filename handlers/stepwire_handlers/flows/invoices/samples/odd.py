@@ -1,5 +1,4 @@
-"""What else lies in an invoice mailbox: files that nobody can read as an invoice, each for a reason of its
-own.
+"""What else lies in an invoice mailbox: files that are no readable invoice, each for its own reason.
 
 In: a source of randomness and a bill to hide.  Out: the bytes of a file.
 """

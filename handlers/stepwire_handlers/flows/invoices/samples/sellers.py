@@ -1,6 +1,4 @@
-"""Who sends the invoices: twelve invented companies, each with its own paper, language, currency and
-goods.
-"""
+"""Who sends the invoices: twelve invented companies, each with its own paper, language and goods."""
 
 from __future__ import annotations
 
@@ -104,7 +102,8 @@ SELLERS: tuple[Seller, ...] = (
         layout="grid",
         number="F2026/{}",
         notation=Notation(
-            language="fr", currency="EUR", money=f"{{}}{NBSP}€", group=NBSP, point=",", dates="{dd}/{mm}/{yyyy}"
+            language="fr", currency="EUR", money=f"{{}}{NBSP}€", group=NBSP, point=",",
+            dates="{dd}/{mm}/{yyyy}",
         ),
         tax_rate=Decimal(20),
         tax_id="FR00 417 000 417",
@@ -204,7 +203,7 @@ SELLERS: tuple[Seller, ...] = (
             Ware("Guarnizione su misura", "pz", 4, 9),
             Ware("Collaudo dimensionale", "ore", 40, 55),
         ),
-        lines=(5, 9),
+        lines=(4, 6),
     ),
     Seller(
         name="Van der Meulen Logistiek",

@@ -1,0 +1,165 @@
+"""Finding: a label's value, wherever the document has put it.
+
+    Invoice No: INV-7          beside it
+    Invoice No                 below it; text out of a PDF has a table's cells one a line
+    INV-7
+    Invoice No  Date           labels in a row or a column, then the values in the same order
+    INV-7  2026-03-15
+
+A page, a concept and a scanner (which reads values of one kind from a line) come in; candidates go out, best first.
+Each has a score, because a document says "total" in many places and means it in one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from stepwire_handlers.offline_model.labels import Kind, Label, labels_in
+from stepwire_handlers.offline_model.page import Line
+
+BESIDE, ALIGNED, BELOW, ABOVE = 8, 6, 5, 1  # how much the place of a value says that it belongs to the label
+HEADING = 5  # weight of the bare word for the document
+REACH = 14  # lines below a label that are looked at
+TABLE = {"item", "quantity", "unit_price"}  # two of these head a table of items
+
+
+class Placed(Protocol):
+    """Anything that a scanner finds."""
+
+    @property
+    def start(self) -> int:
+        """Where it begins in its line."""
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+
+
+V = TypeVar("V", bound=Placed)
+Scan = Callable[[str], Sequence[V]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[V]):
+    """A candidate: a value, the label that speaks for it, and how much."""
+
+    value: V
+    label: Label
+    score: float
+    line: int  #: of the value
+    beside: tuple[V, ...] = ()  #: all values to the right of the label
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Labels that stand together without values, and the lines of values after them."""
+
+    labels: tuple[Label, ...]
+    after: int  #: the first line behind them
+
+
+class Labelled:
+    """A page with its labels."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.lines = lines
+        self.labels = [labels_in(line.text, line.folded) for line in lines]
+        self.bare = [_is_bare(line, labels) for line, labels in zip(lines, self.labels, strict=True)]
+
+    def find(self, concept: str, scan: Scan[V]) -> list[Found[V]]:
+        """The candidates for a concept, best first; among equals the first of the document."""
+        found = []
+        for number, labels in enumerate(self.labels):
+            for label in labels:
+                if label.concept == concept:
+                    found += self._values(number, label, scan)
+        return sorted(found, key=lambda one: -one.score)
+
+    def heads_table(self, number: int) -> bool:
+        """Is this line part of the head of a table of items?"""
+        labels = self._block(number).labels if self.bare[number] else self.labels[number]
+        return len({label.concept for label in labels} & TABLE) >= 2
+
+    def _values(self, number: int, label: Label, scan: Scan[V]) -> list[Found[V]]:
+        line = self.lines[number]
+        beside = scan(_segment(line.text, label, self.labels[number]))
+        if beside:
+            return [Found(beside[0], label, label.weight * 2 + BESIDE, number, tuple(beside))]
+        if label.weight == HEADING and len(line.text) == label.end and number + 1 < len(self.lines):
+            value = _whole(self.lines[number + 1].text, scan)
+            return [] if value is None else [Found(value, label, label.weight * 2 + BELOW, number + 1)]
+        if not self.bare[number] or self.heads_table(number):
+            return []
+        block = self._block(number)
+        found = [
+            Found(value, label, label.weight * 2 + place, at)
+            for value, place, at in self._below(block, label, scan)
+        ]
+        if not found and number and len(block.labels) == 1:
+            above = self.lines[number - 1].text
+            value = _whole(above, scan)
+            if value is not None and not self.bare[number - 1]:
+                found.append(Found(value, label, label.weight * 2 + ABOVE, number - 1))
+        return found
+
+    def _below(self, block: _Block, label: Label, scan: Scan[V]) -> list[tuple[V, float, int]]:
+        """Values under a block of labels: at the label's place in it, else the n-th of the label's kind."""
+        region = range(block.after, min(block.after + REACH, len(self.lines)))
+        cells = [(cell, at) for at in region for cell in self.lines[at].cells][: len(block.labels) + REACH]
+        place = next(at for at, other in enumerate(block.labels) if other is label)
+        if place < len(cells):
+            value = _whole(cells[place][0], scan)
+            if value is not None:
+                near = ALIGNED if len(block.labels) > 1 or place == 0 else BELOW
+                return [(value, near, cells[place][1])]
+        nth = sum(other.kind is label.kind for other in block.labels[:place])
+        seen = 0
+        for at in region:
+            if self.labels[at] and not self.bare[at] and label.kind is not Kind.NAME and at > block.after:
+                break  # another label beside its own value: the block's values are over
+            for value in scan(self.lines[at].text):
+                if seen == nth:
+                    return [(value, BELOW - (at - block.after) / 2, at)]
+                seen += 1
+        return []
+
+    def _block(self, number: int) -> _Block:
+        first = number
+        while first and self.bare[first - 1]:
+            first -= 1
+        last = number
+        while last + 1 < len(self.lines) and self.bare[last + 1]:
+            last += 1
+        labels = tuple(label for at in range(first, last + 1) for label in self.labels[at])
+        return _Block(labels, last + 1)
+
+
+def _is_bare(line: Line, labels: Sequence[Label]) -> bool:
+    """Does the line hold labels and nothing else? A currency or a remark in brackets is nothing."""
+    if not labels:
+        return False
+    rest = line.folded
+    for label in reversed(labels):
+        rest = rest[: label.start] + " " + rest[label.end :]
+    if len(labels) == 1 and labels[0].concept == "invoice_number" and labels[0].weight <= HEADING:
+        return False  # the word "Invoice" at the top is a heading, not the first of a column of labels
+    rest = re.sub(r"\([^)]*\)|\d+(?:[.,]\d+)?\s?%|\b(?:eur|usd|gbp|chf|sek|in|of|the|de|und|and|et|y|e|en|ht|no)\b|[€$£]|%", " ", rest)
+    return not re.search(r"[a-z0-9]", rest)
+
+
+def _segment(text: str, label: Label, labels: Sequence[Label]) -> str:
+    """What stands to the right of a label, up to the next label, with the places of its line kept."""
+    end = min((other.start for other in labels if other.start >= label.end), default=len(text))
+    return " " * label.end + text[label.end : end]
+
+
+def _whole(text: str, scan: Scan[V]) -> V | None:
+    """The value that is all of this text, but for punctuation."""
+    values = scan(text)
+    if len(values) != 1:
+        return None
+    rest = text[: values[0].start] + text[values[0].end :]
+    return None if re.search(r"\w", rest) else values[0]

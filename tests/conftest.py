@@ -1,0 +1,44 @@
+"""What every test needs: the event loop, and what to do when a service is missing."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The kernel runs on asyncio; anyio's other loop is not ours."""
+    return "asyncio"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_MISSED] = set()
+
+
+_MISSED = pytest.StashKey[set[str]]()
+
+
+def missing(config: pytest.Config, service: str, why: str) -> None:
+    """Skip for a missing service; in `make test-all` (STEPWIRE_TEST_ALL=1) that is an error instead."""
+    config.stash[_MISSED].add(service)
+    if os.environ.get("STEPWIRE_TEST_ALL"):
+        pytest.fail(f"{service} is missing ({why}); `make test-all` skips nothing")
+    pytest.skip(f"{service} is missing: {why}")
+
+
+@pytest.fixture
+def service(pytestconfig: pytest.Config):
+    """`service("node", found, why)`: skip, or fail in `make test-all`, unless `found`."""
+
+    def need(name: str, found: object, why: str = "not installed") -> None:
+        if not found:
+            missing(pytestconfig, name, why)
+
+    return need
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    missed = sorted(config.stash[_MISSED])
+    terminalreporter.write_line(f"services missed: {', '.join(missed) if missed else 'none'}")

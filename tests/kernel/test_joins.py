@@ -1,0 +1,224 @@
+"""Merges, gathers, optional slots and what settles them, each through a whole run in memory."""
+
+from __future__ import annotations
+
+from stepwire import App, Event, Join, Reject, agreed, handler
+
+
+class Order(Event, topic="order"):
+    n: int = 0
+
+
+class Price(Event, topic="price"):
+    n: int
+
+
+class Stock(Event, topic="stock"):
+    n: int
+
+
+class Offer(Event, topic="offer", result=True):
+    n: int
+    note: str = ""
+
+
+class Item(Event, topic="item"):
+    n: int
+
+
+class Checked(Event, topic="checked"):
+    n: int
+
+
+class Total(Event, topic="total", terminal=True):
+    items: list[int]
+
+
+@handler()
+async def split(order: Order) -> tuple[Price, Stock]:
+    return Price(n=order.n), Stock(n=order.n + 1)
+
+
+async def test_a_merge_fires_once_with_both_parts() -> None:
+    """A merge waits until one of each has arrived and is called once."""
+    calls = []
+
+    @handler()
+    async def offer(price: Price, stock: Stock) -> Offer:
+        calls.append((price.n, stock.n))
+        return Offer(n=price.n + stock.n)
+
+    async with await App("shop", [split, offer]).run(Order(n=3)) as run:
+        assert run.state == "completed"
+        assert run.result == Offer(n=7)
+        assert calls == [(3, 4)]
+
+
+async def test_a_part_that_never_comes_ends_the_merge() -> None:
+    """When the path to a part ends, the merge ends uncalled and the run closes."""
+
+    @handler()
+    async def drop(stock: Stock) -> Checked | None:
+        return None
+
+    @handler()
+    async def offer(price: Price, checked: Checked) -> Offer:
+        return Offer(n=0)
+
+    async with await App("shop", [split, drop, offer]).run(Order()) as run:
+        assert run.state == "completed"
+        assert run.result is None
+
+
+async def test_an_optional_part_may_be_absent() -> None:
+    """A merge with an optional slot is called with None once that slot is known not to come."""
+
+    @handler()
+    async def drop(stock: Stock) -> Checked | None:
+        return None
+
+    @handler()
+    async def offer(price: Price, checked: Checked | None) -> Offer:
+        return Offer(n=price.n, note="without" if checked is None else "with")
+
+    async with await App("shop", [split, drop, offer]).run(Order(n=2)) as run:
+        assert run.result == Offer(n=2, note="without")
+
+
+def scatter_app(join: Join | None = None, size: int = 5) -> App:
+    @handler()
+    async def scatter(order: Order) -> list[Item]:
+        return [Item(n=i) for i in range(size)]
+
+    @handler()
+    async def check(item: Item) -> Checked | None:
+        if item.n == order_of_rejection:
+            raise Reject("broken item")
+        return Checked(n=item.n) if item.n % 2 == 0 else None
+
+    @handler(join=join)
+    async def total(checked: list[Checked]) -> Total:
+        return Total(items=[c.n for c in checked])
+
+    order_of_rejection = 4
+    return App("count", [scatter, check, total])
+
+
+async def test_a_gather_waits_for_a_dead_letter_and_one_drop_heals_the_run() -> None:
+    """A gather that needs a dead-lettered item is blocked, not fired; dropping that item completes the run."""
+    async with await scatter_app().run(Order()) as run:
+        assert run.state == "failed"
+        assert [dead.error for dead in run.dead_letters] == ["Reject"]
+        await run.drop(run.dead_letters[0])
+        assert run.state == "completed"
+        assert Total(items=[0, 2]) in run.events
+
+
+async def test_a_gather_may_go_without_what_is_missing() -> None:
+    """With on_missing="partial" a dead letter counts as missing and the gather fires."""
+    async with await scatter_app(Join(on_missing="partial")).run(Order()) as run:
+        assert Total(items=[0, 2]) in run.events
+
+
+async def test_an_empty_scatter_is_a_call_with_an_empty_list() -> None:
+    """A scatter of size 0 completes its gather at once."""
+    async with await scatter_app(size=0).run(Order()) as run:
+        assert run.state == "completed"
+        assert Total(items=[]) in run.events
+
+
+async def test_items_arrive_in_the_order_of_the_scatter() -> None:
+    """The list a gather gets is in the scatter's order, whatever order its items finished in."""
+    async with await scatter_app(size=4).run(Order()) as run:
+        assert Total(items=[0, 2]) in run.events
+
+
+async def test_a_vote_closes_as_soon_as_enough_agree() -> None:
+    """`until` closes a gather early; what comes later settles its stub and the run still closes."""
+
+    @handler()
+    async def scatter(order: Order) -> list[Item]:
+        return [Item(n=1) for _ in range(5)]
+
+    @handler()
+    async def judge(item: Item) -> Checked:
+        return Checked(n=item.n)
+
+    @handler(join=Join(until=agreed(3, by=lambda c: c.n)))
+    async def total(checked: list[Checked]) -> Total:
+        return Total(items=[c.n for c in checked])
+
+    async with await App("vote", [scatter, judge, total]).run(Order()) as run:
+        totals = [event for event in run.events if isinstance(event, Total)]
+        assert len(totals) == 1
+        assert len(totals[0].items) >= 3
+        assert run.state == "completed"
+
+
+async def test_a_merge_of_published_events_meets_by_a_field() -> None:
+    """Two upstream events that name the same order number are one run and one merge."""
+
+    class Invoice(Event, topic="invoice", run="po"):
+        po: str
+
+    class Receipt(Event, topic="receipt", run="po"):
+        po: str
+
+    class Matched(Event, topic="matched", result=True):
+        po: str
+
+    @handler(join=Join(timeout=3600))
+    async def match(invoice: Invoice, receipt: Receipt) -> Matched:
+        return Matched(po=invoice.po)
+
+    async with await App("match", [match]).run(Invoice(po="7"), Receipt(po="7")) as run:
+        assert run.result == Matched(po="7")
+
+
+async def test_a_join_that_expires_keeps_its_parts_for_the_replay() -> None:
+    """At its deadline a join is a dead letter; a part that comes later joins its parts, and a replay uses them."""
+
+    class Invoice(Event, topic="invoice", run="po"):
+        po: str
+
+    class Receipt(Event, topic="receipt", run="po"):
+        po: str
+
+    class Matched(Event, topic="matched", result=True):
+        po: str
+
+    @handler(join=Join(timeout=3600))
+    async def match(invoice: Invoice, receipt: Receipt) -> Matched:
+        return Matched(po=invoice.po)
+
+    async with await App("match", [match]).run(Invoice(po="7")) as run:
+        assert run.state == "waiting"
+        await run.advance(3601)
+        assert [dead.error for dead in run.dead_letters] == ["JoinExpired"]
+        await run.publish(Receipt(po="7"))
+        await run.replay(run.dead_letters[0])
+        assert run.result == Matched(po="7")
+        assert run.state == "completed"
+
+
+async def test_a_gather_may_get_the_event_around_its_scatter() -> None:
+    """`E, list[F]` meets the event beside the scatter with all of its items."""
+
+    class Head(Event, topic="head"):
+        n: int
+
+    @handler()
+    async def scatter(order: Order) -> tuple[Head, list[Item]]:
+        return Head(n=9), [Item(n=i) for i in range(3)]
+
+    @handler()
+    async def check(item: Item) -> Checked:
+        return Checked(n=item.n)
+
+    @handler()
+    async def total(head: Head, checked: list[Checked]) -> Total:
+        return Total(items=[head.n, *[c.n for c in checked]])
+
+    async with await App("heads", [scatter, check, total]).run(Order()) as run:
+        assert Total(items=[9, 0, 1, 2]) in run.events
+        assert run.state == "completed"

@@ -1,0 +1,148 @@
+"""What the tool tests talk to: scripted MCP servers, the stand-ins, a PostgreSQL, and npm's servers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from stepwire.context import Context
+from stepwire_handlers.standins import database
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SCRIPTED = str(HERE / "scripted_server.py")
+PATIENCE = 20.0  # seconds; what takes longer on a busy machine hangs
+SEED = """
+INSERT INTO customers (id, name, aliases, account_manager, email, slack_channel, terms) VALUES
+    (1, 'Globex Supplies Ltd.', '{Globex,GSL}', 'Ida Berg', 'ap@globex.example', '#globex', 'net 30'),
+    (2, 'O''Hara & Sons', '{O''Hara}', 'Tom Lund', 'books@ohara.example', '#ohara', 'net 14'),
+    (3, 'Initech', '{}', 'Ida Berg', 'pay@initech.example', '#initech', 'prepaid')
+"""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def scripted(**environ: str) -> dict[str, Any]:
+    """The mcpServers entry of a scripted server over stdio."""
+    return {"command": sys.executable, "args": [SCRIPTED], "env": environ}
+
+
+def own(name: str, **environ: str) -> dict[str, Any]:
+    """The mcpServers entry of a server of ours over stdio."""
+    module = f"stepwire_handlers.mcp_servers.{name}"
+    return {"command": "${STEPWIRE_PYTHON}", "args": ["-m", module], "env": environ}
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for something that happens soon."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def scripted_http(port: int, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A scripted server over HTTP, running."""
+    command = [sys.executable, SCRIPTED, "--port", str(port)]
+    with subprocess.Popen(command, env={"PATH": "/usr/bin:/bin", **environ}) as process:
+        try:
+            until(lambda: listens(port))
+            yield process
+        finally:
+            process.kill()
+
+
+def delivery(key: str = "app/step/1") -> Context:
+    """A delivery that this task is from now on."""
+    context = Context(
+        app="app", handler="step", run="run", scope="", key=key, attempt=1, visit=1, last_visit=False,
+        missing=(), deadline=time.time() + 60, now=time.time,
+    )  # fmt: skip
+    context.enter()
+    return context
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """The stand-ins, as their process was told."""
+
+    folder: Path
+    url: str
+    slack: dict[str, str]
+    gmail: dict[str, str]
+
+    def received(self, what: str) -> list[dict[str, Any]]:
+        """`slack/messages` or `gmail/drafts`."""
+        listed: list[dict[str, Any]] = httpx2.get(f"{self.url}/{what}").json()
+        return listed
+
+    def fault(self, **fault: Any) -> None:
+        httpx2.post(f"{self.url}/faults", params=fault).raise_for_status()
+
+
+@contextmanager
+def standins_process(folder: Path) -> Iterator[StandIns]:
+    command = [sys.executable, "-m", "stepwire_handlers.standins", "--folder", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.readline())
+            slack = {"SLACK_BASE_URL": told["SLACK_BASE_URL"], "SLACK_TOKEN": "xoxb-stand-in"}
+            gmail = {"GMAIL_BASE_URL": told["GMAIL_BASE_URL"], "GMAIL_TOKEN": "ya29.stand-in"}
+            yield StandIns(folder, told["url"], slack, gmail)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def standins(tmp_path: Path) -> Iterator[StandIns]:
+    with standins_process(tmp_path / "received") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PostgreSQL with three customers."""
+    return database.start(tmp_path_factory.mktemp("postgres") / "data", SEED)
+
+
+@pytest.fixture(scope="session")
+def npm() -> Path:
+    """A folder with npm's servers, installed once and kept."""
+    folder = ROOT / ".stepwire" / "npm"
+    packages = {"server-postgres": "0.6.2", "server-slack": "2025.4.25"}
+    modules = folder / "node_modules" / "@modelcontextprotocol"
+    if not all((modules / name).exists() for name in packages):
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [f"@modelcontextprotocol/{name}@{version}" for name, version in packages.items()]
+        subprocess.run(
+            ["npm", "install", "--ignore-scripts", "--no-audit", "--prefix", str(folder), *names],
+            check=True, capture_output=True, timeout=50,
+        )  # fmt: skip
+    return modules

@@ -1,0 +1,189 @@
+"""`slack.send` and `gmail.create_draft` happen once, wherever the server's process dies."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import StandIns, own
+from pydantic import BaseModel
+
+from stepwire_handlers.mcp_servers.claims import Claims
+from stepwire_handlers.mcp_servers.once import Once
+from stepwire_handlers.mcp_servers.verdict import MaybeHappened, NotHappened
+from stepwire_handlers.steps.tool import Tools
+from stepwire_handlers.steps.tool_errors import ToolOutcomeUnknown
+
+pytestmark = pytest.mark.anyio
+
+POINTS = ("before-claim", "after-claim", "after-call", "after-answer")
+MESSAGE = {"channel": "#invoices", "text": "paid"}
+DRAFT = {"to": ["ap@globex.example"], "subject": "paid", "body": "Dear Globex,"}
+
+
+async def outcome(tools: Tools, tool: str, arguments: dict[str, Any], key: str) -> object:
+    try:
+        return await tools.call(tool, arguments, key)
+    except ToolOutcomeUnknown as unknown:
+        return unknown
+
+
+def killed_at(name: str, environ: dict[str, str]) -> Tools:
+    """A server for each point that dies there, and one that is well; all with the same claims."""
+    servers = {point: own(name, STEPWIRE_FAULT=point, **environ) for point in POINTS}
+    servers["well"] = own(name, **environ)
+    return Tools(servers, allow=[f"{server}.*" for server in servers])
+
+
+async def test_a_server_killed_at_any_point_sends_once_or_says_it_does_not_know(standins: StandIns) -> None:
+    """kill -9 before and after every step of `slack.send`, then the same calls again on a new process."""
+    async with killed_at("slack", standins.slack | claims_in(standins)) as tools:
+        killed = await asyncio.gather(*(outcome(tools, f"{point}.send", MESSAGE, point) for point in POINTS))
+        sent = {message["ts"] for message in standins.received("slack/messages")}
+        again = [await outcome(tools, "well.send", MESSAGE, point) for point in POINTS]
+        thrice = [await outcome(tools, "well.send", MESSAGE, point) for point in POINTS]
+    assert [getattr(unknown, "said_by", unknown) for unknown in killed] == ["connection"] * 4
+    assert len(sent) == 2, "the calls that died after the call was made"
+    before_claim, after_claim, after_call, after_answer = again
+    assert isinstance(before_claim, dict) and before_claim["ts"] not in sent, "nothing had happened: done now"
+    for unknown in (after_claim, after_call):
+        assert isinstance(unknown, ToolOutcomeUnknown) and unknown.said_by == "server"
+    assert isinstance(after_answer, dict) and after_answer["ts"] in sent, "the stored answer"
+    assert [str(answer) for answer in thrice] == [str(answer) for answer in again]
+    assert len(standins.received("slack/messages")) == 3
+
+
+async def test_a_mail_server_killed_in_a_call_drafts_once(standins: StandIns) -> None:
+    """`gmail.create_draft` keeps the same promise."""
+    async with killed_at("gmail", standins.gmail | claims_in(standins)) as tools:
+        for point in ("after-call", "after-answer"):
+            assert isinstance(await outcome(tools, f"{point}.create_draft", DRAFT, point), ToolOutcomeUnknown)
+        lost = await outcome(tools, "well.create_draft", DRAFT, "after-call")
+        stored = await outcome(tools, "well.create_draft", DRAFT, "after-answer")
+    first, second = standins.received("gmail/drafts")
+    assert isinstance(lost, ToolOutcomeUnknown) and lost.said_by == "server"
+    assert isinstance(stored, dict) and stored["id"] == second["id"] != first["id"]
+
+
+async def test_a_person_lists_and_releases_a_claim_without_an_answer(standins: StandIns) -> None:
+    """After a look at the back end the claim is released by hand, and the call can be made."""
+    environ = claims_in(standins)
+
+    def claims(*arguments: str) -> str:
+        command = [sys.executable, "-m", "stepwire_handlers.mcp_servers.claims", *arguments]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False).stdout
+
+    async with killed_at("slack", standins.slack | environ) as tools:
+        await outcome(tools, "after-claim.send", MESSAGE, "flow/step/1")
+        listed = await asyncio.to_thread(claims)
+        assert await asyncio.to_thread(claims, "--release", "slack.send", "flow/step/1") == "released\n"
+        sent = await outcome(tools, "well.send", MESSAGE, "flow/step/1")
+    assert listed.endswith("  slack.send  flow/step/1\n") and isinstance(sent, dict)
+    assert claims("--release", "slack.send", "flow/step/1") == "there is no such claim without an answer\n"
+
+
+def claims_in(standins: StandIns) -> dict[str, str]:
+    return {"STEPWIRE_CLAIMS": str(standins.folder / "claims.db")}
+
+
+class Done(BaseModel):
+    number: int
+
+
+class Effect:
+    """Counts how often it happens; waits if it is told to, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.count, self.error = 0, error
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+        self.go.set()
+
+    async def __call__(self) -> Done:
+        self.count += 1
+        self.begun.set()
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        return Done(number=self.count)
+
+
+async def test_the_same_key_gives_the_stored_answer(tmp_path: Path) -> None:
+    """One key, one effect; another key or another tool is another effect."""
+    effect = Effect()
+    for once in (Once(tmp_path / "claims.db"), Once(tmp_path / "claims.db")):
+        assert [await once("t", "k", effect, Done) for _ in range(2)] == [Done(number=1)] * 2
+    assert await once("t", "other", effect, Done) == Done(number=2)
+    assert await once("other", "k", effect, Done) == Done(number=3)
+
+
+async def test_without_a_key_every_call_happens(tmp_path: Path) -> None:
+    """A client that sends no key gets no deduplication, and no file."""
+    once, effect = Once(tmp_path / "claims.db"), Effect()
+    assert [(await once("t", None, effect, Done)).number for _ in range(2)] == [1, 2]
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_confirmed_failure_releases_the_claim(tmp_path: Path) -> None:
+    """What surely did not happen may be tried again under the same key."""
+    once = Once(tmp_path / "claims.db")
+    with pytest.raises(NotHappened):
+        await once("t", "k", Effect(NotHappened("retry-later", "asked too often")), Done)
+    assert await once("t", "k", Effect(), Done) == Done(number=1)
+
+
+@pytest.mark.parametrize("error", [MaybeHappened("no answer"), ValueError("a mistake of ours")])
+async def test_any_other_failure_keeps_the_claim(tmp_path: Path, error: Exception) -> None:
+    """What may have happened is not tried again."""
+    once, effect = Once(tmp_path / "claims.db"), Effect()
+    with pytest.raises(type(error)):
+        await once("t", "k", Effect(error), Done)
+    with pytest.raises(MaybeHappened, match="no answer was stored"):
+        await once("t", "k", effect, Done)
+    assert effect.count == 0
+
+
+async def test_a_caller_that_leaves_does_not_stop_the_call(tmp_path: Path) -> None:
+    """A timeout of the client does not cut the effect in half; the next one to ask gets its answer."""
+    once, effect = Once(tmp_path / "claims.db"), Effect()
+    effect.go.clear()
+    caller = asyncio.create_task(once("t", "k", effect, Done))
+    await effect.begun.wait()
+    caller.cancel()
+    await asyncio.wait([caller])
+    second = asyncio.create_task(once("t", "k", effect, Done))
+    effect.go.set()
+    assert await second == Done(number=1) and effect.count == 1
+
+
+async def test_callers_at_the_same_moment_share_one_call(tmp_path: Path) -> None:
+    """A worker that was cut off and the one that took over may both be asking."""
+    once, effect = Once(tmp_path / "claims.db"), Effect()
+    assert await asyncio.gather(*(once("t", "k", effect, Done) for _ in range(20))) == [Done(number=1)] * 20
+
+
+async def test_claims_that_cannot_be_opened_stop_the_call(tmp_path: Path) -> None:
+    """Without a file for the claims nothing happens, and the message names the setting."""
+    (tmp_path / "file").touch()
+    effect = Effect()
+    with pytest.raises(NotHappened, match="Set STEPWIRE_CLAIMS"):
+        await Once(tmp_path / "file" / "claims.db")("t", "k", effect, Done)
+    assert effect.count == 0
+
+
+def test_old_answers_are_forgotten_and_open_claims_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is kept for 90 days; a claim without one, until a person has looked."""
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    claims = Claims(tmp_path / "claims.db")
+    for key in ("answered", "open"):
+        assert claims.claim("t", key).ours
+    claims.answer("t", "answered", "{}")
+    claims.close()
+    monkeypatch.setattr("time.time", lambda: 91 * 86_400.0)
+    claims = Claims(tmp_path / "claims.db")
+    assert [(claim.tool, claim.key, claim.since) for claim in claims.open_claims()] == [("t", "open", 0.0)]
+    assert claims.claim("t", "answered").ours
+    claims.close()

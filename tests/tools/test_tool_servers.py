@@ -1,0 +1,251 @@
+"""Our servers for Slack, Gmail and PostgreSQL, on their back ends."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from conftest import StandIns, free_port, own
+from pydantic import BaseModel
+
+from stepwire.errors import NotDone, Reject, RetryLater
+from stepwire_handlers.mcp_servers import gmail, postgres, slack
+from stepwire_handlers.standins.database import reader
+from stepwire_handlers.steps.tool import Tool, Tools
+from stepwire_handlers.steps.tool_errors import ToolError, ToolFailed, ToolOutcomeUnknown
+
+pytestmark = pytest.mark.anyio
+
+MESSAGE = {"channel": "#invoices", "text": "INV-7 is paid"}
+DRAFT = {"to": ["ap@globex.example"], "subject": "Rechnung Nº 7", "body": "Grüße"}
+
+
+def on(server: object) -> Tools:
+    return Tools({"s": server}, allow=["s.*"])
+
+
+async def failed(tools: Tools, tool: str, arguments: dict[str, Any], key: str | None = None) -> ToolError:
+    with pytest.raises(ToolError) as caught:
+        await tools.call(tool, arguments, key)
+    return caught.value
+
+
+@pytest.fixture
+def slack_tools(standins: StandIns, tmp_path: Path) -> Tools:
+    return on(slack.make(standins.slack | {"STEPWIRE_CLAIMS": str(tmp_path / "claims.db")}))
+
+
+@pytest.fixture
+def gmail_tools(standins: StandIns, tmp_path: Path) -> Tools:
+    return on(gmail.make(standins.gmail | {"STEPWIRE_CLAIMS": str(tmp_path / "claims.db")}))
+
+
+async def test_a_message_is_posted_and_its_id_comes_back(standins: StandIns) -> None:
+    """`slack.send` over stdio, as a flow has it: what Slack took is what was said."""
+
+    class Message(BaseModel):
+        channel: str
+        text: str
+        thread_ts: str | None = None
+
+    tools = on(own("slack", **standins.slack))
+    send: Any = tools.provide(Tool[Message, slack.Sent], "s.send")
+    async with tools:
+        sent = await send(**MESSAGE)
+        answer = await send(channel="#invoices", text="thanks", thread_ts=sent.ts)
+    first, second = standins.received("slack/messages")
+    assert (first["channel"], first["text"], first["ts"]) == (sent.channel, MESSAGE["text"], sent.ts)
+    assert second["thread_ts"] == sent.ts and second["ts"] == answer.ts != sent.ts
+
+
+async def test_a_draft_is_a_mail_that_a_program_can_read(standins: StandIns, gmail_tools: Tools) -> None:
+    """`gmail.create_draft` makes a proper message, also with letters beyond ASCII and an HTML part."""
+    async with gmail_tools as tools:
+        draft = await tools.call("s.create_draft", DRAFT | {"cc": ["ida@x.example"], "html": "<p>Grüße</p>"})
+        listed = await tools.call("s.list_drafts", {"limit": 5})
+    (received,) = standins.received("gmail/drafts")
+    mail = message_from_bytes((standins.folder / "drafts" / received["file"]).read_bytes(), policy=default)
+    assert (mail["To"], mail["Cc"], mail["Subject"]) == ("ap@globex.example", "ida@x.example", "Rechnung Nº 7")
+    plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert plain is not None and plain.get_content() == "Grüße\n"
+    assert html is not None and "<p>Grüße</p>" in html.get_content()
+    assert listed["drafts"] == [draft] and draft["id"] == received["id"]
+
+
+@pytest.mark.parametrize("field", ["to", "subject"])
+async def test_a_line_break_makes_no_second_header(field: str, standins: StandIns, gmail_tools: Tools) -> None:
+    """An address or a subject with a line break is rejected, not made into a Bcc."""
+    value = "x\r\nBcc: thief@evil.example"
+    async with gmail_tools as tools:
+        error = await failed(tools, "s.create_draft", DRAFT | {field: [value] if field == "to" else value})
+        assert isinstance(tools.classify(error), Reject)
+    assert standins.received("gmail/drafts") == []
+
+
+@pytest.mark.parametrize(("api", "tool"), [("slack", "send"), ("gmail", "create_draft")])
+async def test_a_back_end_that_is_asked_too_often_is_waited_for(
+    api: str, tool: str, standins: StandIns, slack_tools: Tools, gmail_tools: Tools
+) -> None:
+    """429 with Retry-After is a RetryLater of that long, and the same key works afterwards."""
+    tools, arguments = (slack_tools, MESSAGE) if api == "slack" else (gmail_tools, DRAFT)
+    standins.fault(api=api, status=429, retry_after=7)
+    async with tools:
+        error = await failed(tools, f"s.{tool}", arguments, "k")
+        meaning = tools.classify(error)
+        assert isinstance(meaning, RetryLater) and meaning.seconds == 7
+        assert await tools.call(f"s.{tool}", arguments, "k") == await tools.call(f"s.{tool}", arguments, "k")
+    assert len(standins.received("slack/messages") + standins.received("gmail/drafts")) == 1
+
+
+@pytest.mark.parametrize(("api", "tool"), [("slack", "send"), ("gmail", "create_draft")])
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_status_of_500_is_an_unknown_outcome(
+    api: str, tool: str, stored: bool, standins: StandIns, slack_tools: Tools, gmail_tools: Tools
+) -> None:
+    """It may have happened or not: nothing is tried again under the key."""
+    tools, arguments = (slack_tools, MESSAGE) if api == "slack" else (gmail_tools, DRAFT)
+    standins.fault(api=api, status=500, stored=stored)
+    async with tools:
+        for _ in range(2):
+            error = await failed(tools, f"s.{tool}", arguments, "k")
+            assert isinstance(error, ToolOutcomeUnknown) and error.said_by == "server"
+    assert len(standins.received("slack/messages") + standins.received("gmail/drafts")) == int(stored)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "signal"),
+    [
+        ("channel_not_found", 200, Reject),
+        ("msg_too_long", 200, Reject),
+        ("ratelimited", 200, RetryLater),
+        ("token_revoked", 200, NotDone),
+        ("service_unavailable", 200, NotDone),
+        ("fatal_error", 200, type(None)),
+        ("invalid_auth", 401, NotDone),
+        ("no_such_thing", 404, Reject),
+    ],
+)
+async def test_what_slack_says_decides_what_happens_next(
+    error: str, status: int, signal: type[object], standins: StandIns, slack_tools: Tools
+) -> None:
+    """Slack's `ok: false` has a meaning for the event, and its word is in the message."""
+    standins.fault(api="slack", status=status, error=error)
+    async with slack_tools as tools:
+        raised = await failed(tools, "s.send", MESSAGE)
+        assert type(tools.classify(raised)) is signal
+    assert (error if status == 200 and error != "ratelimited" else "Slack") in str(raised)
+
+
+@pytest.mark.parametrize(
+    ("make", "tool", "arguments", "word"),
+    [(slack.make, "s.send", MESSAGE, "SLACK_TOKEN"), (gmail.make, "s.create_draft", DRAFT, "GMAIL_TOKEN")],
+)
+async def test_a_token_that_is_wrong_or_missing_is_said(
+    make: Any, tool: str, arguments: dict[str, Any], word: str, standins: StandIns, tmp_path: Path
+) -> None:
+    """The message names the variable; with a file, a renewed token is used by the next call."""
+    file = tmp_path / "token"
+    base = {name: url for name, url in (standins.slack | standins.gmail).items() if name.endswith("URL")}
+    async with on(make(base)) as tools:
+        assert f"Set {word}" in str(await failed(tools, tool, arguments))
+    async with on(make(base | {f"{word}_FILE": str(file)})) as tools:
+        assert "No such file" in str(await failed(tools, tool, arguments))
+        file.write_text("expired\n")
+        assert f"Check {word}" in str(await failed(tools, tool, arguments))
+        file.write_text((standins.slack | standins.gmail)[word] + "\n")
+        assert await tools.call(tool, arguments)
+
+
+async def test_a_back_end_that_is_down_did_nothing(tmp_path: Path) -> None:
+    """No connection: not done, and the claim is released."""
+    environ = {"SLACK_BASE_URL": f"http://127.0.0.1:{free_port()}/api", "SLACK_TOKEN": "x"}
+    async with on(slack.make(environ | {"STEPWIRE_CLAIMS": str(tmp_path / "claims.db")})) as tools:
+        for _ in range(2):
+            assert isinstance(tools.classify(await failed(tools, "s.send", MESSAGE, "k")), NotDone)
+
+
+async def test_a_query_gives_rows_by_name(dsn: str) -> None:
+    """`postgres.query` over stdio, typed: parameters in, rows out."""
+
+    class Query(BaseModel):
+        sql: str
+        params: list[str | int] = []
+
+    tools = on(own("postgres", DATABASE_URL=reader(dsn)))
+    query: Any = tools.provide(Tool[Query, postgres.Rows], "s.query")
+    sql = "SELECT id, name, aliases FROM customers WHERE $1 = any(aliases) OR id = $2 ORDER BY id"
+    async with tools:
+        answer = await query(sql=sql, params=["O'Hara", 3])
+    assert answer.rows == [
+        {"id": 2, "name": "O'Hara & Sons", "aliases": ["O'Hara"]},
+        {"id": 3, "name": "Initech", "aliases": []},
+    ]
+    assert not answer.truncated
+
+
+async def test_values_that_json_lacks_come_as_text(dsn: str) -> None:
+    """Numbers of any precision, times, bytes and ranges are values that an event can carry."""
+    sql = "SELECT 1.10::numeric AS n, date '2026-11-22' AS d, '\\xff00'::bytea AS b, int4range(1, 5) AS r, 'NaN'::float8 AS f"
+    async with on(postgres.make({"DATABASE_URL": dsn})) as tools:
+        (row,) = (await tools.call("s.query", {"sql": sql}))["rows"]
+    assert row == {"n": "1.10", "d": "2026-11-22", "b": "_wA=", "r": "[1, 5)", "f": "NaN"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM customers",
+        "WITH gone AS (DELETE FROM customers RETURNING *) SELECT * FROM gone",
+        "COMMIT; DELETE FROM customers",
+        "SELECT 1; DELETE FROM customers",
+        "COMMIT",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+        "SELECT nextval('pg_temp.nothing')",
+        "SELECT nothing FROM customers",
+        "no sql at all",
+    ],
+)
+async def test_a_query_cannot_write(sql: str, dsn: str) -> None:
+    """Even for the database's owner: one statement, in a transaction that reads."""
+    async with on(postgres.make({"DATABASE_URL": dsn})) as tools:
+        error = await failed(tools, "s.query", {"sql": sql})
+        assert isinstance(tools.classify(error), Reject), error
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM customers").fetchone() == (3,)
+
+
+async def test_a_value_shaped_like_sql_is_a_value(dsn: str) -> None:
+    """Parameters never become part of the text."""
+    async with on(postgres.make({"DATABASE_URL": dsn})) as tools:
+        answer = await tools.call(
+            "s.query", {"sql": "SELECT * FROM customers WHERE name = $1", "params": ["x' OR '1'='1"]}
+        )
+    assert answer["rows"] == []
+
+
+async def test_rows_and_time_are_limited(dsn: str) -> None:
+    """A query that would never end is stopped, and an answer that is too long is cut and says so."""
+    environ = {"DATABASE_URL": dsn, "QUERY_ROWS": "10", "QUERY_TIMEOUT": "0.2"}
+    async with on(postgres.make(environ)) as tools:
+        answer = await tools.call("s.query", {"sql": "SELECT * FROM generate_series(1, 1000000000)"})
+        assert len(answer["rows"]) == 10 and answer["truncated"]
+        error = await failed(tools, "s.query", {"sql": "SELECT pg_sleep(60)"})
+    assert isinstance(error, ToolFailed) and "QUERY_TIMEOUT" in str(error)
+
+
+async def test_an_error_about_a_value_does_not_quote_it(dsn: str) -> None:
+    """PostgreSQL's message would carry the payload into dead letters."""
+    async with on(postgres.make({"DATABASE_URL": dsn})) as tools:
+        error = await failed(tools, "s.query", {"sql": "SELECT $1::text::int", "params": ["secret"]})
+    assert "SQLSTATE 22P02" in str(error) and "secret" not in str(error)
+
+
+async def test_a_database_that_is_down_did_nothing() -> None:
+    """Not done, with a message that says where."""
+    async with on(postgres.make({"DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/x"})) as tools:
+        error = await failed(tools, "s.query", {"sql": "SELECT 1"})
+        assert isinstance(tools.classify(error), NotDone) and "127.0.0.1" in str(error)
