@@ -16,7 +16,7 @@ from bench.ours_worker import KEEPS, VERSION, inside, outside
 async def loaded(options: argparse.Namespace, file: Path) -> tuple[int, Sample]:
     """All runs that were made, and the sample of those after the warm-up."""
     worker = outside("bench.ours_flows:chain", file) if options.outside else inside(chain, file)
-    async with worker as bus, door(bus, chain.name, Closed) as opened:
+    async with worker as bus, door(bus, chain, Closed) as opened:
 
         async def one() -> None:
             await opened.ask(Opened(seq=0, body=KIBIBYTE))

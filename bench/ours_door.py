@@ -11,15 +11,10 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
-from uuid import uuid4
 
+from stepwire import App, Event
 from stepwire.bus.protocol import Bus, Membership, Out, Partition
-from stepwire.codec import derived_run, encode
-from stepwire.envelope import Envelope
-from stepwire.event import Event
 
 GROUP = "bench.load"
 TOPIC_SHIFT = 44  #: a record's position in the file holds its topic's number above this bit
@@ -28,40 +23,25 @@ TOPIC_SHIFT = 44  #: a record's position in the file holds its topic's number ab
 class Door:
     """Publishes events; an answer is any record of the same run on the topic of answers."""
 
-    def __init__(self, bus: Bus, app: str) -> None:
+    def __init__(self, bus: Bus, app: App) -> None:
         self._bus, self._app = bus, app
-        self._source, self._numbers = f"bench:{uuid4().hex}", count()
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
-    async def publish(self, events: Sequence[Event]) -> list[str]:
-        """Write the events in one transaction; the runs they belong to."""
-        runs, outputs = [], []
-        for event in events:
-            run, output = self._record(event)
-            runs.append(run)
-            outputs.append(output)
-        await self._bus.publish(outputs)
-        return runs
+    async def publish(self, *events: Event) -> None:
+        """Write the events in one transaction."""
+        await self._bus.publish([self._record(event)[0] for event in events])
 
     async def ask(self, *events: Event) -> None:
         """Publish the events and return once each of their runs has its answer."""
-        outputs = []
-        answers = []
-        for event in events:
-            run, output = self._record(event)
-            answers.append(asyncio.get_running_loop().create_future())
-            self._waiting[run] = answers[-1]
-            outputs.append(output)
-        await self._bus.publish(outputs)
-        for answer in answers:
-            await answer
+        records = [self._record(event) for event in events]
+        loop = asyncio.get_running_loop()
+        waiting = {run: loop.create_future() for _, run in records}
+        self._waiting |= waiting  # before the publish: nobody is quicker than that
+        await self._bus.publish([output for output, _ in records])
+        await asyncio.gather(*waiting.values())
 
-    def _record(self, event: Event) -> tuple[str, Out]:
-        spec = type(event).spec
-        bare = Envelope(str(next(self._numbers)), self._source, spec.type, time.time(), run="")
-        run = derived_run(bare, event, self._app)
-        headers, value = encode(event, replace(bare, run=run))
-        return run, Out(spec.topic, run, headers, value)
+    def _record(self, event: Event) -> tuple[Out, str]:
+        return self._app.record(event, now=time.time())
 
     async def listen(self, member: Membership, answers: Partition, offset: int) -> None:
         """Wake whoever waits, as soon as the answer is committed."""
@@ -73,7 +53,7 @@ class Door:
 
 
 @asynccontextmanager
-async def door(bus: Bus, app: str, answers: type[Event]) -> AsyncIterator[Door]:
+async def door(bus: Bus, app: App, answers: type[Event]) -> AsyncIterator[Door]:
     """A door to an open bus, listening to the topic of `answers` from its present end."""
     topic, control = answers.spec.topic, f"{GROUP}.control"
     await bus.create({topic: 1, control: 1})

@@ -27,22 +27,22 @@ SETTLE = 2.0  #: seconds after it is ready; what is loaded lazily counts as memo
 
 async def fill(file: Path, timers: int, joins: int) -> None:
     """Park the timers, open the joins, and stop the worker once all of it is in the file."""
-    async with inside(parked, file) as bus, door(bus, parked.name, Met) as opened:
+    async with inside(parked, file) as bus, door(bus, parked, Met) as opened:
         await _publish(opened, [Due(parked=True, body=ITEM) for _ in range(timers)])
         await _publish(opened, [Left(number=str(number), body=ITEM) for number in range(joins)])
-        while stored(file) < timers + joins:  # noqa: ASYNC110 - only the file says that all of it is kept
+        while stored(file) < timers + joins:
             await asyncio.sleep(LOOK)
 
 
 async def _publish(opened: Door, events: Sequence[Event]) -> None:
     for start in range(0, len(events), BATCH):
-        await opened.publish(events[start : start + BATCH])
+        await opened.publish(*events[start : start + BATCH])
 
 
 async def restart(file: Path) -> dict[str, float]:
     """Time from the start of this process until it is ready, and the most memory it took."""
     rounds_before = counted(file, Met) // 2  # each left two answers, and took one of the joins
-    async with inside(parked, file) as bus, door(bus, parked.name, Met) as opened:
+    async with inside(parked, file) as bus, door(bus, parked, Met) as opened:
         await opened.ask(Right(number=str(rounds_before)), Due(parked=False, body=ITEM))
         ready = seconds_since_start()
         await asyncio.sleep(SETTLE)

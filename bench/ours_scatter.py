@@ -15,7 +15,7 @@ from bench.ours_worker import KEEPS, VERSION, inside
 
 async def loaded(options: argparse.Namespace, file: Path) -> tuple[int, Sample]:
     """All runs that were made, and the sample of those after the warm-up."""
-    async with inside(scatter, file) as bus, door(bus, scatter.name, Total) as opened:
+    async with inside(scatter, file) as bus, door(bus, scatter, Total) as opened:
 
         async def one() -> None:
             await opened.ask(Batch(items=options.items))

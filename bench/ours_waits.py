@@ -16,7 +16,7 @@ from bench.ours_worker import KEEPS, VERSION, inside
 
 async def loaded(number: int, file: Path) -> float:
     """Seconds from publishing the events to the last answer; once without the wait before, to warm up."""
-    async with inside(waits, file) as bus, door(bus, waits.name, Answered) as opened:
+    async with inside(waits, file) as bus, door(bus, waits, Answered) as opened:
         await opened.ask(*[Asked(seconds=0.0) for _ in range(number)])
         began = time.perf_counter()
         await opened.ask(*[Asked(seconds=1.0) for _ in range(number)])

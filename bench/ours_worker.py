@@ -1,7 +1,7 @@
 """Our worker, started as `stepwire run` starts it: in this process, or in one of its own.
 
-In: an app and a file. Out: an open bus of this process, once the worker is ready. This is the only place of
-the benchmark that knows how a worker is started.
+In: an app and a file. Out: an open bus of this process, once the worker is started. This is the only place of the
+benchmark that knows how that is done.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from stepwire_handlers.cli.run import working
+from stepwire_handlers.cli.run import telemetry
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Bus
+from stepwire.worker import Worker
 
 KEEPS = "every event before the next step, SQLite WAL, synchronous=NORMAL"
 VERSION = version("stepwire")
@@ -30,9 +31,21 @@ def url(file: Path) -> str:
     return f"sqlite:///{file.resolve()}"
 
 
-def inside(app: App, file: Path) -> AbstractAsyncContextManager[Bus]:
-    """A worker in this process, with metrics and the log line on; its bus."""
-    return working(app, url(file))
+@asynccontextmanager
+async def inside(app: App, file: Path) -> AsyncIterator[Bus]:
+    """A worker in this process, with metrics and the log line on; its bus. A failure of the worker ends the load."""
+    bus = LocalBus(str(file))
+    await bus.open()
+    worker = Worker(app, bus, settings=app.settings, telemetry=telemetry(app))
+    await worker.start()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(worker.wait())
+            yield bus
+            watching.cancel()
+    finally:
+        await worker.stop()
+        await bus.close()
 
 
 @asynccontextmanager

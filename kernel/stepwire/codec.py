@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -28,9 +29,15 @@ STANDARD = frozenset(
 MAX_SCOPE = 8_192  #: characters; a deeper scope is nobody's honest work
 
 
+@lru_cache(maxsize=8)
+def _whole_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
+
+
 def rfc3339(seconds: float) -> str:
     """A time as CloudEvents writes it, in UTC with microseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    second = int(seconds)
+    return f"{_whole_second(second)}.{int((seconds - second) * 1_000_000):06d}Z"
 
 
 def encode(event: Event, envelope: Envelope) -> tuple[dict[str, str], bytes]:

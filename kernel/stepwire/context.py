@@ -22,8 +22,8 @@ class Context:
     """One delivery, seen from inside its handler. Injected where a parameter is annotated `Context`."""
 
     __slots__ = (
-        "_active", "_calls", "_now", "app", "attempt", "deadline", "handler", "key", "last_visit", "log", "missing",
-        "notes", "run", "scope", "stamps", "visit",
+        "_active", "_calls", "_now", "app", "attempt", "deadline", "handler", "key", "last_visit", "missing", "notes",
+        "run", "scope", "stamps", "visit",
     )  # fmt: skip
 
     def __init__(
@@ -41,9 +41,12 @@ class Context:
         self.stamps: dict[str, str] = {}
         self._calls: dict[str, int] = {}
         self._active: set[str] = set()
-        self.log = logging.LoggerAdapter(
-            logging.getLogger(f"stepwire.{app}.{handler}"), {"run": run, "handler": handler, "key": key}
-        )
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that names the run, the handler and the delivery on every line."""
+        about = {"run": self.run, "handler": self.handler, "key": self.key}
+        return logging.LoggerAdapter(logging.getLogger(f"stepwire.{self.app}.{self.handler}"), about)
 
     def now(self) -> float:
         """Seconds since the epoch, by the worker's clock (tests turn it by hand)."""

@@ -7,14 +7,12 @@ depth are sorted by handler name. What a foreign app put there is an opaque pref
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from stepwire.event import digest, identity
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """CloudEvents attributes plus run, cause and scope."""
 
     id: str

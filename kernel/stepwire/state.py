@@ -11,7 +11,6 @@ Only the meta is read on restore; records are decoded at the call.
 from __future__ import annotations
 
 import heapq
-import json
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 from stepwire.bus.protocol import Record
 from stepwire.errors import DecodeError
 from stepwire.join import JoinState
+from stepwire.jsontext import dump, load
 
 VERSION = b"1"
 JOIN, ITEM, SEEN, VERDICT = "j/", "i/", "d/", "v/"
@@ -34,19 +34,15 @@ class Entry(NamedTuple):
     def encode(self) -> bytes:
         """The raw form."""
         return b"".join(
-            (VERSION, _json(self.meta), b"\n", _json(self.headers) if self.headers else b"", b"\n", self.value)
+            (VERSION, dump(self.meta), b"\n", dump(self.headers) if self.headers else b"", b"\n", self.value)
         )
-
-
-def _json(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
 
 def decode_meta(raw: bytes) -> dict[str, Any]:
     """Only the meta. Raises DecodeError for another version."""
     if raw[:1] != VERSION:
         raise DecodeError("a state entry", f"it has format {raw[:1]!r}, this release reads {VERSION!r}")
-    meta: dict[str, Any] = json.loads(raw[1 : raw.index(b"\n")])
+    meta: dict[str, Any] = load(raw[1 : raw.index(b"\n")])
     return meta
 
 
@@ -55,7 +51,7 @@ def decode_entry(raw: bytes) -> Entry:
     head, headers, value = raw.split(b"\n", 2)
     if head[:1] != VERSION:
         raise DecodeError("a state entry", f"it has format {head[:1]!r}, this release reads {VERSION!r}")
-    return Entry(json.loads(head[1:]), json.loads(headers) if headers else {}, value)
+    return Entry(load(head[1:]), load(headers) if headers else {}, value)
 
 
 def keep(record: Record, **meta: Any) -> Entry:

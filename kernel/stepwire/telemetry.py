@@ -6,12 +6,10 @@ In: facts, frozen. Out: a call of the hook with one of them, in the event loop; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Called:
+class Called(NamedTuple):
     """One delivery came to an end, or to a wait (step 8)."""
 
     app: str
@@ -27,12 +25,11 @@ class Called:
     message: str = ""
     wait: float = 0.0  #: until the next attempt, seconds
     notes: tuple[tuple[str, Mapping[str, Any]], ...] = ()  #: what steps added: model calls, tool calls
-    inputs: tuple[Any, ...] = ()  #: the events, for payload logging
-    outputs: tuple[Any, ...] = ()
+    inputs: tuple[Any, ...] = ()  #: what it was called with: events, lists of events, decisions
+    outputs: tuple[Any, ...] = ()  #: what it returned
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """One transaction ended (step 7)."""
 
     group: str
@@ -42,8 +39,7 @@ class Committed:
     error: str = ""  #: empty, or why it did not commit
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A record or a part came to nothing, by design."""
 
     app: str
@@ -52,13 +48,12 @@ class Skipped:
     why: str  #: duplicate | other_type | late | undecodable | refused
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
+class Assigned(NamedTuple):
     """Partitions were gained or lost."""
 
     group: str
     kind: str  #: assigned | revoked | lost
-    partitions: Mapping[str, int] = field(default_factory=dict)  #: topic -> how many are held now
+    partitions: Mapping[str, int] = {}  #: topic -> how many are held now
 
 
 Fact = Called | Committed | Skipped | Assigned

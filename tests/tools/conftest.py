@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,6 @@ INSERT INTO customers (id, name, aliases, account_manager, email, slack_channel,
     (2, 'O''Hara & Sons', '{O''Hara}', 'Tom Lund', 'books@ohara.example', '#ohara', 'net 14'),
     (3, 'Initech', '{}', 'Ida Berg', 'pay@initech.example', '#initech', 'prepaid')
 """
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def scripted(**environ: str) -> dict[str, Any]:
@@ -96,11 +91,12 @@ class StandIns:
     url: str
     slack: dict[str, str]
     gmail: dict[str, str]
+    before: dict[str, int] = field(default_factory=dict)
 
     def received(self, what: str) -> list[dict[str, Any]]:
-        """`slack/messages` or `gmail/drafts`."""
+        """What came of `slack/messages` or `gmail/drafts` during this test."""
         listed: list[dict[str, Any]] = httpx2.get(f"{self.url}/{what}").json()
-        return listed
+        return listed[self.before.get(what, 0) :]
 
     def fault(self, **fault: Any) -> None:
         httpx2.post(f"{self.url}/faults", params=fault).raise_for_status()
@@ -120,8 +116,22 @@ def standins_process(folder: Path) -> Iterator[StandIns]:
             process.kill()
 
 
+@pytest.fixture(scope="session")
+def running_standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    with standins_process(tmp_path_factory.mktemp("received")) as running:
+        yield running
+
+
 @pytest.fixture
-def standins(tmp_path: Path) -> Iterator[StandIns]:
+def standins(running_standins: StandIns) -> StandIns:
+    """The stand-ins; one process serves all tests, and each sees what came during its own time."""
+    counts = {what: len(running_standins.received(what)) for what in ("slack/messages", "gmail/drafts")}
+    return replace(running_standins, before=counts)
+
+
+@pytest.fixture
+def new_standins(tmp_path: Path) -> Iterator[StandIns]:
+    """Stand-ins that have received nothing yet."""
     with standins_process(tmp_path / "received") as running:
         yield running
 

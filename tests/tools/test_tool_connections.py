@@ -148,9 +148,7 @@ async def test_a_cancelled_call_leaves_the_connection_alone() -> None:
 
 
 @pytest.mark.parametrize("era", [{}, {"SCRIPTED_LEGACY": "1"}], ids=["stateless", "with sessions"])
-async def test_an_http_server_that_was_killed_and_restarted_is_used_again(
-    era: dict[str, str], tmp_path: Path
-) -> None:
+async def test_an_http_server_that_was_killed_and_restarted_is_used_again(era: dict[str, str], tmp_path: Path) -> None:
     """Killed in a call: unknown. While it is down: not sent. Restarted on its port: the next call works."""
     port, log = free_port(), tmp_path / "log"
     async with tools_on({"type": "http", "url": f"http://127.0.0.1:{port}/mcp"}) as tools:

@@ -25,6 +25,10 @@ MESSAGE = {"channel": "#invoices", "text": "paid"}
 DRAFT = {"to": ["ap@globex.example"], "subject": "paid", "body": "Dear Globex,"}
 
 
+def claims_in(folder: Path) -> dict[str, str]:
+    return {"STEPWIRE_CLAIMS": str(folder / "claims.db")}
+
+
 async def outcome(tools: Tools, tool: str, arguments: dict[str, Any], key: str) -> object:
     try:
         return await tools.call(tool, arguments, key)
@@ -39,9 +43,11 @@ def killed_at(name: str, environ: dict[str, str]) -> Tools:
     return Tools(servers, allow=[f"{server}.*" for server in servers])
 
 
-async def test_a_server_killed_at_any_point_sends_once_or_says_it_does_not_know(standins: StandIns) -> None:
+async def test_a_server_killed_at_any_point_sends_once_or_says_it_does_not_know(
+    standins: StandIns, tmp_path: Path
+) -> None:
     """kill -9 before and after every step of `slack.send`, then the same calls again on a new process."""
-    async with killed_at("slack", standins.slack | claims_in(standins)) as tools:
+    async with killed_at("slack", standins.slack | claims_in(tmp_path)) as tools:
         killed = await asyncio.gather(*(outcome(tools, f"{point}.send", MESSAGE, point) for point in POINTS))
         sent = {message["ts"] for message in standins.received("slack/messages")}
         again = [await outcome(tools, "well.send", MESSAGE, point) for point in POINTS]
@@ -57,9 +63,9 @@ async def test_a_server_killed_at_any_point_sends_once_or_says_it_does_not_know(
     assert len(standins.received("slack/messages")) == 3
 
 
-async def test_a_mail_server_killed_in_a_call_drafts_once(standins: StandIns) -> None:
+async def test_a_mail_server_killed_in_a_call_drafts_once(standins: StandIns, tmp_path: Path) -> None:
     """`gmail.create_draft` keeps the same promise."""
-    async with killed_at("gmail", standins.gmail | claims_in(standins)) as tools:
+    async with killed_at("gmail", standins.gmail | claims_in(tmp_path)) as tools:
         for point in ("after-call", "after-answer"):
             assert isinstance(await outcome(tools, f"{point}.create_draft", DRAFT, point), ToolOutcomeUnknown)
         lost = await outcome(tools, "well.create_draft", DRAFT, "after-call")
@@ -69,9 +75,9 @@ async def test_a_mail_server_killed_in_a_call_drafts_once(standins: StandIns) ->
     assert isinstance(stored, dict) and stored["id"] == second["id"] != first["id"]
 
 
-async def test_a_person_lists_and_releases_a_claim_without_an_answer(standins: StandIns) -> None:
+async def test_a_person_lists_and_releases_a_claim_without_an_answer(standins: StandIns, tmp_path: Path) -> None:
     """After a look at the back end the claim is released by hand, and the call can be made."""
-    environ = claims_in(standins)
+    environ = claims_in(tmp_path)
 
     def claims(*arguments: str) -> str:
         command = [sys.executable, "-m", "stepwire_handlers.mcp_servers.claims", *arguments]
@@ -84,10 +90,6 @@ async def test_a_person_lists_and_releases_a_claim_without_an_answer(standins: S
         sent = await outcome(tools, "well.send", MESSAGE, "flow/step/1")
     assert listed.endswith("  slack.send  flow/step/1\n") and isinstance(sent, dict)
     assert claims("--release", "slack.send", "flow/step/1") == "there is no such claim without an answer\n"
-
-
-def claims_in(standins: StandIns) -> dict[str, str]:
-    return {"STEPWIRE_CLAIMS": str(standins.folder / "claims.db")}
 
 
 class Done(BaseModel):

@@ -100,9 +100,7 @@ class Claims:
     def release(self, tool: str, key: str) -> bool:
         """Take a claim without an answer back: nothing happened. False if there is none."""
         with self._lock:
-            gone = self._db.execute(
-                "DELETE FROM claims WHERE tool = ? AND key = ? AND answer IS NULL", (tool, key)
-            )
+            gone = self._db.execute("DELETE FROM claims WHERE tool = ? AND key = ? AND answer IS NULL", (tool, key))
             return gone.rowcount == 1
 
     def open_claims(self) -> list[OpenClaim]:
@@ -126,9 +124,7 @@ def claims_path(environ: Mapping[str, str] = os.environ) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """List the claims without an answer, or release one."""
     parser = argparse.ArgumentParser(prog="claims", description=main.__doc__)
-    parser.add_argument(
-        "--release", nargs=2, metavar=("TOOL", "KEY"), help="it did not happen; it may be done"
-    )
+    parser.add_argument("--release", nargs=2, metavar=("TOOL", "KEY"), help="it did not happen; it may be done")
     options = parser.parse_args(arguments)
     claims = Claims(claims_path())
     try:

@@ -90,13 +90,15 @@ def _mime(to: Sequence[str], cc: Sequence[str], subject: str, body: str, html: s
         if cc:
             message["Cc"] = ", ".join(cc)
         message["Subject"] = subject
-    except ValueError as error:
-        # A line break in a header would begin another header, such as Bcc.
-        raise NotHappened("rejected", f"the addresses or the subject make no header: {error}") from None
-    message.set_content(body)
-    if html is not None:
-        message.add_alternative(html, subtype="html")
-    return message.as_bytes()
+        message.set_content(body)
+        if html is not None:
+            message.add_alternative(html, subtype="html")
+        return message.as_bytes()
+    except (ValueError, AttributeError, IndexError) as error:
+        # A line break in a header would begin another one, such as Bcc. The other two are how Python's parser
+        # of addresses fails on some texts that are none.
+        reason = f"the addresses, the subject or the text make no mail ({type(error).__name__})"
+        raise NotHappened("rejected", reason) from None
 
 
 if __name__ == "__main__":

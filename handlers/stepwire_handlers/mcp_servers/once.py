@@ -65,9 +65,7 @@ class Once:
             task.add_done_callback(lambda done: self._forget(tool, key, done))
         return cast("Model", await asyncio.shield(task))
 
-    async def _once(
-        self, tool: str, key: str, effect: Callable[[], Awaitable[Model]], answer: type[Model]
-    ) -> Model:
+    async def _once(self, tool: str, key: str, effect: Callable[[], Awaitable[Model]], answer: type[Model]) -> Model:
         claims = await asyncio.to_thread(self._open)
         fault("before-claim")
         standing = await asyncio.to_thread(claims.claim, tool, key)

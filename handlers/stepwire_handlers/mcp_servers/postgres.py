@@ -25,7 +25,7 @@ from stepwire_handlers.mcp_servers.verdict import NotHappened
 Scalar = str | int | float | bool | None
 
 _CONNECT = 10  # seconds; under the 30 that Stepwire waits for a tool
-_REJECTED = ("22", "25006", "42")  # SQLSTATEs: data, writing in a read-only transaction, syntax and names
+_REJECTED = ("0A", "22", "25006", "42")  # SQLSTATEs: not for a cursor, data, read only, syntax and names
 
 
 class Rows(BaseModel):
@@ -63,14 +63,12 @@ async def _query(dsn: str, sql: str, params: list[Any], limit: int, timeout: flo
     )
     async with connection:
         await connection.set_read_only(True)
-        await connection.execute(
-            "SELECT set_config('statement_timeout', %s, true)", [f"{timeout * 1000:.0f}"]
-        )
+        await connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{timeout * 1000:.0f}"])
         async with psycopg.AsyncRawServerCursor(connection, "query", row_factory=dict_row) as cursor:
             await cursor.execute(sql, params)
             rows = await cursor.fetchmany(limit + 1)
     # What JSON has no form for (a range, an interval) goes as text.
-    plain = to_jsonable_python(rows[:limit], bytes_mode="base64", inf_nan_mode="strings", fallback=str)
+    plain = to_jsonable_python(rows[:limit], bytes_mode="base64", fallback=str)
     return Rows(rows=plain, truncated=len(rows) > limit)
 
 
@@ -83,9 +81,7 @@ def _verdict(error: psycopg.Error, timeout: float) -> NotHappened:
         # The server's message would quote the value.
         return NotHappened("rejected", f"a value does not fit: {type(error).__name__} (SQLSTATE {state})")
     message = error.diag.message_primary or str(error) or type(error).__name__
-    return NotHappened(
-        "rejected" if state.startswith(_REJECTED) else "not-done", f"{message} (SQLSTATE {state})"
-    )
+    return NotHappened("rejected" if state.startswith(_REJECTED) else "not-done", f"{message} (SQLSTATE {state})")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Document:
         if found:
             return max(found, key=lambda one: (one.score, -one.line)).value.value
         if concept == "invoice_number":
-            return next((code.value for line in self.lines for code in invoice_like(line.text)), None)
+            return next((code.value for line in self.lines for code in invoice_like(line.text)), None) or self._alone()
         return None
 
     def day(self, concept: str) -> date | None:
@@ -97,6 +97,15 @@ class Document:
     def _codes(self, line: str) -> list[Code]:
         spans = [(one.start, one.end) for one in self._dates(line)]
         return [code for code in codes(line) if not any(a < code.end and code.start < b for a, b in spans)]
+
+    def _alone(self) -> str | None:
+        """A number that stands alone among the first lines, as a title's second half does."""
+        for line, labels in zip(self.lines[:20], self.labelled.labels, strict=False):
+            for cell in [] if labels else line.cells:
+                found = self._codes(cell)
+                if len(found) == 1 and found[0].value == cell.strip(" #:.") and len(re.findall(r"\d", cell)) > 3:
+                    return found[0].value
+        return None
 
     def _plausible(self, found: Found[Code]) -> bool:
         """A bare "Invoice" speaks only for a code that follows at once; a street number is no code."""

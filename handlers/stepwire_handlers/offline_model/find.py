@@ -66,7 +66,7 @@ class Labelled:
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = lines
-        self.labels = [labels_in(line.text, line.folded) for line in lines]
+        self.labels = [labels_in(line.folded) for line in lines]
         self.bare = [_is_bare(line, labels) for line, labels in zip(lines, self.labels, strict=True)]
 
     def find(self, concept: str, scan: Scan[V]) -> list[Found[V]]:
@@ -146,7 +146,7 @@ def _is_bare(line: Line, labels: Sequence[Label]) -> bool:
         rest = rest[: label.start] + " " + rest[label.end :]
     if len(labels) == 1 and labels[0].concept == "invoice_number" and labels[0].weight <= HEADING:
         return False  # the word "Invoice" at the top is a heading, not the first of a column of labels
-    rest = re.sub(r"\([^)]*\)|\d+(?:[.,]\d+)?\s?%|\b(?:eur|usd|gbp|chf|sek|in|of|the|de|und|and|et|y|e|en|ht|no)\b|[€$£]|%", " ", rest)
+    rest = re.sub(r"\([^)]*\)|\d+(?:[.,]\d+)?\s?%|\b(?:eur|usd|gbp|chf|sek|in|of|the|de|und|and|et|y|e|en|ht|no|zzgl|plus|inkl|incl|excl|exkl|inc|dont|sales)\b|[€$£]|%", " ", rest)
     return not re.search(r"[a-z0-9]", rest)
 
 

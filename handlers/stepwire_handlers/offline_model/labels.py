@@ -47,6 +47,7 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("invoice_number", Kind.ID, 10, rf"{_DOC}\s*[-/]?\s*{_OF}{_NUM}"),
     ("invoice_number", Kind.ID, 10, rf"{_NUM}\s*{_OF}{_DOC}(?![a-z])"),
     ("invoice_number", Kind.ID, 10, r"(?:rechnungs|factuur|faktura|fakturan)\s?-?(?:nummer|nr\b\.?|no\b\.?|kennung)"),
+    ("invoice_number", Kind.ID, 10, rf"(?:inv|re|rg|rech|rechn|fact?|fatt|fc)\b\.?\s*-?\s*{_NUM}"),
     ("invoice_number", Kind.ID, 5, rf"{_DOC}(?![a-z])"),
     ("invoice_number", Kind.ID, 6, r"(?:document|doc|beleg|dokument|documento)\s?-?\s?(?:number|nummer|no\b\.?|nr\b\.?|numero|n\s?[.°º]|id\b)"),
     ("invoice_number", Kind.ID, 3, r"(?:number|nummer|numero|nr|no|n[°º]|№)(?=\s*[.:°º#])[.]?"),
@@ -90,7 +91,7 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("other_date", Kind.DATE, 10, r"(?:delivery|service|order|ship(?:ping|ment)?|supply|leistungs|liefer|bestell|auftrags|lever|livraison|prestation|entrega|pedido|consegna|start|end|period|print(?:ed)?|birth)\s?-?\s?(?:dat(?:e|um)|zeitraum|zeitpunkt|period)|dat[ea]\s+(?:of\s+|de\s+|di\s+|d'|della\s+|del\s+)?(?:supply|delivery|service|order|livraison|commande|prestation|entrega|pedido|consegna|ordine|birth|naissance)|orderdatum|leverdatum|fecha\s+de\s+(?:entrega|pedido)"),
     # parties
     ("vendor", Kind.NAME, 9, r"(?:from|seller|vendor|supplier|issued\s+by|billed\s+by|sold\s+by|payee|pay\s+to|payable\s+to|remit\s+to|merchant|service\s+provider|provider|absender|lieferant|verkaufer|rechnungssteller|aussteller|auftragnehmer|fournisseur|emetteur|vendeur|prestataire|emise?\s+par|proveedor|emisor|vendedor|emitido\s+por|fornitore|mittente|emittente|cedente|venditore|leverancier|verkoper|afzender|van|von|de(?=\s*:))"),
-    ("customer", Kind.NAME, 9, r"(?:bill(?:ed)?\s+to|invoice(?:d)?\s+to|sold\s+to|bill-to|customer(?:\s+name)?|client(?:\s+name)?|buyer|purchaser|attn|attention|to(?=\s*:|\s*$)|for(?=\s*:)|recipient|account\s+name|rechnung\s+an|rechnungs(?:empfanger|adresse|anschrift)|kunde(?:nname)?|kauferin?|kaufer|auftraggeber|empfanger|an(?=\s*:|\s*$)|facture?\s+(?:a|adressee\s+a)(?=\s*:|\s*$)|adresse\s+de\s+facturation|destinataire|acheteur|facturar\s+a|facturado\s+a|datos\s+del\s+cliente|cliente|destinatario|comprador|spett(?:\.le|abile)?\.?|intestat[oa]\s+a|fatturare\s+a|cessionario|acquirente|klant(?:naam)?|factuur\s+aan|factuuradres|aan(?=\s*:|\s*$)|gefactureerd\s+aan|koper)"),
+    ("customer", Kind.NAME, 9, r"(?:bill(?:ed)?\s+to|invoice(?:d)?\s+to|sold\s+to|bill-to|customer(?:\s+name)?|client(?:\s+name)?|buyer|purchaser|attn|attention|to(?=\s*:|\s*$)|for(?=\s*:)|recipient|account\s+name|rechnung\s+an|rechnungs(?:empfanger|adresse|anschrift)|kunde(?:nname)?|kauferin?|kaufer|auftraggeber|empfanger|an(?=\s*:|\s*$)|facturee?\s+a|^(?:to|an|aan)(?=\s+[a-z][^.!?]{2,40}$)|adresse\s+de\s+facturation|destinataire|acheteur|facturar\s+a|facturado\s+a|datos\s+del\s+cliente|cliente|destinatario|comprador|spett(?:\.le|abile)?\.?|intestat[oa]\s+a|fatturare\s+a|cessionario|acquirente|klant(?:naam)?|factuur\s+aan|factuuradres|aan(?=\s*:|\s*$)|gefactureerd\s+aan|koper)"),
     ("ship_to", Kind.NAME, 9, r"(?:ship(?:ped)?\s+to|deliver(?:ed)?\s+to|lieferadresse|lieferung\s+an|adresse\s+de\s+livraison|livre\s+a|direccion\s+de\s+envio|enviar\s+a|indirizzo\s+di\s+spedizione|afleveradres|bezorgadres)"),
     # what heads a table of items, and the rest
     ("item", Kind.OTHER, 8, r"(?:descriptions?|items?|products?|services?|article|artikel|bezeichnung|beschreibung|leistung|position|pos|designation|libelle|descripcion|concepto|producto|descrizione|prodotto|omschrijving|details|particulars|activity|sku)(?![a-z])"),
@@ -98,25 +99,21 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("currency", Kind.OTHER, 8, r"(?:currency|wahrung|devise|moneda|divisa|valuta)"),
     ("terms", Kind.OTHER, 8, r"(?:payment\s+)?terms|zahlungsbedingungen|conditions(?:\s+de\s+(?:paiement|reglement))?|condiciones(?:\s+de\s+pago)?|condizioni(?:\s+di\s+pagamento)?|betalingscondities|betalingstermijn|page|seite|pagina"),
 )  # fmt: skip
-_PATTERNS = tuple((concept, kind, weight, re.compile(rf"(?<![a-z0-9])(?:{pattern})")) for concept, kind, weight, pattern in _TABLE)
+_WHOLE_WORD = r"(?<![a-z0-9])(?:{})(?:(?<![a-z])|(?![a-z]))"
+_PATTERNS = tuple(
+    (concept, kind, weight, re.compile(_WHOLE_WORD.format(pattern))) for concept, kind, weight, pattern in _TABLE
+)
 
 
-def labels_in(text: str, folded: str) -> list[Label]:
+def labels_in(folded: str) -> list[Label]:
     """The labels of a line, from left to right, no two overlapping."""
     found = []
     for concept, kind, weight, pattern in _PATTERNS:
         for match in pattern.finditer(folded):
-            if match.end() > match.start() and _ends_well(text, match.end()):
+            if match.end() > match.start():
                 found.append(Label(concept, kind, weight, match.start(), match.end()))
     chosen: list[Label] = []
     for label in sorted(found, key=lambda one: (one.start - one.end, -one.weight)):
         if all(label.end <= other.start or other.end <= label.start for other in chosen):
             chosen.append(label)
     return sorted(chosen, key=lambda one: one.start)
-
-
-def _ends_well(text: str, end: int) -> bool:
-    """Is the label a word of its own? "NoINV-1" parts where a capital follows a small letter."""
-    if end >= len(text) or not text[end].isalpha() or not text[end - 1].isalpha():
-        return True
-    return text[end].isupper() and text[end - 1].islower()

@@ -17,6 +17,8 @@ HARD_SPACE = re.compile(r"[\u00a0\u202f\u2007\u2009\u200a]")
 INVISIBLE = re.compile(r"[\u200b\u200c\u200d\ufeff\u00ad]")
 GLUED_CODE = re.compile(r"(?<![A-Za-z])(EUR|USD|GBP|CHF|SEK|NOK|DKK|PLN|CZK|AUD|CAD)(?=\d)")
 RAND = re.compile(r"(?<![A-Za-z])R\s?(?=\d{1,3}(?:[ ,]?\d{3})*[.,]\d{2}(?!\d))")
+GLUED_LABEL = re.compile(r"(?<=[a-z])(?=[A-Z]{1,5}[-/]?\d|(?:EUR|USD|GBP|CHF)\b)")
+MARKUP = re.compile(r"\*\*|`+|^#+\s+|^>\s+|^[-*•]\s+")
 COLUMN_GAP = re.compile(r"\s*\t\s*|\s{3,}|\s+\|\s*|\s*\|\s+")
 
 
@@ -38,6 +40,7 @@ def page(text: str) -> list[Line]:
     lines = []
     for raw in INVISIBLE.sub("", text).splitlines():
         soft = HARD_SPACE.sub(" ", HARD_GROUP.sub("'", raw))
+        soft = GLUED_LABEL.sub(" ", MARKUP.sub("", soft.strip()))
         spaced = RAND.sub("ZAR ", GLUED_CODE.sub(r"\1 ", soft))
         clean = COLUMN_GAP.sub("  ", spaced.strip().strip("|").strip())
         if clean and not re.fullmatch(r"[-=_*\s|+:.]+", clean):

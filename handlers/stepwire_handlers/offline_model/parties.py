@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from stepwire_handlers.offline_model.dates import dates
 from stepwire_handlers.offline_model.find import Labelled
-from stepwire_handlers.offline_model.labels import Kind
+from stepwire_handlers.offline_model.labels import labels_in
 from stepwire_handlers.offline_model.page import fold
 
 LEGAL = re.compile(
@@ -42,7 +43,10 @@ class Name:
 
 def names(text: str) -> list[Name]:
     """The name that a piece of a line is, if it is one: letters, no address, no number, no sentence."""
-    inner = text.strip(" \t:.,;|-–—")
+    if dates(text, month_first=False) or _is_label(text):
+        return []
+    inner = text.lstrip(" \t:.,;|-–—").rstrip(" \t:,;|-–—")
+    inner = inner if LEGAL.search(fold(inner)[-8:]) else inner.rstrip(".")
     start = text.find(inner) if inner else 0
     inner = re.split(r"\s{2,}|\s*[|·•;]\s*|,(?=\s*\d)|\s+\(", inner)[0].strip(" ,")
     head, comma, tail = inner.partition(",")
@@ -51,7 +55,7 @@ def names(text: str) -> list[Name]:
     folded = fold(inner)
     if not re.search(r"[a-z]{2}", folded) or len(inner) > 70 or "@" in inner or re.search(r"\d{3}|https?:|www\.", inner):
         return []
-    if STREET.search(folded) or HEADING.match(folded) or len(inner.split()) > 7 or inner.endswith("?"):
+    if (STREET.search(folded) and re.search(r"\d", folded)) or HEADING.match(folded) or len(inner.split()) > 7 or inner.endswith("?"):
         return []
     if not (inner[0].isupper() or inner[0].isdigit() or LEGAL.search(folded)):
         return []
@@ -113,10 +117,18 @@ def _free_names(labelled: Labelled) -> list[str]:
     for number, line in enumerate(labelled.lines):
         if labelled.heads_table(number):
             break
-        if any(label.kind is not Kind.NAME for label in labelled.labels[number]):
-            continue
-        found += [name.value for cell in line.cells for name in names(cell)]
+        if len(re.findall(r"\d[.,]\d{2}(?!\d)", line.text)) > 1:
+            break  # a row of items
+        found += [name.value for cell in line.cells if not labels_in(fold(cell)) for name in names(cell)]
     return found
+
+
+def _is_label(text: str) -> bool:
+    """Is this nothing but labels, as the head of a table is?"""
+    folded = fold(text)
+    for label in reversed(labels_in(folded)):
+        folded = folded[: label.start] + folded[label.end :]
+    return not re.search(r"[a-z]", folded)
 
 
 def _opens(line: str, start: int, end: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -71,17 +72,14 @@ class GmailApi:
             limit = request.query_params.get("maxResults", "100")
             if not limit.isdigit():
                 return _refused(400, "maxResults is not a number", "invalidArgument")
-            return JSONResponse(
-                {"drafts": newest_first[: int(limit)], "resultSizeEstimate": len(newest_first)}
-            )
+            return JSONResponse({"drafts": newest_first[: int(limit)], "resultSizeEstimate": len(newest_first)})
         try:
             body = await request.json()
             raw = body["message"]["raw"]
             mime = base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True)
         except (ValueError, KeyError, TypeError, binascii.Error):
             return _refused(400, "message.raw is not base64url", "invalidArgument")
-        to = str(message_from_bytes(mime, policy=default)["To"] or "nobody")
-        number, _ = self._kept.add(to, lambda _: mime)
+        number, _ = self._kept.add(_header(mime, "To") or "nobody", lambda _: mime)
         return JSONResponse(_draft(number))
 
     def _admits(self, request: Request) -> bool:
@@ -94,16 +92,25 @@ def _draft(number: int) -> dict[str, Any]:
 
 
 def _read(number: int, path: Path) -> dict[str, Any]:
-    message = message_from_bytes(path.read_bytes(), policy=default)
-    body = message.get_body(("plain", "html"))
+    mime = path.read_bytes()
+    body = message_from_bytes(mime, policy=default).get_body(("plain", "html"))
     return {
         "number": number,
         "file": path.name,
         "id": f"r-{number:04d}",
-        "to": str(message["To"] or ""),
-        "subject": str(message["Subject"] or ""),
+        "to": _header(mime, "To"),
+        "subject": _header(mime, "Subject"),
         "body": body.get_content() if body is not None else "",
     }
+
+
+def _header(mime: bytes, name: str) -> str:
+    # Not by the modern policy, whose parser of addresses fails on some texts that are none.
+    raw = str(message_from_bytes(mime)[name] or "")
+    try:
+        return str(make_header(decode_header(raw)))
+    except (ValueError, LookupError):
+        return raw
 
 
 def _refused(status: int, message: str, reason: str, headers: dict[str, str] | None = None) -> Response:

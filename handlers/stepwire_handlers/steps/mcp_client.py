@@ -62,9 +62,7 @@ def connect(server: StdioServer | HttpServer | MCPServer, lost: Callable[[], Non
 
 
 def _stdio(server: StdioServer) -> Transport:
-    parameters = StdioServerParameters(
-        command=server.command, args=list(server.args), env=server.env, cwd=server.cwd
-    )
+    parameters = StdioServerParameters(command=server.command, args=list(server.args), env=server.env, cwd=server.cwd)
     # The real stderr: what stands in `sys.stderr` need not be a file that a child process could inherit.
     return stdio_client(parameters, errlog=sys.__stderr__ or sys.stderr)
 

@@ -87,9 +87,7 @@ class ServersFile(BaseModel):
 
     servers: dict[
         str,
-        Annotated[
-            Annotated[StdioServer, Tag("stdio")] | Annotated[HttpServer, Tag("http")], Discriminator(_kind)
-        ],
+        Annotated[Annotated[StdioServer, Tag("stdio")] | Annotated[HttpServer, Tag("http")], Discriminator(_kind)],
     ] = Field(alias="mcpServers")
     tools: dict[str, ToolRoute] = Field(default_factory=dict)
 

@@ -43,9 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("stepwire.tool")
 
 _CLIENT = "stepwire_handlers.steps.mcp_client"  # imported late and by name: it takes over a second
-_GRACE = (
-    5.0  # seconds past a call's timeout until a connection that does not even take the request is dropped
-)
+_GRACE = 5.0  # seconds past a call's timeout until a connection that does not even take the request is dropped
 _SILENCES = 3  # timeouts in a row, with no answer between them, after which a server counts as hung
 _CLOSING = 8.0  # seconds for a server to end: the SDK waits 2 s, then terminates it, and 2 s later kills it
 
@@ -78,9 +76,7 @@ class McpSession:
         connect_timeout: seconds until a connection that does not come up is given up.
     """
 
-    def __init__(
-        self, name: str, server: StdioServer | HttpServer | MCPServer, connect_timeout: float
-    ) -> None:
+    def __init__(self, name: str, server: StdioServer | HttpServer | MCPServer, connect_timeout: float) -> None:
         self._name, self._server, self._connect_timeout = name, server, connect_timeout
         self._link: _Link | None = None
         self._owners: set[asyncio.Task[None]] = set()
@@ -127,9 +123,7 @@ class McpSession:
         except TimeoutError:
             link.reason = f"it did not answer within {self._connect_timeout:g} s"
         if link.client is None:
-            raise ToolUnreachable(
-                called, f"cannot connect to {_described(self._name, self._server, link.reason)}"
-            )
+            raise ToolUnreachable(called, f"cannot connect to {_described(self._name, self._server, link.reason)}")
         return link
 
 
@@ -236,9 +230,7 @@ class _Link:
                 request.called, f"server {self._name!r} gave no answer within {request.timeout:g} s"
             )
         elif error.code == sdk.CONNECTION_CLOSED:
-            raise ToolOutcomeUnknown(
-                request.called, f"the connection to server {self._name!r} ended before the answer"
-            )
+            raise ToolOutcomeUnknown(request.called, f"the connection to server {self._name!r} ended before the answer")
         else:
             raise failure(request.called, error.message)
 
@@ -264,9 +256,7 @@ class _Link:
             page = await client.list_tools(cursor=cursor, cache_mode="refresh")
             for tool in page.tools:
                 # An empty registry: a schema of theirs must not make us fetch what it refers to.
-                self.validators[tool.name] = validator_for(tool.input_schema)(
-                    tool.input_schema, registry=Registry()
-                )
+                self.validators[tool.name] = validator_for(tool.input_schema)(tool.input_schema, registry=Registry())
             cursor = page.next_cursor
             if cursor is None:
                 return

@@ -73,9 +73,7 @@ def bind(sql: str, params: Sequence[object]) -> str:
 
     bound = _PARAMETER.sub(replace, sql)
     if len(used) != len(params):
-        raise ValueError(
-            f"the SQL text names {len(used)} of {len(params)} parameters (as $1, $2 …, outside of quotes)"
-        )
+        raise ValueError(f"the SQL text names {len(used)} of {len(params)} parameters (as $1, $2 …, outside of quotes)")
     return bound
 
 

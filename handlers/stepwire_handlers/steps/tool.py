@@ -225,9 +225,7 @@ class Tools:
         return ToolRoute(server=server, tool=tool) if tool and server in self._servers else None
 
     def _listed(self, name: str) -> bool:
-        return self._allow is not None and (
-            name in self._allow or f"{name.partition('.')[0]}.*" in self._allow
-        )
+        return self._allow is not None and (name in self._allow or f"{name.partition('.')[0]}.*" in self._allow)
 
     def _allowed_route(self, name: str) -> ToolRoute:
         route = self._route(name)
@@ -255,9 +253,7 @@ class Tools:
         finally:
             if context is not None:
                 seconds = clock() - begun
-                context.note(
-                    "tool", tool=request.called, server=route.server, seconds=seconds, outcome=outcome
-                )
+                context.note("tool", tool=request.called, server=route.server, seconds=seconds, outcome=outcome)
 
 
 @contextmanager

@@ -84,9 +84,7 @@ class ToolOutcomeUnknown(ToolError):
             has no answer. It says the same again until a person has looked.
     """
 
-    def __init__(
-        self, tool: str, reason: str, said_by: Literal["connection", "server"] = "connection"
-    ) -> None:
+    def __init__(self, tool: str, reason: str, said_by: Literal["connection", "server"] = "connection") -> None:
         super().__init__(tool, reason)
         self.args = (tool, reason, said_by)
         self.said_by = said_by

@@ -6,7 +6,6 @@ partition is one contiguous range of a plain B-tree and appending is cheap at th
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
 from stepwire.errors import BusCorrupt, BusError, BusUnavailable, OutcomeUnknown
 from stepwire.event import digest
+from stepwire.jsontext import dump, load
 
 VERSION = 1
 PARTITION_BITS, OFFSET_BITS = 8, 36  # 256 partitions; 68 billion offsets each
@@ -182,7 +182,7 @@ class Store:
             "INSERT INTO events (pos, time, run, key, headers, value) VALUES (?, ?, ?, ?, ?, ?)",
             [
                 (pos, time, run_number(run) if (run := out.headers.get("ce_swrun")) else None, out.key,
-                 json.dumps(out.headers, separators=(",", ":")), out.value)
+                 dump(out.headers), out.value)
                 for pos, time, out in rows
             ],
         )  # fmt: skip
@@ -191,7 +191,7 @@ class Store:
         """Records of one partition from `offset` on."""
         first = position(topic, partition, 0)
         return [
-            Record(name, partition, pos - first, time, key, json.loads(headers), value)
+            Record(name, partition, pos - first, time, key, load(headers), value)
             for pos, time, key, headers, value in self.db.execute(
                 "SELECT pos, time, key, headers, value FROM events WHERE pos >= ? AND pos < ? ORDER BY pos LIMIT ?",
                 (first + offset, first + (1 << OFFSET_BITS), limit),
@@ -206,7 +206,7 @@ class Store:
         ).fetchall()
         for pos, time, key, headers, value in rows:
             topic, partition, offset = place(pos)
-            parsed = json.loads(headers)
+            parsed = load(headers)
             if parsed.get("ce_swrun") == run:
                 yield Record(names[topic], partition, offset, time, key, parsed, value)
 

@@ -82,8 +82,8 @@ class Builder:
         slots = list(join.slots) if frozen is None else [slot for slot in frozen if slot in join.slots]
         delivery = Delivery(
             join.id, join.run, self._join_scope(join.scope), topic=self._step.control, time=join.opened,
-            mailbox=mailbox, entry=join.id, meta=call, attempt=call.get("attempt", 1), replay=call.get("replay", 0), is_join=True,
-            frozen=tuple(slots),
+            mailbox=mailbox, entry=join.id, meta=call, attempt=call.get("attempt", 1), replay=call.get("replay", 0),
+            is_join=True, frozen=tuple(slots),
         )  # fmt: skip
         for slot in slots:
             self._fill(delivery, slot, join.slots[slot])

@@ -32,6 +32,7 @@ class Committer:
 
     Args:
         concluded: called for each `Finished` once it is committed and memory has followed.
+        committed: called once after each transaction.
         culprit: called for a `Finished` of which a record can never be written.
     """
 
@@ -40,10 +41,11 @@ class Committer:
         step: Step,
         nonce: str,
         concluded: Callable[[Finished], None],
+        committed: Callable[[], None],
         culprit: Callable[[Finished, RecordRefused], None],
     ) -> None:
         self._step, self._nonce = step, nonce
-        self._concluded, self._culprit = concluded, culprit
+        self._concluded, self._committed, self._culprit = concluded, committed, culprit
         self.ledgers: dict[Partition, Ledger] = {}
         self.mailboxes: dict[int, Mailbox] = {}
         self.queue: deque[Finished] = deque()
@@ -132,7 +134,9 @@ class Committer:
         self._step.telemetry(Committed(self._step.group, len(batch), outputs, loop.time() - begun))
         for finished in batch:
             self._follow(finished)
-        self._prune_marks(batch)
+        if self._marks:
+            self._prune_marks(batch)
+        self._committed()
 
     def _transaction(self, batch: list[Finished]) -> tuple[Transaction, dict[Partition, list[int]]]:
         transaction = Transaction()

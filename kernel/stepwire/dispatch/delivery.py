@@ -9,7 +9,6 @@ from typing import Any
 
 from stepwire.bus.protocol import Change, Out, Partition, Record
 from stepwire.envelope import ROOT, Scope
-from stepwire.event import Event
 from stepwire.state import Mailbox
 from stepwire.telemetry import Called
 
@@ -46,14 +45,6 @@ class Delivery:
         """R2: the delivery key."""
         key = f"{app}/{handler}/{self.id}"
         return f"{key}#{self.replay}" if self.edited else key
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        """The events it was called with."""
-        found: list[Event] = []
-        for value in self.args.values():
-            found += value if isinstance(value, list) else [getattr(value, "event", value)]
-        return tuple(event for event in found if isinstance(event, Event))
 
 
 @dataclass(slots=True, eq=False)

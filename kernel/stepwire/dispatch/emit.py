@@ -6,7 +6,6 @@ In: a delivery and its outcome. Out: a `Finished`: outputs, the slots settled as
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from stepwire.envelope import Envelope, Scope, child_id, fork_id, join_id
 from stepwire.event import Event
 from stepwire.join import LIST as LIST_SLOT
 from stepwire.join import STUB, JoinState
+from stepwire.jsontext import dump
 from stepwire.outcome import TooManyOutputs
 from stepwire.state import ITEM as ITEM_KEY
 from stepwire.state import JOIN, VERDICT, Entry, decode_entry
@@ -242,7 +242,7 @@ class Emitter:
             "joins": list(joins),
         }
         headers = {"ce_swrun": delivery.run, "ce_swhandler": self.step.name, "ce_swcause": delivery.id}
-        return Out(runs_topic(self.step.app), delivery.run, headers, json.dumps(body).encode())
+        return Out(runs_topic(self.step.app), delivery.run, headers, dump(body))
 
     def _dead_letter(self, delivery: Delivery, error: BaseException) -> Out:
         step, record = self.step, delivery.record
@@ -275,5 +275,5 @@ class Emitter:
             for name, value in delivery.args.items()
             if value is not None
         }  # fmt: skip
-        text = json.dumps(shown).encode()
+        text = dump(shown)
         return text if len(text) <= self.step.settings.max_bytes else b"{}"

@@ -35,7 +35,7 @@ class Dispatcher:
         self.step, self._bus = step, bus
         self.nonce = uuid.uuid4().hex[:12]
         self.caller = Caller(step, self._decide, self._retried)
-        self.committer = Committer(step, self.nonce, self._forget, self._culprit)
+        self.committer = Committer(step, self.nonce, self._forget, self._after_commit, self._culprit)
         self.pump = Pump(step, self)
         self.intake = Intake(step, self)
         self.active = 0  #: deliveries begun and not yet committed
@@ -46,6 +46,7 @@ class Dispatcher:
         self._generation = -1
         self._timer: Timer | None = None
         self._due: float | None = None
+        self._was_full = False
         self._careful: dict[Partition, int] = {}  #: R12: until these watermarks are passed, one at a time
         self._marked: dict[str, int] = {}
         self._alone: list[Delivery] = []
@@ -79,7 +80,9 @@ class Dispatcher:
         try:
             while member.assignment.generation == assignment.generation:
                 positions = {} if self.stopping else self._positions()
-                records = await member.fetch(positions, self.room)  # 1
+                room = self.room
+                self._was_full = room == 0
+                records = await member.fetch(positions, room)  # 1
                 self.last_poll = self.step.clock.now()
                 if member.assignment.generation != assignment.generation or self.stopping:
                     continue
@@ -187,7 +190,7 @@ class Dispatcher:
             delivery.attempt, now - started, max(started - delivery.time, 0.0) if delivery.time else 0.0,
             type(error).__name__ if error else "", str(error) if error else "",
             outcome.wait if isinstance(outcome, RetryAt) else 0.0, tuple(context.notes) if context else (),
-            delivery.events, tuple(value) if isinstance(value, (tuple, list)) else (value,),
+            tuple(delivery.args.values()), tuple(value) if isinstance(value, (tuple, list)) else (value,),
         )  # fmt: skip
 
     # -- 7 is the committer's; 8: forget
@@ -196,12 +199,16 @@ class Dispatcher:
         if finished.fact is not None:
             self.step.telemetry(finished.fact)
         if finished.delivery is not None:
-            was_full = self.room == 0
             self.active -= 1
-            self._next_alone(finished.delivery)
-            if was_full and self._member is not None:
-                self._member.notice()
+            if self._alone:
+                self._next_alone(finished.delivery)
+
+    def _after_commit(self) -> None:
+        """Slots are free: what waits in state may start, and a fetch that had no room may go on."""
         self.pump.run()
+        if self._was_full and self._member is not None and self.room > 0:
+            self._was_full = False
+            self._member.notice()
         self.moved.set()
 
     def _culprit(self, finished: Finished, error: RecordRefused) -> None:

@@ -1,0 +1,51 @@
+# Stepwire: what a person runs here. `make help` lists it; every target sets itself up.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FLOW ?= invoices
+BUS ?= local
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# uv resolves from uv.lock, so that every machine gets the same versions
+$(VENV)/.ready: pyproject.toml uv.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.13,<0.14'
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --all-extras --inexact
+	@touch $@
+
+setup: $(VENV)/.ready ## install everything into .venv
+
+demo: $(VENV)/.ready ## the main job on real PDFs, no key, no broker: make demo FLOW=invoices|support|articles|review|polish
+	@$(BIN)/stepwire demo $(FLOW)
+
+test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(VENV)/.ready ## all tests; needs Node and Java and skips nothing
+	@STEPWIRE_TEST_ALL=1 $(BIN)/python -m pytest -q
+
+check: $(VENV)/.ready ## format, lint, strict types, import contracts
+	@$(BIN)/ruff format --check -q . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.ready ## rewrite files in the project's format
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
+
+bench: $(VENV)/.ready ## speed and memory against peers, in one run (about 10 minutes)
+	@$(BIN)/python bench/run.py
+
+chaos: $(VENV)/.ready ## 2,000 events, 30 x kill -9, judged from outside: make chaos BUS=local
+	@$(BIN)/python -m tests.chaos.run --bus $(BUS)
+
+soak: $(VENV)/.ready ## the property tests with a large budget
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
+
+clean: ## remove what runs leave behind
+	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo test test-all check format bench chaos soak clean
