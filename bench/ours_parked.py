@@ -39,16 +39,18 @@ async def _publish(opened: Door, events: Sequence[Event]) -> None:
         await opened.publish(*events[start : start + BATCH])
 
 
-async def restart(file: Path) -> dict[str, float]:
+async def restart(file: Path, timers: int, joins: int) -> dict[str, float]:
     """Time from the start of this process until it is ready, and the most memory it took."""
     rounds_before = counted(file, Met) // 2  # each left two answers, and took one of the joins
+    if (entries := stored(file)) < timers + joins - rounds_before:
+        raise SystemExit(f"only {entries} of {timers + joins} timers and joins are in the file; fill it first")
     async with inside(parked, file) as bus, door(bus, parked, Met) as opened:
         await opened.ask(Right(number=str(rounds_before)), Due(parked=False, body=ITEM))
         ready = seconds_since_start()
         await asyncio.sleep(SETTLE)
         peak = memory_mb("VmHWM")
     expect("answers", counted(file, Met), 2 * (rounds_before + 1))
-    return {"ready_s": round(ready, 3), "peak_mb": peak, "entries": stored(file)}
+    return {"ready_s": round(ready, 3), "peak_mb": peak, "entries": entries}
 
 
 def main(options: argparse.Namespace) -> None:
@@ -57,7 +59,7 @@ def main(options: argparse.Namespace) -> None:
         asyncio.run(fill(file, options.timers, options.joins))
         figures: dict[str, float] = {"entries": stored(file)}
     else:
-        figures = asyncio.run(restart(file))
+        figures = asyncio.run(restart(file, options.timers, options.joins))
     report("stepwire", VERSION, f"parked: {options.act}", KEEPS, figures)
 
 

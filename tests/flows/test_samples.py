@@ -55,9 +55,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process(
 ) -> None:
     module = "stepwire_handlers.flows.invoices.samples"
     arguments = ["--out", str(tmp_path), "--seed", "7", "--count", "12"]
-    said = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=True
-    )
+    said = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=True)
     assert said.stderr == ""
     expected = [sample.file for sample in samples[:12] + samples[24:]]
     assert [line.split()[0] for line in said.stdout.splitlines()] == expected
@@ -117,7 +115,7 @@ def test_vendor_number_dates_and_total_stand_on_the_page(folder: Path, invoices:
 
 
 def test_the_printed_total_is_the_total(invoices: list[Sample]) -> None:
-    """Read back by a rule of thumb that knows nothing of languages: the last separator before two digits is the point."""
+    """Read back by a rule that knows nothing of languages: a separator before two last digits is the point."""
     for sample in invoices:
         digits = [char for char in sample.printed_total or "" if char.isdigit() or char in ".,"]
         plain = "".join(digits).strip(".,")
@@ -186,9 +184,7 @@ def test_the_command_lists_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
     assert lines[0].split()[:3] == ["001-ledger.pdf", "drafted", "en"]
-    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == sorted(
-        line.split()[0] for line in lines
-    )
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == sorted(line.split()[0] for line in lines)
 
 
 def test_every_seller_but_two_is_exactly_one_customer() -> None:

@@ -21,7 +21,6 @@ from stepwire_handlers.standins import database
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-SCRIPTED = str(HERE / "scripted_server.py")
 PATIENCE = 20.0  # seconds; what takes longer on a busy machine hangs
 SEED = """
 INSERT INTO customers (id, name, aliases, account_manager, email, slack_channel, terms) VALUES
@@ -31,9 +30,9 @@ INSERT INTO customers (id, name, aliases, account_manager, email, slack_channel,
 """
 
 
-def scripted(**environ: str) -> dict[str, Any]:
-    """The mcpServers entry of a scripted server over stdio."""
-    return {"command": sys.executable, "args": [SCRIPTED], "env": environ}
+def raw(**environ: str) -> dict[str, Any]:
+    """The mcpServers entry of the server written by hand, over stdio."""
+    return {"command": sys.executable, "args": ["-S", str(HERE / "raw_server.py")], "env": environ}
 
 
 def own(name: str, **environ: str) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def listens(port: int) -> bool:
 @contextmanager
 def scripted_http(port: int, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
     """A scripted server over HTTP, running."""
-    command = [sys.executable, SCRIPTED, "--port", str(port)]
+    command = [sys.executable, str(HERE / "scripted_server.py"), str(port)]
     with subprocess.Popen(command, env={"PATH": "/usr/bin:/bin", **environ}) as process:
         try:
             until(lambda: listens(port))

@@ -1,25 +1,24 @@
-"""An MCP server that does what a test tells it: over stdio, or over HTTP with `--port`.
+"""An MCP server on the SDK: called within the tests' process as `server`, or run over HTTP on a port.
 
-SCRIPTED_LOG: a file that gets one line for each call. SCRIPTED_GARBAGE: text written to stdout before anything
-else. SCRIPTED_LEGACY: over HTTP, only the protocol of 2025, whose sessions a restart forgets.
+SCRIPTED_LOG: a file that gets a line for each call of `wait`. SCRIPTED_LEGACY: only the protocol of 2025, whose
+sessions a restart forgets.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from mcp.server.mcpserver import Context, MCPServer
+import uvicorn
+from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import CallToolResult
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-server = MCPServer("scripted", log_level="ERROR")
+server = MCPServer("scripted", log_level="CRITICAL")
 
 
 class Echo(BaseModel):
@@ -28,23 +27,10 @@ class Echo(BaseModel):
     pid: int
 
 
-def note(line: str) -> None:
-    if path := os.environ.get("SCRIPTED_LOG"):
-        with Path(path).open("a") as log:
-            log.write(line + "\n")
-
-
 @server.tool()
 async def echo(text: str, number: int = 0) -> Echo:
     """Give back what came in."""
-    note(f"echo {text}")
     return Echo(text=text, number=number, pid=os.getpid())
-
-
-@server.tool()
-async def key(ctx: Context) -> dict[str, str | None]:
-    """The key that came in `_meta`."""
-    return {"key": (ctx.request_context.meta or {}).get("stepwire/delivery-key")}
 
 
 @server.tool()
@@ -53,44 +39,19 @@ async def fail(text: str) -> Echo:
     raise ToolError(text)
 
 
-@server.tool()
-async def wait(seconds: float) -> Echo:
-    """Answer late."""
-    note("wait")
-    await asyncio.sleep(seconds)
-    return Echo(text="late", number=0, pid=os.getpid())
-
-
-@server.tool()
-async def die() -> Echo:
-    """End the process in the middle of the call."""
-    note("die")
-    os.kill(os.getpid(), signal.SIGKILL)
-    return Echo(text="", number=0, pid=0)
-
-
 @server.tool(structured_output=False)
 async def words(text: str) -> str:
     """Give back a text, with no structured content."""
     return text
 
 
-@server.tool(structured_output=False)
-async def broken() -> CallToolResult:
-    """Answer against its own schema, which is set below."""
-    return CallToolResult(content=[], structured_content={"text": 7})
-
-
 @server.tool()
-async def teach() -> Echo:
-    """From now on there is a tool `fresh`."""
-    server.add_tool(words, name="fresh", structured_output=False)
-    return Echo(text="", number=0, pid=os.getpid())
-
-
-# Past the SDK, which would not let a server break its own schema.
-broken_tool: Any = server._tool_manager.get_tool("broken")
-broken_tool.fn_metadata.output_schema = {"type": "object", "properties": {"text": {"type": "string"}}}
+async def wait(seconds: float) -> Echo:
+    """Answer late."""
+    if path := os.environ.get("SCRIPTED_LOG"):
+        Path(path).write_text("wait\n")
+    await asyncio.sleep(seconds)
+    return Echo(text="late", number=0, pid=os.getpid())
 
 
 def app() -> Any:
@@ -109,13 +70,4 @@ def app() -> Any:
 
 
 if __name__ == "__main__":
-    if garbage := os.environ.get("SCRIPTED_GARBAGE"):
-        sys.stdout.write(garbage + "\n")
-        sys.stdout.flush()
-    if "--port" in sys.argv:
-        import uvicorn
-
-        port = int(sys.argv[sys.argv.index("--port") + 1])
-        uvicorn.run(app(), host="127.0.0.1", port=port, log_level="error")
-    else:
-        server.run("stdio")
+    uvicorn.run(app(), host="127.0.0.1", port=int(sys.argv[1]), log_level="error")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PATIENCE, free_port, listens, scripted, scripted_http, until
 
+from conftest import PATIENCE, free_port, listens, raw, scripted_http, until
 from stepwire.errors import NotDone, SettingsError, Transient
 from stepwire_handlers.steps.tool import Tool, Tools
 from stepwire_handlers.steps.tool_errors import ToolOutcomeUnknown, ToolUnreachable
@@ -29,7 +29,7 @@ async def raised(tools: Tools, tool: str, **arguments: Any) -> Exception:
 
 async def test_200_concurrent_calls_share_one_process() -> None:
     """Concurrent calls of one server go through one connection, and each gets its own answer."""
-    async with tools_on(scripted()) as tools:
+    async with tools_on(raw()) as tools:
         answers = await asyncio.gather(*(tools.call("s.echo", {"text": str(n)}) for n in range(200)))
     assert [answer["text"] for answer in answers] == [str(n) for n in range(200)]
     assert len({answer["pid"] for answer in answers}) == 1
@@ -37,7 +37,7 @@ async def test_200_concurrent_calls_share_one_process() -> None:
 
 async def test_a_server_that_died_is_started_again_by_the_next_call() -> None:
     """Death during a call is an unknown outcome, death between calls costs nothing."""
-    async with tools_on(scripted()) as tools:
+    async with tools_on(raw()) as tools:
         first = await tools.call("s.echo", {"text": "a"})
         unknown = await raised(tools, "s.die")
         assert isinstance(unknown, ToolOutcomeUnknown) and isinstance(tools.classify(unknown), Transient)
@@ -52,14 +52,14 @@ async def test_a_server_that_died_is_started_again_by_the_next_call() -> None:
 
 async def test_a_server_is_gone_when_tools_is_left() -> None:
     """Leaving the resource ends the processes that it started."""
-    async with tools_on(scripted()) as tools:
+    async with tools_on(raw()) as tools:
         answer = await tools.call("s.echo", {"text": "a"})
     assert not Path(f"/proc/{answer['pid']}").exists()
 
 
 async def test_a_resource_that_is_entered_twice_is_left_twice() -> None:
     """Two apps in one process may share a Tools; the first one that ends does not cut the other off."""
-    tools = tools_on(scripted())
+    tools = tools_on(raw())
     async with tools:
         async with tools:
             first = await tools.call("s.echo", {"text": "a"})
@@ -68,7 +68,7 @@ async def test_a_resource_that_is_entered_twice_is_left_twice() -> None:
 
 async def test_a_call_that_takes_too_long_is_unknown_and_the_connection_stays() -> None:
     """A timeout ends one call; the others go on with the same process."""
-    async with tools_on(scripted(), tools={"s.slow": {"server": "s", "tool": "wait", "timeout": 0.2}}) as tools:
+    async with tools_on(raw(), tools={"s.slow": {"server": "s", "tool": "wait", "timeout": 0.2}}) as tools:
         before = await tools.call("s.echo", {"text": "a"})
         unknown = await raised(tools, "s.slow", seconds=60)
         after = await tools.call("s.echo", {"text": "b"})
@@ -78,7 +78,7 @@ async def test_a_call_that_takes_too_long_is_unknown_and_the_connection_stays() 
 
 async def test_a_server_that_hangs_is_started_again() -> None:
     """After three timeouts with no answer between them, the next call gets a new process."""
-    async with tools_on(scripted(), timeout=0.2) as tools:
+    async with tools_on(raw(), timeout=0.2) as tools:
         before = await tools.call("s.echo", {"text": "a"})
         os.kill(before["pid"], signal.SIGSTOP)
         for _ in range(3):
@@ -95,7 +95,7 @@ async def test_a_server_that_hangs_is_started_again() -> None:
         ({"command": "/bin/false"}, r"it ended, .* before it answered.* mcpServers\.s: command '/bin/false'"),
         ({"command": "sleep", "args": ["60"]}, r"did not answer within 0\.5 s.* mcpServers\.s: command"),
         ({"command": "echo", "args": ["garbage"]}, r"it ended, .* mcpServers\.s: command 'echo'"),
-        ({"url": "http://127.0.0.1:9/mcp"}, r"connection.*failed.* mcpServers\.s: url"),
+        ({"url": "http://127.0.0.1:9/mcp"}, r"All connection attempts failed.* mcpServers\.s: url"),
     ],
     ids=["missing command", "ends at once", "says nothing", "is no server", "nobody listens"],
 )
@@ -121,7 +121,7 @@ async def test_many_callers_share_one_attempt_to_connect(tmp_path: Path) -> None
 
 async def test_garbage_on_stdout_is_skipped() -> None:
     """A server that prints something before it speaks is understood all the same."""
-    async with tools_on(scripted(SCRIPTED_GARBAGE="loading…\n{]")) as tools:
+    async with tools_on(raw(RAW_GARBAGE="loading…\n{]")) as tools:
         assert (await tools.call("s.echo", {"text": "x"}))["text"] == "x"
 
 
@@ -135,7 +135,7 @@ async def test_a_variable_that_is_not_set_is_said_before_anything_is_consumed() 
 
 async def test_a_cancelled_call_leaves_the_connection_alone() -> None:
     """A handler that is cut off takes nobody else's call with it."""
-    async with tools_on(scripted()) as tools:
+    async with tools_on(raw()) as tools:
         before = await tools.call("s.echo", {"text": "a"})
         waiting = asyncio.create_task(tools.call("s.wait", {"seconds": 60}))
         await asyncio.sleep(0)
@@ -155,7 +155,7 @@ async def test_an_http_server_that_was_killed_and_restarted_is_used_again(era: d
         with scripted_http(port, SCRIPTED_LOG=str(log), **era) as process:
             assert (await tools.call("s.echo", {"text": "a"}))["pid"] == process.pid
             call = asyncio.create_task(raised(tools, "s.wait", seconds=60))
-            await asyncio.to_thread(until, lambda: "wait" in log.read_text())
+            await asyncio.to_thread(until, log.exists)
             process.kill()
             unknown = await call
             assert isinstance(unknown, ToolOutcomeUnknown), unknown
@@ -187,7 +187,7 @@ async def test_200_concurrent_calls_over_http() -> None:
 
 async def test_a_slow_start_is_waited_for_and_not_repeated() -> None:
     """Calls that come while a server starts use that start."""
-    async with tools_on(scripted()) as tools:
+    async with tools_on(raw()) as tools:
         begun = time.monotonic()
         answers = await asyncio.gather(*(tools.call("s.echo", {"text": "x"}) for _ in range(5)))
     assert len({answer["pid"] for answer in answers}) == 1 and time.monotonic() - begun < 30

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StandIns, own
 from pydantic import BaseModel
 
+from conftest import StandIns, own
 from stepwire_handlers.mcp_servers.claims import Claims
 from stepwire_handlers.mcp_servers.once import Once
 from stepwire_handlers.mcp_servers.verdict import MaybeHappened, NotHappened
@@ -46,7 +46,7 @@ def killed_at(name: str, environ: dict[str, str]) -> Tools:
 async def test_a_server_killed_at_any_point_sends_once_or_says_it_does_not_know(
     standins: StandIns, tmp_path: Path
 ) -> None:
-    """kill -9 before and after every step of `slack.send`, then the same calls again on a new process."""
+    """After kill -9 at each step of `slack.send`, the same calls are made again on a new process."""
     async with killed_at("slack", standins.slack | claims_in(tmp_path)) as tools:
         killed = await asyncio.gather(*(outcome(tools, f"{point}.send", MESSAGE, point) for point in POINTS))
         sent = {message["ts"] for message in standins.received("slack/messages")}

@@ -110,7 +110,6 @@ def test_a_literal_reads_back_as_its_value(dsn: str, conforming: str, values: li
     """Whatever a value contains, PostgreSQL reads that value and nothing else, under both of its settings."""
     options = f"-c standard_conforming_strings={conforming} -c backslash_quote=on"
     with psycopg.connect(dsn, options=options) as connection:
-        connection.add_notice_handler(lambda notice: None)
         sql = bind(
             "SELECT " + ", ".join(f"-${n + 1}" if type(v) is int else f"${n + 1}" for n, v in enumerate(values)), values
         )
@@ -170,7 +169,7 @@ def test_a_file_has_servers_and_tools(tmp_path: Path) -> None:
     path.write_text(
         json.dumps({
             "mcpServers": {
-                "a": {"command": "npx", "args": ["-y", "a"], "env": {"K": "v"}, "cwd": "/tmp", "disabled": False},
+                "a": {"command": "npx", "args": ["-y", "a"], "env": {"K": "v"}, "cwd": "/srv", "disabled": False},
                 "b": {"type": "http", "url": "http://127.0.0.1/mcp", "headers": {"A": "b"}},
                 "c": {"url": "http://127.0.0.1/mcp"},
             },
@@ -178,7 +177,7 @@ def test_a_file_has_servers_and_tools(tmp_path: Path) -> None:
         })
     )  # fmt: skip
     file = load(path)
-    assert file.servers["a"] == StdioServer(command="npx", args=("-y", "a"), env={"K": "v"}, cwd="/tmp")
+    assert file.servers["a"] == StdioServer(command="npx", args=("-y", "a"), env={"K": "v"}, cwd="/srv")
     assert isinstance(file.servers["b"], HttpServer) and isinstance(file.servers["c"], HttpServer)
     assert file.tools["a.b"].tool == "c"
 

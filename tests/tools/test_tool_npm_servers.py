@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import StandIns
 from pydantic import BaseModel
 
+from conftest import StandIns
 from stepwire_handlers.mcp_servers.postgres import Rows
 from stepwire_handlers.mcp_servers.slack import Sent
 from stepwire_handlers.steps.tool import Tool, Tools

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import StandIns, free_port, own
 from pydantic import BaseModel
 
+from conftest import StandIns, free_port, own
 from stepwire.errors import NotDone, Reject, RetryLater
 from stepwire_handlers.mcp_servers import gmail, postgres, slack
 from stepwire_handlers.standins.database import reader
@@ -68,10 +69,8 @@ async def test_an_address_that_is_none_is_rejected_or_kept_as_text(
 ) -> None:
     """What a model puts where an address belongs never breaks the server."""
     async with gmail_tools as tools:
-        try:
-            await tools.call("s.create_draft", DRAFT | {"to": [to]})
-        except ToolFailed as error:
-            assert isinstance(tools.classify(error), Reject)
+        (outcome,) = await asyncio.gather(tools.call("s.create_draft", DRAFT | {"to": [to]}), return_exceptions=True)
+        assert isinstance(outcome, dict) or isinstance(tools.classify(outcome), Reject)
 
 
 async def test_a_draft_is_a_mail_that_a_program_can_read(standins: StandIns, gmail_tools: Tools) -> None:

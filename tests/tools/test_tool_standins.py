@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
-from conftest import SEED, StandIns, standins_process
 
+from conftest import SEED, StandIns, standins_process
 from stepwire_handlers.standins import database
 
 SLACK = {"Authorization": "Bearer xoxb-stand-in"}
@@ -48,7 +48,7 @@ def test_what_was_received_lies_in_files_that_a_person_can_open(new_standins: St
 
 
 def test_the_count_goes_on_after_a_restart(tmp_path: Path) -> None:
-    """kill -9 and a new process: nothing is lost or overwritten."""
+    """After kill -9, a new process loses and overwrites nothing."""
     for number in (1, 2):
         with standins_process(tmp_path) as standins:
             post(standins)
@@ -96,7 +96,7 @@ def test_gmail_says_no_as_gmail_does(standins: StandIns) -> None:
     url = f"{standins.url}/gmail/v1/users/me/drafts"
     bad = httpx2.post(url, headers=GMAIL, json={"message": {"raw": "!"}})
     assert bad.status_code == 400 and bad.json()["error"]["errors"][0]["reason"] == "invalidArgument"
-    assert httpx2.get(f"{url}/r-0009", headers=GMAIL).status_code == 404
+    assert httpx2.get(f"{url}/r-9999", headers=GMAIL).status_code == 404
     assert standins.received("gmail/drafts") == []
 
 

@@ -31,9 +31,9 @@ _MONTH = "|".join(sorted(BY_NAME, key=len, reverse=True))
 ISO = re.compile(r"(?<!\d)(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 NUMERIC = re.compile(r"(?<![\d./-])(\d{1,2})\s?([./-])\s?(\d{1,2})\s?\2\s?(\d{4}|\d{2})(?![\d])")
 DAY_FIRST = re.compile(
-    rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|\.|º)?[\s\-]*(?:de\s+|of\s+)?({_MONTH})\b\.?,?[\s\-]*(?:de\s+|del\s+)?(\d{{4}}|\d{{2}}\b)"
+    rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|\.|º)?[\s\-]*(?:de\s+|of\s+)?({_MONTH})\b\.?,?[\s\-]*(?:(?:de\s+|del\s+)?(\d{{4}})|(?<=[-.'])(\d{{2}})\b)"
 )
-MONTH_FIRST = re.compile(rf"\b({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}})(?!\d)")
+MONTH_FIRST = re.compile(rf"\b({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\s*,?\s+(\d{{4}})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def dates(line: str, *, month_first: bool) -> list[Dated]:
     found: list[Dated] = []
     for pattern, read in (
         (ISO, lambda m: (m[1], m[2], m[3])),
-        (DAY_FIRST, lambda m: (m[3], str(BY_NAME[m[2]]), m[1])),
+        (DAY_FIRST, lambda m: (m[3] or m[4], str(BY_NAME[m[2]]), m[1])),
         (MONTH_FIRST, lambda m: (m[3], str(BY_NAME[m[1]]), m[2])),
         (NUMERIC, lambda m: (m[4], m[1], m[3]) if month_first and m[2] == "/" else (m[4], m[3], m[1])),
     ):

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cached_property, partial
 from itertools import combinations
 
-from stepwire_handlers.offline_model.dates import Dated, american, dates
+from stepwire_handlers.offline_model.dates import american, dates
 from stepwire_handlers.offline_model.find import Found, Labelled
 from stepwire_handlers.offline_model.identifiers import Code, codes, invoice_like
 from stepwire_handlers.offline_model.money import Amount, amounts, currency, style
@@ -48,14 +48,13 @@ class Document:
         found = self.labelled.find(concept, self._dates)
         if concept == "invoice_date" and not found:
             taken = {one.value.value for other in ("due_date", "other_date") for one in self.labelled.find(other, self._dates)}
-            free = [one.value for one in self.dates if one.value not in taken]
-            return free[0] if free else None
+            free = [line for line in self.lines if not any(one.money for one in self._amounts(line.text))]
+            return next((one.value for line in free for one in self._dates(line.text) if one.value not in taken), None)
         return found[0].value.value if found else None
 
-    @cached_property
-    def dates(self) -> list[Dated]:
+    def dates(self) -> list[date]:
         """Every date of the text."""
-        return [one for line in self.lines for one in self._dates(line.text)]
+        return [one.value for line in self.lines for one in self._dates(line.text)]
 
     def money(self, concept: str) -> Amount | None:
         """A sum by its label: `net`, `tax`, `discount`, `shipping`, `paid`."""

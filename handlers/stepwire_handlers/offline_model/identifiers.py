@@ -17,6 +17,7 @@ CODE = re.compile(
     r"(?<![\w@])(?P<code>(?:[A-Za-z]{1,8}[\s]?)?#?(?=[A-Za-z./–-]*\d)[A-Za-z0-9]+(?:\s?[-/._–]\s?[A-Za-z0-9]+)*)(?![\w@])"
 )
 _TAIL = re.compile(r"^ (?=\d{2,8}(?:\s*$|\s{2}))(\d{2,8})")
+_GROUPS = re.compile(r"(?: \d{2,5})+(?=\s*$|\s{2})")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})")
 _MONEY = re.compile(r"(?:\d{1,3}(?:[.,'’]\d{3})*|\d+)[.,]\d{2}")
 _PREFIX = re.compile(
@@ -45,6 +46,8 @@ def codes(line: str) -> list[Code]:
         elif head:
             tail = _TAIL.match(line[end:])  # RE 2026 0042
             end += tail.end() if tail else 0
+        groups = _GROUPS.match(line[end:]) if line[start:end].isdigit() else None
+        end += groups.end() if groups else 0  # 78 4410 2231
         value = line[start:end].lstrip("#").rstrip(".,;:-/")
         if _is_code(value) and not re.match(r"\s?[%€$£]", line[end:]):
             found.append(Code(re.sub(r"\s?([-/._–])\s?", r"\1", value), start, end))

@@ -50,6 +50,7 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("invoice_number", Kind.ID, 10, rf"(?:inv|re|rg|rech|rechn|fact?|fatt|fc)\b\.?\s*-?\s*{_NUM}"),
     ("invoice_number", Kind.ID, 5, rf"{_DOC}(?![a-z])"),
     ("invoice_number", Kind.ID, 6, r"(?:document|doc|beleg|dokument|documento)\s?-?\s?(?:number|nummer|no\b\.?|nr\b\.?|numero|n\s?[.°º]|id\b)"),
+    ("invoice_number", Kind.ID, 6, rf"{_NUM}\s*{_OF}(?:document[eo]?|beleg|dokument)"),
     ("invoice_number", Kind.ID, 3, r"(?:number|nummer|numero|nr|no|n[°º]|№)(?=\s*[.:°º#])[.]?"),
     ("order_number", Kind.ID, 10, r"(?:p\.?o\.?|purchase\s+order|(?:your\s+|sales\s+)?order|bestell(?:ung)?s?|auftrags?|commande|pedido|ordine|bestelling|order)\s?-?\s?(?:number|nummer|no\b\.?|nr\b\.?|numero|n\s?[.°º]|#|id\b|ref\w*)"),
     ("order_number", Kind.ID, 8, r"(?:numero|no|n\s?[.°º])\s*(?:de|di|d'|del)?\s*(?:commande|pedido|ordine|order)"),
@@ -66,7 +67,7 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("email", Kind.OTHER, 8, r"e-?mail|mail"),
     ("reference", Kind.ID, 4, r"(?:(?:your|our|ihre?|unsere?|votre|notre|vostro|nostro|uw|onze|payment|customer)\s+)?(?:ref(?:erence|erenz|erentie)?|zeichen|riferimento|referencia|kenmerk|verwendungszweck)\b\.?"),
     # money
-    ("total", Kind.MONEY, 10, rf"(?:grand|invoice|final|overall|order)\s+total(?:\s+due)?|total\s+(?:amount\s+)?(?:due|payable|to\s+pay|owed|outstanding)|(?:total\s+)?(?:amount|balance)\s+(?:now\s+)?(?:due|payable|to\s+pay|owed|outstanding)|(?:total\s+)?invoice\s+(?:amount|total|value)|total\s+(?:invoice|amount|sum|price|cost|charge)|please\s+pay|to\s+be\s+paid|sum\s+total|total\s+for\s+this\s+invoice"),
+    ("total", Kind.MONEY, 10, rf"(?:grand|invoice|final|overall|order)\s+total(?:\s+due)?|total\s+(?:amount\s+)?(?:due|payable|to\s+pay|owed|outstanding)|(?:total\s+)?(?:amount|balance)\s+(?:now\s+)?(?:due|payable|to\s+pay|owed|outstanding)|(?:total\s+)?invoice\s+(?:amount|total|value)|total\s+(?:invoice|amount|sum|price|cost|charge)|please\s+pay|to\s+be\s+paid|to\s+pay|sum\s+total|total\s+for\s+this\s+invoice"),
     ("total", Kind.MONEY, 10, r"(?:gesamt|rechnungs|end|zahl|brutto|forderungs|ueberweisungs|uberweisungs)(?:betrag|summe|preis|total)|(?:zu\s+zahlen(?:der\s+betrag)?|zahlbarer\s+betrag|zu\s+zahlender\s+(?:betrag|gesamtbetrag)|falliger\s+betrag|offener\s+betrag|betrag\s+fallig|summe\s+gesamt|endsumme|rechnungstotal)"),
     ("total", Kind.MONEY, 10, r"(?:net|total|montant(?:\s+total)?|solde|reste)\s+(?:net\s+)?a\s+(?:payer|regler)|montant\s+(?:total|du|facture)|total\s+(?:general|de\s+la\s+facture|du)|total\s+facture|somme\s+due|a\s+payer"),
     ("total", Kind.MONEY, 10, r"(?:importe|total)\s+(?:total|a\s+pagar|factura|general|de\s+la\s+factura|adeudado)|(?:total|importe)\s+(?:final|global)|a\s+pagar|valor\s+total"),
@@ -74,11 +75,11 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("total", Kind.MONEY, 10, r"(?:totaal|eind|factuur)\s?(?:bedrag|totaal)|(?:totaal\s+)?te\s+(?:betalen|voldoen)(?:\s+bedrag)?|totaal\s+(?:te\s+betalen|te\s+voldoen|verschuldigd|factuur)|verschuldigd\s+bedrag"),
     ("total", Kind.MONEY, 10, r"att\s+betala|summa\s+att\s+betala|do\s+zaplaty|razem\s+do\s+zaplaty|k\s+uhrade|at\s+betale|fizetendo|total\s+a\s+pagar"),
     ("total", Kind.MONEY, 10, rf"{_SUM}\s*[,(/]?\s*{_GROSS}{_WITH_TAX}|bruttosumme|total\s+ttc"),
-    ("total", Kind.MONEY, 6, r"(?:total|totale|totaal|gesamt|insgesamt|summe|suma|totalt|i\s+alt|celkem|razem|endbetrag)(?:\s+(?:eur|usd|gbp|chf|sek))?(?![a-z])"),
+    ("total", Kind.MONEY, 6, r"(?:totals?|totale|totaal|gesamt|insgesamt|summe|suma|totalt|i\s+alt|celkem|razem|endbetrag)(?:\s+(?:eur|usd|gbp|chf|sek))?(?![a-z])"),
     ("total", Kind.MONEY, 2, r"(?:betrag|montant|importe|importo|bedrag|amount|price|preis|prix|precio|prezzo|prijs)(?![a-z])"),
     ("net", Kind.MONEY, 10, r"(?:sub|zwischen|tussen|delsum|vare)\s?-?\s?(?:total|totale|totaal|summe|sum|totals)|sous\s?-?\s?total|sub-?totaal|net(?:to)?(?:betrag|summe|wert|preis|bedrag)|warenwert|base\s+imponible|imponibile|totale\s+imponibile|nettobetrag|net\s+(?:amount|total|value|price|worth)|netto|total\s+net(?!\s+a\b)|total\s+partiel|importe\s+neto|subtotal|delsumma|summa\s+exkl"),
     ("net", Kind.MONEY, 10, rf"{_SUM}\s*[,(/]?\s*{_NET}{_WITH_TAX}"),
-    ("tax", Kind.MONEY, 9, rf"(?:{_SUM}\s+)?(?:de\s+|di\s+|la\s+|sales\s+|zzgl\.?\s+|plus\s+|\+\s*)?{_TAX}(?![a-z])(?:\s+(?:amount|total|betrag|bedrag|{_SUM}))?"),
+    ("tax", Kind.MONEY, 9, rf"(?:{_SUM}\s+)?(?:de\s+|di\s+|la\s+|sales\s+|zzgl\.?\s+|plus\s+|\+\s*)?{_TAX}(?![a-z])(?:\s+(?:amount|total|betrag|bedrag)(?=\s*[:\d€$£]|\s*$))?"),
     ("discount", Kind.MONEY, 8, r"(?:discount|rabatt|nachlass|skonto|remise|descuento|sconto|korting|rebate|credit\s+applied)(?:\s+total)?"),
     ("shipping", Kind.MONEY, 8, r"(?:shipping|freight|delivery|postage|handling|versand(?:kosten)?|porto|fracht|frais\s+de\s+(?:port|livraison)|port|envio|gastos\s+de\s+envio|spedizione|trasporto|verzendkosten)(?:\s+(?:&|and|cost|costs|fee|charge|handling|total))*"),
     ("paid", Kind.MONEY, 9, r"(?:already\s+|amount\s+|less\s+|deja\s+|bereits\s+|total\s+|payments?\s+)?(?:paid|received|bezahlt|paye|pagado|pagato|betaald|deposit|anzahlung|acompte|prepayment|anticipo|acconto|aanbetaling|regle)(?:\s+amount)?"),
@@ -86,7 +87,7 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("unit_price", Kind.MONEY, 9, r"(?:unit|einzel|stuck|stuk|each|rate|hourly)\s?-?\s?(?:price|preis|prijs|cost|rate)|unit\s+cost|prix\s+unit\w*|p\.?\s?u\.?(?:\s+ht)?|precio(?:\s+unit\w*)?|prezzo(?:\s+unit\w*)?|tarief|tarif|rate(?![a-z])|e-?preis|a\s+prezzo"),
     # dates
     ("due_date", Kind.DATE, 10, r"(?:payment\s+)?due(?:\s+(?:date|on|by))?|date\s+due(?!\s+date)|pay(?:able|ment)?\s+(?:by|before|until|due)(?:\s+date)?|payment\s+date|fallig(?:keit)?(?:sdatum|s?tag)?(?:\s+(?:am|bis|zum))?|zahlbar\s+(?:bis|am)(?:\s+zum)?|zahlungsziel|zahlungstermin|date\s+(?:limite|d'echeance|de\s+paiement)(?:\s+de\s+paiement)?|echeance|a\s+(?:regler|payer)\s+avant(?:\s+le)?|(?:fecha\s+(?:de\s+)?)?vencimiento|fecha\s+limite|(?:data\s+(?:di\s+)?)?scadenza|(?:da\s+)?pagare\s+entro|verval(?:datum|dag)|(?:uiterste\s+)?betaaldatum|(?:te\s+)?betalen\s+(?:voor|uiterlijk)|forfallodato|forfallodag|termin\s+platnosci|splatnost"),
-    ("invoice_date", Kind.DATE, 10, rf"{_DOC}\s?-?\s?dat(?:e|um)|date\s+(?:of\s+)?(?:issue|invoice|facture|de\s+(?:la\s+)?facture|d'emission|de\s+facturation)|(?:issue|issued|bill(?:ing)?|tax\s+point)\s*(?:date|on)?(?=\s*[:\d]|\s*$)|rechnungsdatum|ausstellungsdatum|factuurdatum|fakturadatum|fecha\s+(?:de\s+)?(?:la\s+)?(?:factura|emision|expedicion)|data\s+(?:di\s+)?(?:della\s+)?(?:fattura|emissione|documento)|date\s+issued|dated"),
+    ("invoice_date", Kind.DATE, 10, rf"{_DOC}\s?-?\s?dat(?:e|um)|date\s+(?:of\s+)?(?:issue|invoice(?!\s+n)|facture|de\s+(?:la\s+)?facture|d'emission|de\s+facturation)|(?:issue|issued|bill(?:ing)?|tax\s+point)\s*(?:date|on)?(?=\s*[:\d]|\s*$)|rechnungsdatum|ausstellungsdatum|factuurdatum|fakturadatum|fecha\s+(?:de\s+)?(?:la\s+)?(?:factura|emision|expedicion)|data\s+(?:di\s+)?(?:della\s+)?(?:fattura|emissione|documento)|date\s+issued|dated"),
     ("invoice_date", Kind.DATE, 5, r"(?:date|datum|fecha|data|dato)(?![a-z])"),
     ("other_date", Kind.DATE, 10, r"(?:delivery|service|order|ship(?:ping|ment)?|supply|leistungs|liefer|bestell|auftrags|lever|livraison|prestation|entrega|pedido|consegna|start|end|period|print(?:ed)?|birth)\s?-?\s?(?:dat(?:e|um)|zeitraum|zeitpunkt|period)|dat[ea]\s+(?:of\s+|de\s+|di\s+|d'|della\s+|del\s+)?(?:supply|delivery|service|order|livraison|commande|prestation|entrega|pedido|consegna|ordine|birth|naissance)|orderdatum|leverdatum|fecha\s+de\s+(?:entrega|pedido)"),
     # parties
@@ -100,8 +101,10 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("terms", Kind.OTHER, 8, r"(?:payment\s+)?terms|zahlungsbedingungen|conditions(?:\s+de\s+(?:paiement|reglement))?|condiciones(?:\s+de\s+pago)?|condizioni(?:\s+di\s+pagamento)?|betalingscondities|betalingstermijn|page|seite|pagina"),
 )  # fmt: skip
 _WHOLE_WORD = r"(?<![a-z0-9])(?:{})(?:(?<![a-z])|(?![a-z]))"
+_NO_CODE = r"(?![/-][a-z]*\d)"  # GST/26-27/0451 is an invoice's number, not a tax
 _PATTERNS = tuple(
-    (concept, kind, weight, re.compile(_WHOLE_WORD.format(pattern))) for concept, kind, weight, pattern in _TABLE
+    (concept, kind, weight, re.compile(_WHOLE_WORD.format(pattern) + ("" if concept == "invoice_number" else _NO_CODE)))
+    for concept, kind, weight, pattern in _TABLE
 )
 
 

@@ -25,8 +25,10 @@ STREET = re.compile(
     r"gasse|rue|place|chemin|cedex|calle|plaza|avenida|via|viale|piazza|corso|straat|laan|plein|gracht|p\.?o\.? box)\b"
     r"|strasse\b|str\.|straat\b|gracht\b|\b\d{4,5}\b"
 )
+MONEY = re.compile(r"\d[.,]\d{2}(?!\d)")
+TOP = 5  # lines in which a letterhead is expected
 HEADING = re.compile(
-    r"^(?:page|seite|pagina|copy|original|duplicate|thank|vielen dank|merci|gracias|grazie|dank|dear|hello|hi\b|sehr|"
+    r"^(?:herrn?|frau|mr|mrs|ms|monsieur|madame|mme|thanks|cheers|page|seite|pagina|copy|original|duplicate|thank|vielen dank|merci|gracias|grazie|dank|dear|hello|hi\b|sehr|"
     r"bonjour|chers?|estimad|gentile|geachte|beste|www\.|http|subject|betreff|objet|asunto|oggetto|onderwerp|re:|payment|"
     r"statement|confidential|logo|draft|entwurf|below|above|attached|please|the following|with|note|tax)\b"
 )
@@ -43,7 +45,7 @@ class Name:
 
 def names(text: str) -> list[Name]:
     """The name that a piece of a line is, if it is one: letters, no address, no number, no sentence."""
-    if dates(text, month_first=False) or _is_label(text):
+    if dates(text, month_first=False) or _is_label(text) or MONEY.search(text):
         return []
     inner = text.lstrip(" \t:.,;|-–—").rstrip(" \t:,;|-–—")
     inner = inner if LEGAL.search(fold(inner)[-8:]) else inner.rstrip(".")
@@ -77,9 +79,10 @@ def vendor(labelled: Labelled) -> str | None:
     if spoken:
         return spoken
     receiver = party(labelled, "customer")
-    free = [name for name in _free_names(labelled) if name != receiver]
-    companies = [name for name in free if LEGAL.search(fold(name))]
-    return companies[0] if companies else free[0] if free else None
+    free = [(name, at) for name, at in _free_names(labelled) if name != receiver]
+    top = [name for name, at in free if at < TOP]
+    companies = [name for name in top if LEGAL.search(fold(name))]
+    return next(iter([*companies, *top, *(name for name, _ in free)]), None)
 
 
 def customer(labelled: Labelled) -> str | None:
@@ -88,7 +91,7 @@ def customer(labelled: Labelled) -> str | None:
     if spoken:
         return spoken
     sender = vendor(labelled)
-    companies = [name for name in _free_names(labelled) if LEGAL.search(fold(name)) and name != sender]
+    companies = [name for name, _ in _free_names(labelled) if LEGAL.search(fold(name)) and name != sender]
     return companies[0] if companies else None
 
 
@@ -111,15 +114,20 @@ def person(text: str) -> str | None:
     return closing[1] if closing and closing[1][0].isupper() else None
 
 
-def _free_names(labelled: Labelled) -> list[str]:
-    """Lines that are a name of their own, without a label, before the items begin."""
+def _free_names(labelled: Labelled) -> list[tuple[str, int]]:
+    """Lines that are a name of their own, without a label, before the items begin; and where they stand."""
     found = []
     for number, line in enumerate(labelled.lines):
         if labelled.heads_table(number):
             break
-        if len(re.findall(r"\d[.,]\d{2}(?!\d)", line.text)) > 1:
+        if len(MONEY.findall(line.text)) > 1:
             break  # a row of items
-        found += [name.value for cell in line.cells if not labels_in(fold(cell)) for name in names(cell)]
+        for cell in line.cells:
+            labels = labels_in(fold(cell))
+            of_other = bool(labels) and labels[0].start == 0 and labels[0].concept in ("customer", "ship_to")
+            for name in [] if of_other else names(cell):
+                if LEGAL.search(fold(name.value)) or (number < TOP and not labels):
+                    found.append((name.value, number))
     return found
 
 

@@ -182,7 +182,7 @@ class _Link:
 
     async def call(self, request: Request) -> Answer | None:
         """The tool's answer; None if the server does not know this session, and so did nothing."""
-        assert self.client is not None  # noqa: S101 - `_connected` hands out no link without a client
+        assert self.client is not None, "a link is handed out once it has a client"
         from stepwire_handlers.steps.mcp_client import MCPError  # noqa: PLC0415 - loaded by `own`
 
         meta: Any = {} if request.key is None else {"stepwire/delivery-key": request.key}
@@ -282,6 +282,8 @@ def _reason(error: BaseException) -> str:
             return f"there is no {error.filename!r}"
         case TimeoutError():
             return "it did not answer in time"
+        case _ if type(error).__name__ == "MCPError" and str(error) != "Connection closed":
+            return str(error)
         case _ if str(error) == "Connection closed":
             return "it ended, or closed the connection, before it answered"
         case _:

@@ -25,9 +25,7 @@ from stepwire.errors import Reject, SettingsError, StepwireError
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
 
-HEADER = (
-    1024  #: readers look for `%PDF-` in so many first bytes, because some writers put something before it
-)
+HEADER = 1024  #: readers look for `%PDF-` in so many first bytes, because some writers put something before it
 PIECES = 5000  #: separate pieces of text on one page, above which its layout is not worth what it costs
 WIDEST = 200_000  #: characters of one laid-out page; a dense one has 20,000
 SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " ")  #: typesetters' spaces, one for one
@@ -142,7 +140,7 @@ def _letters(text: str) -> int:
 def _wordless(reader: PdfReader) -> Reject:
     if any(len(page.images) for page in reader.pages):
         return Reject(
-            "the PDF was scanned: its pages are pictures without text. Send it through text recognition (OCR) "
-            "first, or ask the sender for the original"
+            "the PDF was scanned: its pages are pictures without text. Send it through text recognition "
+            "(OCR) first, or ask the sender for the original"
         )
     return Reject("the PDF has no text and no pictures on its pages: ask the sender for it again")

@@ -44,9 +44,7 @@ class Customer(TypedDict):
     terms: str
 
 
-def _row(
-    name: str, aliases: list[str], account_manager: str, email: str, slack_channel: str, terms: str
-) -> Customer:
+def _row(name: str, aliases: list[str], account_manager: str, email: str, slack_channel: str, terms: str) -> Customer:
     return Customer(
         name=name,
         aliases=aliases,

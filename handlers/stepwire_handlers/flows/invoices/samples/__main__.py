@@ -15,9 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="samples", description=main.__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder; made if missing")
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same bytes")
-    parser.add_argument(
-        "--count", type=int, default=12, help="how many invoices; four other files come on top"
-    )
+    parser.add_argument("--count", type=int, default=12, help="how many invoices; four other files come on top")
     asked = parser.parse_args(arguments)
     for sample in generate(asked.out, asked.seed, asked.count):
         facts = (sample.language, sample.vendor, sample.number, sample.printed_total)

@@ -164,9 +164,7 @@ def prose(bill: Bill, password: str | None) -> Paper:
     paper.text(195, 72, bill.notation.date(bill.issued), size=10.5, font=SERIF, align="right")
     paper.text(22, 84, f"Re: {bill.notation.word('number')} {bill.number}", size=11.5, font="Times-Bold")
     y = paper.prose(22, 94, 166, "Dear all,")
-    y = paper.prose(
-        22, y + 3, 166, "It was a pleasure to have you. As agreed, we charge you for the following:"
-    )
+    y = paper.prose(22, y + 3, 166, "It was a pleasure to have you. As agreed, we charge you for the following:")
     for item in bill.items:
         each = f"{bill.notation.number(item.quantity)} × {item.text}, at {bill.money(item.price)} each"
         y = paper.prose(28, y + 3, 160, f"— {each}, which makes {bill.money(item.amount)}.")

@@ -68,15 +68,11 @@ class Paper:
             y += size * lead * POINT
         return y
 
-    def prose(
-        self, x: float, y: float, width: float, text: str, *, size: float = 10.5, font: str = SERIF
-    ) -> float:
+    def prose(self, x: float, y: float, width: float, text: str, *, size: float = 10.5, font: str = SERIF) -> float:
         """A paragraph, broken into lines; returns the next baseline."""
         return self.lines(x, y, simpleSplit(text, font, size, width * mm), size=size, font=font)
 
-    def rule(
-        self, x1: float, y1: float, x2: float, y2: float, *, ink: str = "#444444", dashed: float = 0
-    ) -> None:
+    def rule(self, x1: float, y1: float, x2: float, y2: float, *, ink: str = "#444444", dashed: float = 0) -> None:
         """A thin line; `dashed` is the length of a dash in millimetres."""
         self._canvas.setLineWidth(0.5)
         self._canvas.setDash(*([dashed * mm, dashed * mm] if dashed else []))
