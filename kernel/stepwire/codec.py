@@ -93,23 +93,34 @@ class Codec:
 
     def decode(self, record: Record) -> Decoded | Other:
         """Read one record. Raises DecodeError; "other": nobody here takes it; "newer": wait for a newer worker."""
+        headers, value = self._attributes(record)
+        event = self._event(record, headers["ce_type"], value)
+        return event if isinstance(event, str) else Decoded(_envelope(record, headers), event)
+
+    def event(self, record: Record) -> Event | Other:
+        """Only the event of a record whose envelope was read before. Raises DecodeError."""
+        headers, value = self._attributes(record)
+        return self._event(record, headers["ce_type"], value)
+
+    def _attributes(self, record: Record) -> tuple[Mapping[str, str], bytes]:
         headers, value = record.headers, record.value
         if headers.get("content-type", "")[:23].lower() == "application/cloudevents":
             headers, value = self._structured(record)
         if "ce_type" not in headers:
             headers = self._bare(record, headers)
-        kind = headers["ce_type"]
+        return headers, value
+
+    def _event(self, record: Record, kind: str, value: bytes) -> Event | Other:
         event = self._types.get(kind)
         if event is None:
             old = self._old.get(kind)
             if old is None:
                 return "newer" if self._is_newer(kind) else "other"
-            return Decoded(_envelope(record, headers), _upcast(record, *old, value))
+            return _upcast(record, *old, value)
         try:
-            parsed = event.__pydantic_validator__.validate_json(value)
+            return event.__pydantic_validator__.validate_json(value)  # type: ignore[no-any-return]
         except ValidationError as error:
             raise DecodeError(_where(record), _reasons(error)) from None
-        return Decoded(_envelope(record, headers), parsed)
 
     def _is_newer(self, kind: str) -> bool:
         return any((m := base.fullmatch(kind)) and int(m[1]) > version for base, version in self._bases)

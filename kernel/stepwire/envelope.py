@@ -7,6 +7,7 @@ depth are sorted by handler name. What a foreign app put there is an opaque pref
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from stepwire.event import digest, identity
@@ -106,6 +107,7 @@ def fork_id(parent: str, app: str, handler: str) -> str:
     return digest("fork", parent, app, handler)
 
 
+@lru_cache(maxsize=256)  # the parts of one join come one after another
 def join_id(app: str, handler: str, run: str, scope: Scope, fork: str = "") -> str:
     """R2: who a join is; its parts never enter, so it stays itself whatever parts it fires with."""
     return digest(app, handler, run, str(scope), fork)

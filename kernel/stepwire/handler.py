@@ -16,7 +16,7 @@ from stepwire.outcome import Retry
 from stepwire.signature import EventType, Signature, Term, read_signature, refuse
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
@@ -60,11 +60,11 @@ class Options:
     retired: bool = False
 
 
-class Handler(Generic[P, R]):
+class Handler(Generic[P, R_co]):
     """A step: an async function from event(s) to event(s), and how it wants to be run. Its name is durable."""
 
     def __init__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], name: str, options: Options,
+        self, function: Callable[P, Coroutine[Any, Any, R_co]], name: str, options: Options,
         names: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         if not NAME.fullmatch(name):
@@ -75,7 +75,7 @@ class Handler(Generic[P, R]):
         _check_options(name, self.signature, options)
         functools.update_wrapper(self, function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Call the plain function, as in a unit test."""
         return self.function(*args, **kwargs)
 
@@ -117,7 +117,7 @@ def handler(
     max_visits: int | None = None,
     on_limit: Callable[[Any], Event] | None = None,
     retired: bool = False,
-) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Handler[P, R]]:
+) -> Callable[[Callable[P, Coroutine[Any, Any, R_co]]], Handler[P, R_co]]:
     """Make an async function a step.
 
     Args:
@@ -140,7 +140,7 @@ def handler(
         effect=effect, max_visits=max_visits, on_limit=on_limit, retired=retired,
     )  # fmt: skip
 
-    def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> Handler[P, R]:
+    def decorate(function: Callable[P, Coroutine[Any, Any, R_co]]) -> Handler[P, R_co]:
         # Annotations may name classes that are local to a test or a notebook cell, so its names are looked up too.
         names = sys._getframe(1).f_locals  # noqa: SLF001 - there is no public way to them
         return Handler(function, name or str(getattr(function, "__name__", "handler")), options, names)

@@ -96,11 +96,6 @@ class BucketSite:
         return s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[self.bucket]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The address of an S3 server; its credentials are in the environment."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from conftest import FolderSite
 
 HOUR = 3600.0
-pytestmark = pytest.mark.anyio
 
 HALF_A_PUT = """
 import sys, anyio
@@ -68,9 +67,7 @@ async def test_no_room_is_told_and_waited_for_and_leaves_nothing(folder: FolderS
     async with folder.open() as blobs:
         resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, hard))
         try:
-            with pytest.raises(
-                RetryLater, match=r"cannot write to .*blobs: File too large\. Make room"
-            ) as told:
+            with pytest.raises(RetryLater, match=r"cannot write to .*blobs: File too large\. Make room") as told:
                 await blobs.put(b"x" * 1_000_000)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -137,9 +134,7 @@ async def test_looking_at_a_lease_and_deleting_are_one_step(
     assert seen == [("rename", True, False), ("utime", True, False), ("unlink", False, False)]
 
 
-async def test_a_blob_is_durable_before_put_returns(
-    folder: FolderSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_blob_is_durable_before_put_returns(folder: FolderSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is forced to disk under its draft name, the folder after the renaming."""
     steps: list[str] = []
     real = os.fsync
@@ -161,9 +156,7 @@ async def test_the_bytes_are_the_owners_alone(folder: FolderSite) -> None:
     assert (folder.root / put.sha256).stat().st_mode & 0o777 == 0o600
 
 
-async def test_files_are_touched_off_the_event_loop(
-    folder: FolderSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_files_are_touched_off_the_event_loop(folder: FolderSite, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[threading.Thread] = set()
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: (threads.add(threading.current_thread()), real(number)))
@@ -180,9 +173,7 @@ async def test_a_folder_that_cannot_be_used_is_refused_at_the_start(tmp_path: Pa
             pass
 
 
-@pytest.mark.parametrize(
-    "url", ["file://relative/path", "file:///", "file:///a?b=c", "ftp://x/y", "gs://x/y"]
-)
+@pytest.mark.parametrize("url", ["file://relative/path", "file:///", "file:///a?b=c", "ftp://x/y", "gs://x/y"])
 def test_an_address_of_no_known_kind_is_refused_with_the_cure(url: str) -> None:
     with pytest.raises(SettingsError, match="file:///path"):
         blob_store(url)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from conftest import BucketSite
 
 HOUR = 3600.0
-pytestmark = pytest.mark.anyio
 
 
 def nobody_listens() -> str:
@@ -41,9 +40,7 @@ async def test_a_store_that_cannot_be_reached_is_worth_another_try() -> None:
 
 
 async def test_a_bucket_that_does_not_exist_is_refused_at_the_start(s3: str) -> None:
-    with pytest.raises(
-        SettingsError, match="s3://no-such-bucket answers NoSuchBucket: check the bucket's name"
-    ):
+    with pytest.raises(SettingsError, match="s3://no-such-bucket answers NoSuchBucket: check the bucket's name"):
         async with blob_store(f"s3://no-such-bucket?endpoint={s3}&region=us-east-1"):
             pass
 

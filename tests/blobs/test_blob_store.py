@@ -19,7 +19,6 @@ from stepwire_topics.attachment import Attachment
 if TYPE_CHECKING:
     from conftest import Site
 
-pytestmark = pytest.mark.anyio
 HOUR = 3600.0
 
 
@@ -134,9 +133,7 @@ async def test_a_blob_that_is_not_there_is_rejected_with_the_cure(site: Site) ->
 
 
 @pytest.mark.parametrize("found", [b"", b"ab", b"xyz", b"abcd"])
-async def test_bytes_that_do_not_match_are_rejected_until_the_file_is_put_again(
-    site: Site, found: bytes
-) -> None:
+async def test_bytes_that_do_not_match_are_rejected_until_the_file_is_put_again(site: Site, found: bytes) -> None:
     async with site.open() as blobs:
         put = await blobs.put(b"abc")
         site.write(put.sha256, found)
@@ -148,9 +145,7 @@ async def test_bytes_that_do_not_match_are_rejected_until_the_file_is_put_again(
 
 async def test_expire_deletes_what_was_neither_put_again_nor_renewed(site: Site) -> None:
     async with site.open() as blobs:
-        fresh, renewed, again, gone = [
-            await blobs.put(word) for word in (b"fresh", b"renewed", b"again", b"gone")
-        ]
+        fresh, renewed, again, gone = [await blobs.put(word) for word in (b"fresh", b"renewed", b"again", b"gone")]
         for old in (renewed, again, gone):
             site.age(old.sha256, 2 * HOUR)
         await blobs.renew(renewed)

@@ -25,13 +25,7 @@ from stepwire.errors import Reject
 from stepwire_handlers.steps import pdf as pdf_module
 from stepwire_handlers.steps.pdf import PdfLimits, pdf_text
 
-pytestmark = pytest.mark.anyio
 Draw = Callable[[Canvas], object]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def pdf(*pages: Draw, **options: Any) -> bytes:

@@ -1,7 +1,7 @@
 """An MCP server on the SDK: called within the tests' process as `server`, or run over HTTP on a port.
 
 SCRIPTED_LOG: a file that gets a line for each call of `wait`. SCRIPTED_LEGACY: only the protocol of 2025, whose
-sessions a restart forgets.
+sessions a restart forgets. SCRIPTED_STATUS: a file with a status that is the answer to everything while it exists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 server = MCPServer("scripted", log_level="CRITICAL")
 
@@ -56,17 +56,18 @@ async def wait(seconds: float) -> Echo:
 
 def app() -> Any:
     inner = server.streamable_http_app()
-    if not os.environ.get("SCRIPTED_LEGACY"):
-        return inner
+    legacy, status = os.environ.get("SCRIPTED_LEGACY"), Path(os.environ.get("SCRIPTED_STATUS", "/nonexistent"))
 
-    async def legacy(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and (b"mcp-method", b"server/discover") in scope["headers"]:
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and status.exists():
+            await Response(status_code=int(status.read_text()))(scope, receive, send)
+        elif scope["type"] == "http" and legacy and (b"mcp-method", b"server/discover") in scope["headers"]:
             refusal = {"jsonrpc": "2.0", "id": None, "error": {"code": -32601, "message": "no such method"}}
             await JSONResponse(refusal, 404)(scope, receive, send)
         else:
             await inner(scope, receive, send)
 
-    return legacy
+    return outer
 
 
 if __name__ == "__main__":

@@ -176,6 +176,26 @@ async def test_an_http_server_that_was_restarted_between_calls_does_the_next_one
                 assert (await tools.call("s.echo", {"text": "a"}))["pid"] == process.pid
 
 
+async def test_what_stands_before_an_http_server_may_refuse(tmp_path: Path) -> None:
+    """Refused credentials are nothing done; a gateway's error is unknown; then the server is used again."""
+    port, status = free_port(), tmp_path / "status"
+    with scripted_http(port, SCRIPTED_STATUS=str(status)):
+        async with tools_on({"url": f"http://127.0.0.1:{port}/mcp"}) as tools:
+            status.write_text("401")
+            at_connect = await raised(tools, "s.echo", text="x")
+            status.unlink()
+            assert await tools.call("s.echo", {"text": "x"})
+            status.write_text("401")
+            later = await raised(tools, "s.echo", text="x")
+            status.write_text("502")
+            gateway = await raised(tools, "s.echo", text="x")
+            status.unlink()
+            assert await tools.call("s.echo", {"text": "x"})
+    for error in (at_connect, later):
+        assert isinstance(error, ToolUnreachable) and "HTTP status 401, check its headers" in str(error)
+    assert isinstance(gateway, ToolOutcomeUnknown)
+
+
 async def test_200_concurrent_calls_over_http() -> None:
     """More calls at once than an HTTP client has connections wait for their turn."""
     port = free_port()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from conftest import StandIns, own
+from conftest import StandIns, free_port, own, serving
 from stepwire_handlers.mcp_servers.claims import Claims
 from stepwire_handlers.mcp_servers.once import Once
 from stepwire_handlers.mcp_servers.verdict import MaybeHappened, NotHappened
@@ -73,6 +73,19 @@ async def test_a_mail_server_killed_in_a_call_drafts_once(standins: StandIns, tm
     first, second = standins.received("gmail/drafts")
     assert isinstance(lost, ToolOutcomeUnknown) and lost.said_by == "server"
     assert isinstance(stored, dict) and stored["id"] == second["id"] != first["id"]
+
+
+async def test_workers_that_share_a_server_over_http_share_its_claims(standins: StandIns, tmp_path: Path) -> None:
+    """Two clients with the same key get one message, and the same answer."""
+    port = free_port()
+    command = ["-m", "stepwire_handlers.mcp_servers.slack", "--port", str(port)]
+    servers = {"slack": {"url": f"http://127.0.0.1:{port}/mcp"}}
+    with serving(port, command, **standins.slack, **claims_in(tmp_path)):
+        async with Tools(servers, allow=["slack.send"]) as one, Tools(servers, allow=["slack.send"]) as two:
+            calls = (tools.call("slack.send", MESSAGE, "k") for tools in (one, two, one))
+            first, second, third = await asyncio.gather(*calls)
+    (message,) = standins.received("slack/messages")
+    assert first == second == third == {"channel": "#invoices", "ts": message["ts"]}
 
 
 async def test_a_person_lists_and_releases_a_claim_without_an_answer(standins: StandIns, tmp_path: Path) -> None:

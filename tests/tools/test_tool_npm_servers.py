@@ -46,7 +46,9 @@ class Message(BaseModel):
 
 
 @pytest.fixture
-def servers(npm: Path, dsn: str, standins: StandIns, tmp_path: Path) -> dict[str, Any]:
+def servers(service: Any, npm: Path | None, dsn: str, standins: StandIns, tmp_path: Path) -> dict[str, Any]:
+    service("node", npm, "no npm, or it cannot install the servers")
+    assert npm is not None
     (tmp_path / "redirect.cjs").write_text(REDIRECT)
     slack = {
         "SLACK_BOT_TOKEN": "xoxb-stand-in",

@@ -69,7 +69,8 @@ async def test_an_address_that_is_none_is_rejected_or_kept_as_text(
 ) -> None:
     """What a model puts where an address belongs never breaks the server."""
     async with gmail_tools as tools:
-        (outcome,) = await asyncio.gather(tools.call("s.create_draft", DRAFT | {"to": [to]}), return_exceptions=True)
+        call = tools.call("s.create_draft", DRAFT | {"to": [to]})
+        outcome: Any = (await asyncio.gather(call, return_exceptions=True))[0]
         assert isinstance(outcome, dict) or isinstance(tools.classify(outcome), Reject)
 
 

@@ -34,7 +34,5 @@ class Attachment(BaseModel):
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=0)]
-    media_type: Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+-]+(;.*)?$", max_length=255)] = (
-        "application/octet-stream"
-    )
+    media_type: Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+-]+(;.*)?$", max_length=255)] = "application/octet-stream"
     name: Annotated[str, Field(max_length=255), AfterValidator(_bare)] = ""

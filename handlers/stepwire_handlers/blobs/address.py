@@ -13,9 +13,7 @@ from stepwire_handlers.blobs.place import Place
 from stepwire_handlers.blobs.store import MAX_BYTES, BlobStore
 
 
-def blob_store(
-    url: str | Path, *, max_bytes: int = MAX_BYTES, now: Callable[[], float] = time.time
-) -> BlobStore:
+def blob_store(url: str | Path, *, max_bytes: int = MAX_BYTES, now: Callable[[], float] = time.time) -> BlobStore:
     """The blob store at an address.
 
     Args:
@@ -34,16 +32,12 @@ def blob_store(
         return BlobStore(Folder(_path(parts), now), max_bytes)
     if parts.scheme == "s3":
         return BlobStore(_bucket(parts, now), max_bytes)
-    raise SettingsError(
-        f"no blob store of the kind {parts.scheme}:// is known: use file:///path or s3://bucket/prefix"
-    )
+    raise SettingsError(f"no blob store of the kind {parts.scheme}:// is known: use file:///path or s3://bucket/prefix")
 
 
 def _path(parts: SplitResult) -> Path:
     if parts.netloc not in {"", "localhost"} or parts.path in {"", "/"} or parts.query:
-        raise SettingsError(
-            "a folder for blobs is written file:///path, with three slashes and nothing after the path"
-        )
+        raise SettingsError("a folder for blobs is written file:///path, with three slashes and nothing after the path")
     return Path(unquote(parts.path))
 
 

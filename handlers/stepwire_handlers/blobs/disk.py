@@ -25,7 +25,5 @@ def writing(where: str) -> Iterator[None]:
     except OSError as error:
         reason = f"cannot write to {where}: {error.strerror or error}"
         if error.errno in FULL:
-            raise RetryLater(
-                FULL_SECONDS, f"{reason}. Make room there; nothing was stored by halves"
-            ) from error
+            raise RetryLater(FULL_SECONDS, f"{reason}. Make room there; nothing was stored by halves") from error
         raise Transient(f"{reason}. Check that the folder exists and may be written") from error

@@ -107,9 +107,7 @@ class Bucket:
         """Upload the draft as `key`."""
         draft.seek(0)
         try:
-            await obstore.put_async(
-                self._store, key, draft, attributes={"Content-Type": media_type}, chunk_size=PART
-            )
+            await obstore.put_async(self._store, key, draft, attributes={"Content-Type": media_type}, chunk_size=PART)
         except FileNotFoundError as error:
             raise Reject(
                 f"the blob store {self.where} is gone: there is no such bucket. Create it, then replay"
@@ -146,8 +144,7 @@ class Bucket:
         said = str(error).partition("\n")[0]  # the rest is the library's own trace
         if isinstance(error, PermissionDeniedError | UnauthenticatedError):
             return Reject(
-                f"the blob store {self.where} refused: check the credentials and their rights. "
-                f"It said: {said}"
+                f"the blob store {self.where} refused: check the credentials and their rights. It said: {said}"
             )
         return Transient(f"the blob store {self.where} did not answer as it should: {said}")
 

@@ -6,7 +6,6 @@ Nothing is invented: what has no evidence in the text is None.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cached_property, partial
@@ -76,6 +75,10 @@ class Document:
         """Every sum of money of the text."""
         return [one for line in self.lines for one in self._amounts(line.text) if one.money]
 
+    def amounts_of(self, line: str) -> list[Amount]:
+        """Every number of one line that can be an amount."""
+        return self._amounts(line)
+
     @cached_property
     def currency(self) -> str | None:
         """What it is reckoned in, as an ISO code."""
@@ -144,8 +147,3 @@ class Document:
         return any(
             abs(sum(some, Decimal(0)) - value) <= TOLERANCE for size in (2, 3) for some in combinations(others, size)
         )
-
-
-def lines_of(documents: Sequence[str]) -> Document:
-    """Several texts as one document."""
-    return Document("\n".join(documents))

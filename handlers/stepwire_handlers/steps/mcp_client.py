@@ -23,21 +23,23 @@ from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client import Transport
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
-from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST, REQUEST_TIMEOUT
+from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
 from stepwire_handlers.steps.mcp_servers import HttpServer, StdioServer
 
 __all__ = [
     "CONNECTION_CLOSED",
-    "INVALID_REQUEST",
     "NOT_SENT",
     "REQUEST_TIMEOUT",
+    "UNKNOWN_SESSION",
     "Client",
     "MCPError",
     "connect",
 ]
 
-NOT_SENT = -32096  # in the range that JSON-RPC leaves to implementations; made here, never by a server
+# In the range that JSON-RPC leaves to implementations; made here, never by a server.
+NOT_SENT = -32096  # the request never left, or was turned away unread
+UNKNOWN_SESSION = -32097  # the server has forgotten the session, as after a restart, and has done nothing
 
 _TCP_CONNECT = 10.0  # seconds; a host that takes longer than that to say hello is down
 # Statuses by which a server, or what stands before it, says that it did not look at the request.
@@ -86,15 +88,22 @@ class _OneByOne(httpx2.AsyncClient):
             return await super().send(request, **options)
         try:
             response = await super().send(request, **options)
-            if response.headers.get("content-type", "").startswith("application/json"):
-                await response.aread()
-            elif response.status_code >= 400 and response.status_code != 404:  # 404: an unknown session
+            as_json = response.headers.get("content-type", "").startswith("application/json")
+            body = await response.aread() if as_json or response.status_code >= 400 else b""
+            if _forgot_session(request, response.status_code, body):
+                return _refusal(request, UNKNOWN_SESSION, "the session is not known")
+            if response.status_code >= 400 and not as_json and response.status_code != 404:
                 return _refusal(request, *_by_status(response.status_code))
         except _NEVER_LEFT as error:
             return _refusal(request, NOT_SENT, str(error) or type(error).__name__)
         except httpx2.TransportError as error:
             return _refusal(request, CONNECTION_CLOSED, str(error) or type(error).__name__)
         return response
+
+
+def _forgot_session(request: httpx2.Request, status: int, body: bytes) -> bool:
+    # The protocol says 404. Some servers say 400, with words that can only mean this.
+    return "mcp-session-id" in request.headers and (status == 404 or (status == 400 and b"session" in body.lower()))
 
 
 def _by_status(status: int) -> tuple[int, str]:

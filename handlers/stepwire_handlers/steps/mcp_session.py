@@ -106,6 +106,7 @@ class McpSession:
             _, late = await asyncio.wait(self._owners, timeout=_CLOSING)
             for owner in late:
                 owner.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _connected(self, called: str) -> _Link:
         link = self._link
@@ -220,7 +221,7 @@ class _Link:
         self._silences = self._silences + 1 if error.code == sdk.REQUEST_TIMEOUT else 0
         if error.code == sdk.CONNECTION_CLOSED or self._silences >= _SILENCES:
             self.lost.set()
-        if error.code == sdk.INVALID_REQUEST and "session" in error.message.lower():
+        if error.code == sdk.UNKNOWN_SESSION:
             self.lost.set()
         elif error.code == sdk.NOT_SENT:
             reached = _described(self._name, self._server, error.message)

@@ -4,7 +4,7 @@ In: fields of the tool's input.  Out: its validated answer, or a ToolError (see 
 
     tools = Tools(Path("mcp.json"), allow=["postgres.query", "slack.send"])
 
-    @handler
+    @handler()
     async def look_up(found: Entities, query: Annotated[Tool[Query, Rows], "postgres.query"]) -> Matched:
         answer = await query(sql="select … where name = $1", params=[found.vendor])
         …
@@ -26,11 +26,11 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin
+from typing import Any, Generic, Self, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from stepwire.context import current
+from stepwire import Context, current
 from stepwire.errors import SettingsError, Signal
 from stepwire_handlers.steps.mcp_servers import HttpServer, ServersFile, StdioServer, load, with_environment
 from stepwire_handlers.steps.mcp_session import Answer, McpSession, Request
@@ -42,9 +42,6 @@ from stepwire_handlers.steps.tool_errors import (
     signal_of,
 )
 from stepwire_handlers.steps.tool_map import ToolRoute
-
-if TYPE_CHECKING:
-    from stepwire.context import Context
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -28,9 +28,9 @@ from stepwire.errors import NotDone, Reject, RetryLater, Signal, StepwireError, 
 
 Code = Literal["failed", "rejected", "retry-later", "not-done"]
 
-# The MCP SDK puts its own words before a message that a tool raises.
+_SDK_WORDS = re.compile(r"Error executing tool \S+: ")  # it puts them before a message that a tool raises
 _CODED = re.compile(
-    r"(?:Error executing tool \S+: )?(?P<code>rejected|retry-later|not-done|unknown-outcome)"
+    r"(?P<code>rejected|retry-later|not-done|unknown-outcome)"
     r"(?: (?P<seconds>\d+(?:\.\d+)?))?: (?P<message>.*)",
     re.DOTALL,
 )
@@ -101,6 +101,7 @@ def failure(tool: str, text: str) -> ToolFailed | ToolOutcomeUnknown:
         tool: name of the tool, as the flow has it.
         text: the text of the result, perhaps with a code before it.
     """
+    text = _SDK_WORDS.sub("", text, count=1) if _SDK_WORDS.match(text) else text
     coded = _CODED.match(text)
     if coded is None:
         return ToolFailed(tool, _short(text) or "the server gave no reason")

@@ -14,22 +14,22 @@ import os
 import sqlite3
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from stepwire.bus.checkpoints import Checkpoints
+from stepwire.bus.membership import Group, LocalMembership, fenced
 from stepwire.bus.protocol import Assignment, Out, Partition, Progress, Record, TopicInfo, Transaction
 from stepwire.bus.sqlite import MAX_PARTITIONS, Store, meaning, position
 from stepwire.clock import Clock, SystemClock
-from stepwire.errors import BusUnavailable, Fenced, SettingsError
+from stepwire.errors import BusUnavailable, SettingsError
 
 POLL = 0.01  #: seconds between two looks for other processes' commits
 STANDBY = 0.2  #: seconds between two tries to take over a group
 TAIL = 1_024  #: young records kept in memory for each partition
 TAIL_BYTES = 65_536  #: a larger record is read from the file
-CHECKPOINT = 0.5  #: seconds between two checkpoints of the write-ahead log
-WAL_LIMIT = 128 * 1024 * 1024  #: bytes; above it writing waits for a full checkpoint
 PURGE = 1_000  #: finished control records that are deleted at once
 
 Split = Callable[[Sequence[Partition], int], Sequence[frozenset[Partition]]]
@@ -47,19 +47,8 @@ class _Waiting:
     done: asyncio.Future[list[tuple[Partition, int]]]
     outputs: Sequence[Out]
     transaction: Transaction | None = None
-    group: _Group | None = None
+    group: Group | None = None
     generation: int = 0
-
-
-@dataclass(slots=True)
-class _Group:
-    name: str
-    number: int
-    topics: tuple[str, ...]
-    control: str
-    members: list[LocalMembership] = field(default_factory=list)
-    generation: int = -1
-    lock: int | None = None
 
 
 class LocalBus:
@@ -85,7 +74,7 @@ class LocalBus:
         self.path, self.colocated, self._power = path, split is exclusive, durability == "power"
         self.clock: Clock = clock or SystemClock()
         self._split = split
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, Group] = {}
         self._waiting: list[_Waiting] = []
         self._scheduled: asyncio.Handle | None = None
         self._ends: dict[Partition, int] = {}
@@ -94,7 +83,7 @@ class LocalBus:
         self._topics: dict[str, tuple[int, int]] = {}
         self._version = -1
         self._tasks: list[asyncio.Task[None]] = []
-        self._checkpoint_store: sqlite3.Connection | None = None
+        self._checkpoints = Checkpoints(path)
         self.store: Store
 
     # -- life
@@ -104,7 +93,7 @@ class LocalBus:
         self.store = Store(self.path, power=self._power)
         self._refresh()
         if self.path != ":memory:":
-            self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._checkpoints())]
+            self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._checkpoints.run(self.store))]
 
     async def close(self) -> None:
         """Write what waits, give the groups back, close the file."""
@@ -115,8 +104,7 @@ class LocalBus:
         for group in self._groups.values():
             self._release(group)
         self._groups.clear()
-        if self._checkpoint_store is not None:
-            self._checkpoint_store.close()
+        await self._checkpoints.close()
         self.store.close()
 
     async def _watch(self) -> None:
@@ -134,22 +122,6 @@ class LocalBus:
                     for group in self._groups.values():
                         if group.lock is None:
                             self._acquire(group)
-
-    async def _checkpoints(self) -> None:
-        """Move the write-ahead log into the file, in a thread: its fsync must not stop the loop."""
-        log = Path(self.path + "-wal")
-        while True:
-            await asyncio.sleep(CHECKPOINT)
-            size = log.stat().st_size if log.exists() else 0
-            if size > TAIL_BYTES:
-                mode = "RESTART" if size > WAL_LIMIT else "PASSIVE"
-                await asyncio.to_thread(self._checkpoint, mode)
-
-    def _checkpoint(self, mode: str) -> None:
-        if self._checkpoint_store is None:
-            self._checkpoint_store = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        with contextlib.suppress(sqlite3.Error):  # busy or full: the log just grows until the next time
-            self._checkpoint_store.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
 
     def _refresh(self) -> None:
         """Forget what was known of the file: another process wrote to it."""
@@ -236,13 +208,13 @@ class LocalBus:
                 number, _ = self.store.group(group)
 
             await self._alone(register)
-            seat = self._groups[group] = _Group(group, number, tuple(topics), control)
+            seat = self._groups[group] = Group(group, number, tuple(topics), control)
         member = LocalMembership(self, seat)
         seat.members.append(member)
         self._acquire(seat) if seat.lock is None else self.rebalance(group)
         return member
 
-    def _acquire(self, group: _Group) -> None:
+    def _acquire(self, group: Group) -> None:
         if self.path == ":memory:":
             group.lock = -1
         else:
@@ -261,7 +233,7 @@ class LocalBus:
             self._release(group)
             raise meaning(error, "write", self.path) from error
 
-    def _release(self, group: _Group) -> None:
+    def _release(self, group: Group) -> None:
         if group.lock is not None and group.lock >= 0:
             os.close(group.lock)
         group.lock = None
@@ -279,7 +251,7 @@ class LocalBus:
         for member, share in zip(group.members, shares, strict=True):
             member.assign(Assignment(group.generation, share))
 
-    def leave(self, group: _Group, member: LocalMembership) -> None:
+    def leave(self, group: Group, member: LocalMembership) -> None:
         """Give a member's partitions back."""
         group.members.remove(member)
         if group.members:
@@ -336,7 +308,7 @@ class LocalBus:
                     raise
                 await asyncio.sleep(POLL)
 
-    async def commit(self, group: _Group, transaction: Transaction, generation: int) -> None:
+    async def commit(self, group: Group, transaction: Transaction, generation: int) -> None:
         """Write a group's transaction with whatever else waits."""
         future = asyncio.get_running_loop().create_future()
         await self._write(_Waiting(future, transaction.outputs, transaction, group, generation))
@@ -390,7 +362,7 @@ class LocalBus:
         good: list[_Waiting] = []
         for waiting in batch:
             if waiting.group is not None and self.store.generation(waiting.group.number) != waiting.group.generation:
-                waiting.done.set_exception(_fenced(waiting.group.name))
+                waiting.done.set_exception(fenced(waiting.group.name))
             else:
                 good.append(waiting)
         return good
@@ -446,73 +418,6 @@ class LocalBus:
                     member.notice()
 
 
-class LocalMembership:
-    """A seat in a group of a local bus."""
-
-    def __init__(self, bus: LocalBus, group: _Group) -> None:
-        self._bus, self._group = bus, group
-        self._assignment = Assignment(-1, frozenset())
-        self._news = asyncio.Event()
-
-    @property
-    def assignment(self) -> Assignment:
-        """What it owns now."""
-        return self._assignment
-
-    def assign(self, assignment: Assignment) -> None:
-        """Called by the bus."""
-        self._assignment = assignment
-        self._news.set()
-
-    def notice(self) -> None:
-        """There may be something to read, or room for it: a waiting fetch returns."""
-        self._news.set()
-
-    async def fetch(self, positions: Mapping[Partition, int], limit: int) -> Sequence[Record]:
-        """At most `limit` records, shared fairly by the partitions; waits for one, or for a change."""
-        bus = self._bus
-        behind = [partition for partition, offset in positions.items() if offset < bus.end(partition)]
-        if not behind or limit <= 0:
-            await self._news.wait()
-            self._news.clear()
-            behind = [partition for partition, offset in positions.items() if offset < bus.end(partition)]
-            if not behind or limit <= 0:
-                return ()
-        quota = -(-limit // len(behind))
-        found: list[Record] = []
-        for partition in behind:
-            if len(found) < limit:
-                found += bus.take(partition, positions[partition], min(quota, limit - len(found)))
-        return found
-
-    async def commit(self, transaction: Transaction, generation: int) -> None:
-        """Write all of it or nothing."""
-        if generation != self._assignment.generation or self not in self._group.members:
-            raise _fenced(self._group.name)
-        await self._bus.commit(self._group, transaction, generation)
-
-    async def progress(self, partitions: Sequence[Partition]) -> Mapping[Partition, Progress]:
-        """What was committed for each."""
-        stored = self._bus.store.progress(self._group.number)
-        topics = await self._bus.describe([partition.topic for partition in partitions])
-        numbers = {name: self._bus._topics[name][0] for name in topics}  # noqa: SLF001 - its own bus
-        return {p: stored[numbers[p.topic], p.number] for p in partitions if (numbers[p.topic], p.number) in stored}
-
-    async def scan(self, partition: int) -> AsyncIterator[tuple[str, bytes]]:
-        """Every key and value of one control partition."""
-        after = ""
-        while rows := self._bus.store.state(self._group.number, partition, after, 2_000):
-            for row in rows:
-                yield row
-            after = rows[-1][0]
-            await asyncio.sleep(0)
-
-    async def leave(self) -> None:
-        """Give the partitions back."""
-        if self in self._group.members:
-            self._bus.leave(self._group, self)
-
-
 def partition_of(key: str | None, partitions: int) -> int:
     """Where a key lies; without a key all lie together."""
     return zlib.crc32(key.encode("utf-8", "surrogateescape")) % partitions if key and partitions > 1 else 0
@@ -522,10 +427,6 @@ def _fail(batch: Sequence[_Waiting], failure: Exception) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(failure)
-
-
-def _fenced(group: str) -> Fenced:
-    return Fenced(f"{group} has a newer owner; this worker drops what it was doing there")
 
 
 def _unknown_topic(error: KeyError) -> BusUnavailable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
@@ -236,16 +237,14 @@ class Store:
 
     def save_state(self, group: int, changes: Sequence[Change]) -> None:
         """Apply changes of keyed state, in order."""
-        if all(change.value is not None for change in changes):
-            self._upsert(group, changes)
-            return
-        for change in changes:
-            if change.value is None:
-                self.db.execute(
-                    "DELETE FROM state WHERE grp = ? AND part = ? AND key = ?", (group, change.partition, change.key)
+        for removed, some in groupby(changes, key=lambda change: change.value is None):
+            if removed:
+                self.db.executemany(
+                    "DELETE FROM state WHERE grp = ? AND part = ? AND key = ?",
+                    [(group, change.partition, change.key) for change in some],
                 )
             else:
-                self._upsert(group, [change])
+                self._upsert(group, list(some))
 
     def _upsert(self, group: int, changes: Sequence[Change]) -> None:
         self.db.executemany(

@@ -35,7 +35,7 @@ class Builder:
         envelope, event = decoded.envelope, decoded.event
         scope = self.scope(type(event), envelope.source, envelope.scope) if envelope.scope else ROOT
         delivery = Delivery(
-            envelope.identity, derived_run(envelope, event, self._step.app), scope, {self._single: event}, record,
+            "" if self._step.is_join else envelope.identity, derived_run(envelope, event, self._step.app), scope, {self._single: event}, record,
             envelope.traceparent, envelope.correlation, record.time, record.topic,
         )  # fmt: skip
         if self._step.handler.options.max_visits is not None:
@@ -96,12 +96,12 @@ class Builder:
 
     def _fill(self, delivery: Delivery, slot: str, raw: bytes) -> None:
         record = kept(decode_entry(raw))
-        decoded = self._step.codecs[record.topic].decode(record)
-        if not isinstance(decoded, Decoded):
-            raise DecodeError(f"part {slot} of a join", f"its type is {decoded} to this worker")
-        delivery.traceparent = delivery.traceparent or decoded.envelope.traceparent
-        delivery.correlation = delivery.correlation or decoded.envelope.correlation
-        delivery.args[slot] = decoded.event
+        event = self._step.codecs[record.topic].event(record)
+        if isinstance(event, str):
+            raise DecodeError(f"part {slot} of a join", f"its type is {event} to this worker")
+        delivery.traceparent = delivery.traceparent or record.headers.get("traceparent", "")
+        delivery.correlation = delivery.correlation or record.headers.get("ce_correlationid", "")
+        delivery.args[slot] = event
 
     def _complete(self, delivery: Delivery, join: JoinState) -> None:
         """Items into their list, absent parts to None, the decision around its event."""

@@ -64,6 +64,10 @@ class Step:
     slots: Mapping[EventType, str] = field(init=False)  #: event type -> the slot it fills; ITEM for items
     timeout: float = field(init=False)
     concurrency: int = field(init=False)
+    is_join: bool = field(init=False)  #: does it wait for more than one thing?
+    once: bool = field(init=False)  #: R13: at most once?
+    group: str = field(init=False)
+    control: str = field(init=False)
     keeps_first: bool = field(init=False)  #: must an event be stored before it is called (order, once, dedupe)?
 
     def __post_init__(self) -> None:
@@ -76,27 +80,9 @@ class Step:
         self.slots = {event: slot for event in taken for name, slot in self.wiring.takers[event] if name == self.name}
         self.timeout = options.timeout or self.settings.timeout
         self.concurrency = options.concurrency or self.settings.concurrency
+        self.is_join, self.once = handler.signature.is_join, options.effect == "once"
+        self.group, self.control = group_name(self.app, self.name), control_topic(self.app, self.name)
         self.keeps_first = bool(options.order or options.dedupe or options.effect == "once")
-
-    @property
-    def is_join(self) -> bool:
-        """Does it wait for more than one thing?"""
-        return self.handler.signature.is_join
-
-    @property
-    def once(self) -> bool:
-        """R13: at most once?"""
-        return self.handler.options.effect == "once"
-
-    @property
-    def group(self) -> str:
-        """Its consumer group."""
-        return group_name(self.app, self.name)
-
-    @property
-    def control(self) -> str:
-        """Its control topic."""
-        return control_topic(self.app, self.name)
 
     def slot_of(self, event: Event) -> str:
         """The slot that an event fills: a parameter's name, or ITEM."""

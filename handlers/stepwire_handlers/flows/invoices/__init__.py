@@ -85,10 +85,9 @@ async def tell(approved: InvoiceApproved, send: Annotated[Tool[Answer, Answer], 
 async def write(told: ManagerTold, llm: Claude) -> MailWritten:
     invoice, customer = told.invoice, told.customer
     facts = {"number": invoice.number, "date": invoice.date, "total": f"{invoice.total} {invoice.currency}"}
-    body = await llm.text(
-        "mail.md", **facts, vendor=invoice.vendor, terms=customer.terms, manager=customer.account_manager
-    )
-    return MailWritten(invoice=invoice, customer=customer, body=f"{body}\n\n(Slack {told.message})")
+    who = {"vendor": invoice.vendor, "terms": customer.terms, "manager": customer.account_manager}
+    body = await llm.text("mail.md", **facts, **who)
+    return MailWritten(invoice=invoice, customer=customer, message=told.message, body=body)
 
 
 @handler()

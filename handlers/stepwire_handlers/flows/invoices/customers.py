@@ -16,7 +16,7 @@ COLUMNS: tuple[Column, ...] = ("name", "aliases", "account_manager", "email", "s
 TABLE = """\
 CREATE TABLE IF NOT EXISTS customers (
     id serial PRIMARY KEY,
-    name text NOT NULL,
+    name text NOT NULL UNIQUE,
     aliases text[] NOT NULL,
     account_manager text NOT NULL,
     email text NOT NULL,
@@ -162,11 +162,17 @@ def find(vendor: str) -> list[Customer]:
 
 
 def customers_sql() -> str:
-    """PostgreSQL that makes the table `customers` and fills it; run again it changes nothing."""
-    columns = ", ".join(COLUMNS)
-    rows = ",\n    ".join(f"({', '.join(literal(row[column]) for column in COLUMNS)})" for row in CUSTOMERS)
+    """PostgreSQL that makes the table `customers` and fills it; run again it changes nothing.
+
+    The ids are written out, so that it also fills a table whose ids have no default; where they have one, its
+    sequence is moved past them.
+    """
+    rows = ",\n    ".join(
+        f"({number}, {', '.join(literal(row[column]) for column in COLUMNS)})"
+        for number, row in enumerate(CUSTOMERS, start=1)
+    )
     return (
-        f"{TABLE}INSERT INTO customers ({columns})\n"  # noqa: S608 - every value went through `literal`
-        f"SELECT fresh.* FROM (VALUES\n    {rows}\n) AS fresh ({columns})\n"
-        "WHERE NOT EXISTS (SELECT 1 FROM customers AS old WHERE old.name = fresh.name);\n"
+        f"{TABLE}INSERT INTO customers (id, {', '.join(COLUMNS)}) VALUES\n    "  # noqa: S608 - literals only
+        f"{rows}\nON CONFLICT DO NOTHING;\n"
+        "SELECT setval(pg_get_serial_sequence('customers', 'id'), (SELECT max(id) FROM customers));\n"
     )

@@ -1,0 +1,116 @@
+"""Revising: a text and what should change come in, the changed text goes out.
+
+It tidies what a machine can tidy (spaces, capitals, doubled and filler words, shouting, overlong sentences) and takes
+advice of the kinds that `judge` gives, whoever gave it: mention this, leave out that, longer, shorter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from stepwire_handlers.offline_model.judge import CLAIMS, DOUBLED, FILLERS, LEAST, LONG, RUDE, UNFINISHED
+from stepwire_handlers.offline_model.words import count, keywords, sentences, stems
+
+MENTIONS = re.compile(r"\b(?:mention|add|include|cover|explain|name)\b", re.IGNORECASE)
+QUOTED = re.compile(r"[\"“']([^\"”'\n]{2,60})[\"”']")
+MORE = (
+    "The point about {word} deserves a sentence of its own.",
+    "What has been said about {word} holds for {about} as a whole.",
+    "Taken together, {word} and {about} belong in one picture.",
+    "Readers who only remember one thing should remember {word}.",
+)
+
+
+def revise(text: str, wishes: Sequence[str], *, about: str, least: int, most: int | None) -> str:
+    """The revised text; paragraphs stay paragraphs.
+
+    Args:
+        text: what is there.
+        wishes: what should change, one wish each.
+        about: the topic, for sentences that have to be added.
+        least: at least so many words.
+        most: at most so many words.
+    """
+    paragraphs = [_tidy(paragraph) for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
+    for wish in wishes:
+        if MENTIONS.search(wish):
+            paragraphs = _mention(paragraphs, QUOTED.findall(wish))
+        elif re.search(r"\b(?:leave out|drop|remove|delete|avoid)\b", wish, re.IGNORECASE):
+            paragraphs = [_without(paragraph, QUOTED.findall(wish)) for paragraph in paragraphs]
+    if any(re.search(r"\b(?:longer|more detail|expand|too short|too thin)\b", wish, re.IGNORECASE) for wish in wishes):
+        least = max(least, LEAST)
+    if count("\n".join(paragraphs)) < least:
+        paragraphs = _lengthen(paragraphs, about, least)
+    if most is not None:
+        paragraphs = _shorten(paragraphs, most)
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def _tidy(paragraph: str) -> str:
+    if paragraph.lstrip().startswith(("-", "*", "#", "1.")):
+        return paragraph.strip()  # a list is not a sentence
+    text = re.sub(r"[ \t]+", " ", paragraph).strip()
+    text = UNFINISHED.sub("", DOUBLED.sub(r"\1", text))
+    text = FILLERS.sub("", text)
+    text = re.sub(r"!{2,}", ".", text)
+    if len(re.findall(r"\b[A-Z]{4,}\b", text)) > 1:
+        text = re.sub(r"\b[A-Z]{4,}\b", lambda match: match[0].lower(), text)
+    text = re.sub(r" {2,}", " ", text)
+    text = re.sub(r" +([.,;:!?])", r"\1", text)
+    return " ".join(_sentence(one) for long in sentences(text) for one in _parted(long))
+
+
+def _sentence(text: str) -> str:
+    text = text.strip(" ,;")
+    if not text:
+        return ""
+    return text[:1].upper() + text[1:] + ("" if text[-1] in ".!?:”\"" else ".")
+
+
+def _parted(sentence: str) -> list[str]:
+    """An overlong sentence, cut where it takes breath."""
+    if count(sentence) <= LONG:
+        return [sentence]
+    cuts = [match for match in re.finditer(r"; |, (?:and|but|so|which|while|because|although) ", sentence)]
+    middle = len(sentence) / 2
+    if not cuts:
+        return [sentence]
+    cut = min(cuts, key=lambda match: abs(match.start() - middle))
+    return [*_parted(sentence[: cut.start()]), *_parted(sentence[cut.start() + 2 :])]
+
+
+def _mention(paragraphs: list[str], words: Sequence[str]) -> list[str]:
+    for word in words:
+        need = set(stems(word))
+        if paragraphs and need and not need <= set(stems("\n".join(paragraphs))):
+            paragraphs = [*paragraphs[:-1], f"{paragraphs[-1]} This also concerns {word}."]
+    return paragraphs
+
+
+def _without(paragraph: str, words: Sequence[str]) -> str:
+    """Leave out what was quoted, or, if nothing was, what no text should say."""
+    for word in words:
+        paragraph = re.sub(rf"\s*\b{re.escape(word)}\b", "", paragraph, flags=re.IGNORECASE)
+    if not words:
+        paragraph = CLAIMS.sub("", RUDE.sub("", paragraph))
+    return re.sub(r" +([.,;:!?])", r"\1", re.sub(r" {2,}", " ", paragraph)).strip()
+
+
+def _lengthen(paragraphs: list[str], about: str, least: int) -> list[str]:
+    words = keywords("\n".join(paragraphs), 12) or [about]
+    added: list[str] = []
+    for turn in range(len(MORE) * len(words)):
+        if count("\n".join([*paragraphs, *added])) >= least:
+            break
+        added.append(MORE[turn % len(MORE)].format(word=words[turn % len(words)].lower(), about=about))
+    return [*paragraphs, " ".join(added)]
+
+
+def _shorten(paragraphs: list[str], most: int) -> list[str]:
+    """Drop last sentences first, the very first never."""
+    kept = [sentences(paragraph) for paragraph in paragraphs]
+    while count("\n".join(" ".join(one) for one in kept)) > most and sum(map(len, kept)) > 1:
+        longest = max((one for one in kept if one), key=len)
+        longest.pop()
+    return [" ".join(one) for one in kept if one]

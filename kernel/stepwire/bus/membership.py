@@ -1,0 +1,102 @@
+"""A worker's seat in a group of the local bus: what it owns, what it reads from there, what it commits.
+
+In: records and stored state of its bus. Out: the `Membership` of the bus contract.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stepwire.bus.protocol import Assignment, Partition, Progress, Record, Transaction
+from stepwire.errors import Fenced
+
+if TYPE_CHECKING:
+    from stepwire.bus.local import LocalBus
+
+
+@dataclass(slots=True)
+class Group:
+    """A consumer group, as one process knows it."""
+
+    name: str
+    number: int
+    topics: tuple[str, ...]
+    control: str
+    members: list[LocalMembership] = field(default_factory=list)
+    generation: int = -1
+    lock: int | None = None  #: the descriptor that holds the operating system's lock; None: another process has it
+
+
+class LocalMembership:
+    """A seat in a group of a local bus."""
+
+    def __init__(self, bus: LocalBus, group: Group) -> None:
+        self._bus, self._group = bus, group
+        self._assignment = Assignment(-1, frozenset())
+        self._news = asyncio.Event()
+
+    @property
+    def assignment(self) -> Assignment:
+        """What it owns now."""
+        return self._assignment
+
+    def assign(self, assignment: Assignment) -> None:
+        """Called by the bus."""
+        self._assignment = assignment
+        self._news.set()
+
+    def notice(self) -> None:
+        """There may be something to read, or room for it: a waiting fetch returns."""
+        self._news.set()
+
+    async def fetch(self, positions: Mapping[Partition, int], limit: int) -> Sequence[Record]:
+        """At most `limit` records, shared fairly by the partitions; waits for one, or for a change."""
+        bus = self._bus
+        behind = [partition for partition, offset in positions.items() if offset < bus.end(partition)]
+        if not behind or limit <= 0:
+            await self._news.wait()
+            self._news.clear()
+            behind = [partition for partition, offset in positions.items() if offset < bus.end(partition)]
+            if not behind or limit <= 0:
+                return ()
+        quota = -(-limit // len(behind))
+        found: list[Record] = []
+        for partition in behind:
+            if len(found) < limit:
+                found += bus.take(partition, positions[partition], min(quota, limit - len(found)))
+        return found
+
+    async def commit(self, transaction: Transaction, generation: int) -> None:
+        """Write all of it or nothing."""
+        if generation != self._assignment.generation or self not in self._group.members:
+            raise fenced(self._group.name)
+        await self._bus.commit(self._group, transaction, generation)
+
+    async def progress(self, partitions: Sequence[Partition]) -> Mapping[Partition, Progress]:
+        """What was committed for each."""
+        stored = self._bus.store.progress(self._group.number)
+        topics = await self._bus.describe([partition.topic for partition in partitions])
+        numbers = {name: self._bus._topics[name][0] for name in topics}  # noqa: SLF001 - its own bus
+        return {p: stored[numbers[p.topic], p.number] for p in partitions if (numbers[p.topic], p.number) in stored}
+
+    async def scan(self, partition: int) -> AsyncIterator[tuple[str, bytes]]:
+        """Every key and value of one control partition."""
+        after = ""
+        while rows := self._bus.store.state(self._group.number, partition, after, 2_000):
+            for row in rows:
+                yield row
+            after = rows[-1][0]
+            await asyncio.sleep(0)
+
+    async def leave(self) -> None:
+        """Give the partitions back."""
+        if self in self._group.members:
+            self._bus.leave(self._group, self)
+
+
+def fenced(group: str) -> Fenced:
+    """The error of a commit under an assignment that was replaced."""
+    return Fenced(f"{group} has a newer owner; this worker drops what it was doing there")
