@@ -159,7 +159,12 @@ async def test_the_bytes_are_the_owners_alone(folder: FolderSite) -> None:
 async def test_files_are_touched_off_the_event_loop(folder: FolderSite, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[threading.Thread] = set()
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda number: (threads.add(threading.current_thread()), real(number)))
+
+    def noting(number: int) -> None:
+        threads.add(threading.current_thread())
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", noting)
     async with folder.open() as blobs:
         await blobs.put(b"data")
     assert threads

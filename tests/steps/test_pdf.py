@@ -71,8 +71,13 @@ async def test_pages_are_parted_and_blank_ones_left_out() -> None:
     assert [page.strip() for page in (await pdf_text(data)).split("\n\n")] == ["first", "third"]
 
 
-async def test_typesetters_spaces_become_plain_ones() -> None:
-    assert "1 234,50 €" in await pdf_text(pdf(says("1\u00a0234,50\u00a0€")))
+async def test_text_is_fit_for_json_and_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typesetters' spaces become plain ones; letters that a broken font leaves unknown are marked as such."""
+    given = "1\u202f234,50\u00a0€ \0 \ud83d\ude00 \ude00"
+    monkeypatch.setattr(PageObject, "extract_text", lambda *_, **__: given)
+    text = await pdf_text(INVOICE)
+    assert text == "1 234,50 € \ufffd \U0001f600 \ufffd"
+    assert text.encode()
 
 
 def in_a_form(canvas: Canvas) -> None:
@@ -82,17 +87,24 @@ def in_a_form(canvas: Canvas) -> None:
     canvas.doForm("letterhead")
 
 
+def half_in_a_form(canvas: Canvas) -> None:
+    canvas.drawString(72, 600, "Subtotal 100,00 beside the form")
+    in_a_form(canvas)
+
+
 def turned(canvas: Canvas) -> None:
     canvas.rotate(90)
     canvas.drawString(100, -100, "Total 119,00 turned")
 
 
 def far_away(canvas: Canvas) -> None:
+    """Hundreds of lines, each padded with ten thousand spaces if it were laid out."""
+    canvas.drawString(72, 750, "Subtotal 100,00 where it belongs")
     for row in range(300):
-        canvas.drawString(10.0**7, 700 - row, "Total 119,00 far away")
+        canvas.drawString(10.0**6, 700 - 2 * row, "Total 119,00 far away")
 
 
-@pytest.mark.parametrize("page", [in_a_form, turned, far_away])
+@pytest.mark.parametrize("page", [in_a_form, half_in_a_form, turned, far_away])
 async def test_text_that_the_layout_would_lose_or_blow_up_is_read_plainly(page: Draw) -> None:
     text = await pdf_text(pdf(page))
     assert "Total 119,00" in text

@@ -24,6 +24,8 @@ TOOLS: dict[str, dict[str, Any]] = {
     "die": {"inputSchema": NOTHING},
     "broken": {"inputSchema": NOTHING, "outputSchema": TEXT},
     "teach": {"inputSchema": NOTHING},
+    "afar": {"inputSchema": {"type": "object", "$ref": "http://127.0.0.1:9/schema.json"}},
+    "odd": {"inputSchema": {"type": "object", "properties": {"text": {"type": "wrong"}}}},
 }
 _writing = threading.Lock()
 
@@ -37,7 +39,7 @@ def say(message: dict[str, Any]) -> None:
 def result_of(name: str, arguments: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
     match name:
         case "echo":
-            return {"text": arguments["text"], "pid": os.getpid()}
+            return {"text": arguments["text"], "pid": os.getpid(), "got": sorted(arguments)}
         case "key":
             return {"key": meta.get("stepwire/delivery-key")}
         case "die":

@@ -69,6 +69,22 @@ async def test_arguments_are_checked_against_the_servers_schema_before_they_are_
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("tool", ["s.afar", "s.odd"])
+async def test_a_schema_that_cannot_be_used_lets_nothing_through(tool: str) -> None:
+    """A schema that refers to another host is not fetched, and one that is none is said to be none."""
+    async with Tools({"s": raw()}, allow=["s.*"]) as tools:
+        with pytest.raises(ToolRefused, match="a schema .* that cannot be used"):
+            await tools.call(tool, {"text": "x"})
+
+
+async def test_fields_that_are_none_are_not_sent() -> None:
+    """MCP says "there is none" by leaving an argument out."""
+    async with Tools({"s": raw()}) as tools:
+        for kind in (Said, dict[str, Any]):
+            echo: Any = tools.provide(Tool[kind, Any], "s.echo")  # type: ignore[valid-type]
+            assert (await echo(text="x", number=None))["got"] == ["text"]
+
+
 async def test_an_answer_that_breaks_the_flows_type_is_not_a_failure_of_the_tool() -> None:
     """The tool did it: the error is one that never means "not done"."""
 

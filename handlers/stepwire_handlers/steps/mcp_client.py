@@ -41,6 +41,7 @@ __all__ = [
 NOT_SENT = -32096  # the request never left, or was turned away unread
 UNKNOWN_SESSION = -32097  # the server has forgotten the session, as after a restart, and has done nothing
 
+_LARGEST = 16 * 2**20  # bytes of one answer: as much as a delivery may emit
 _TCP_CONNECT = 10.0  # seconds; a host that takes longer than that to say hello is down
 # Statuses by which a server, or what stands before it, says that it did not look at the request.
 _TURNED_AWAY = {401: "check its headers", 403: "check its headers", 429: "it has too many requests"}
@@ -75,7 +76,7 @@ async def _http(server: HttpServer) -> AsyncIterator[Any]:
     timeout = httpx2.Timeout(None, connect=_TCP_CONNECT)
     async with (
         _OneByOne(headers=server.headers, timeout=timeout) as client,
-        streamable_http_client(server.url, http_client=client) as streams,
+        streamable_http_client(server.url, http_client=client, max_sse_event_size=_LARGEST) as streams,
     ):
         yield streams
 

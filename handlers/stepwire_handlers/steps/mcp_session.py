@@ -175,7 +175,15 @@ class _Link:
                 f"server {self._name!r} has no tool {request.tool!r}; it has: {names}. Name one of them, or "
                 "map it in tools",
             )
-        for error in validator.iter_errors(dict(request.arguments)):
+        try:
+            error = next(validator.iter_errors(dict(request.arguments)), None)
+        except Exception as broken:
+            raise ToolRefused(
+                request.called,
+                f"server {self._name!r} gives a schema for {request.tool!r} that cannot be used "
+                f"({type(broken).__name__}), so nothing is sent",
+            ) from None
+        if error is not None:
             raise ToolRefused(
                 request.called,
                 f"the arguments do not fit tool {request.tool!r} of server {self._name!r}: {_fault(error)}",

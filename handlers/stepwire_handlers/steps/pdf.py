@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HEADER = 1024  #: readers look for `%PDF-` in so many first bytes, because some writers put something before it
 PIECES = 5000  #: separate pieces of text on one page, above which its layout is not worth what it costs
 WIDEST = 200_000  #: characters of one laid-out page; a dense one has 20,000
-SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " ")  #: typesetters' spaces, one for one
+CLEAN = {**dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " "), 0: "\ufffd"}  #: typesetters' spaces; unknown letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _page(page: PageObject) -> tuple[str, int]:
     plain = page.extract_text(visitor_text=lambda *_: pieces.append(None))
     letters = _letters(plain)
     text = _laid_out(page, letters) if len(pieces) <= PIECES else None
-    lines = (line.rstrip() for line in (text or plain).translate(SPACES).splitlines())
+    lines = (line.rstrip() for line in _clean(text or plain).splitlines())
     return "\n".join(line for line in lines if line), letters
 
 
@@ -131,6 +131,11 @@ def _laid_out(page: PageObject, letters: int) -> str | None:
     except Exception:  # noqa: BLE001 - there is the plain text, which was read without one
         return None
     return text if len(text) <= WIDEST and _letters(text) >= 0.95 * letters else None
+
+
+def _clean(text: str) -> str:
+    """Text that can be sent as JSON and looked up in a database: a broken font may give half a character."""
+    return text.translate(CLEAN).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _letters(text: str) -> int:

@@ -356,6 +356,7 @@ class LocalBus:
         with contextlib.suppress(sqlite3.Error):  # SQLite has often rolled back by itself
             self.store.db.execute("ROLLBACK")
         self._ends.clear()
+        self.store.forget_runs()
 
     def _unfenced(self, batch: list[_Waiting]) -> list[_Waiting]:
         """Those whose generation still stands; only another process's commit can have moved it."""

@@ -1,7 +1,8 @@
 """The local bus's file: schema, rows, and what SQLite's errors mean. Knows nothing of groups in memory or of waiting.
 
 A record's rowid is its position: topic number, partition and offset packed into one integer, so that a topic's
-partition is one contiguous range of a plain B-tree and appending is cheap at the 1,000,000th event.
+partition is one contiguous range of a plain B-tree and appending is cheap at the 1,000,000th event. Runs are numbered
+as they begin, so that the index of a run's records grows at its end too; an index of hashes would be written all over.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from stepwire.jsontext import dump, load
 
 VERSION = 1
 PARTITION_BITS, OFFSET_BITS = 8, 36  # 256 partitions; 68 billion offsets each
+RUNS = 50_000  #: numbers of runs that are remembered
 MAX_PARTITIONS = 1 << PARTITION_BITS
 SCHEMA = """
 CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, partitions INTEGER NOT NULL);
 CREATE TABLE events (pos INTEGER PRIMARY KEY, time REAL, run INTEGER, key TEXT, headers TEXT, value BLOB);
 CREATE INDEX events_run ON events (run) WHERE run IS NOT NULL;
+CREATE TABLE runs (id INTEGER PRIMARY KEY, number INTEGER NOT NULL, name TEXT NOT NULL, time REAL NOT NULL);
+CREATE INDEX runs_number ON runs (number);
 CREATE TABLE groups (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, generation INTEGER NOT NULL);
 CREATE TABLE progress (grp INTEGER, topic INTEGER, part INTEGER, watermark INTEGER NOT NULL, map TEXT NOT NULL,
     PRIMARY KEY (grp, topic, part)) WITHOUT ROWID;
@@ -34,8 +38,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-def run_number(run: str) -> int:
-    """A run's number in the index: the first 60 bits of its name."""
+def run_hash(run: str) -> int:
+    """What a run is found by: the first 60 bits of its name."""
     try:
         return int(run[:15], 16)
     except ValueError:
@@ -82,6 +86,7 @@ class Store:
 
     def __init__(self, path: str, *, power: bool = False) -> None:
         self.path = path
+        self._runs: dict[str, int] = {}
         try:
             if path != ":memory:":
                 self._check_place(Path(path).resolve())
@@ -182,11 +187,40 @@ class Store:
         self.db.executemany(
             "INSERT INTO events (pos, time, run, key, headers, value) VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (pos, time, run_number(run) if (run := out.headers.get("ce_swrun")) else None, out.key,
+                (pos, time, self._run(run, time) if (run := out.headers.get("ce_swrun")) else None, out.key,
                  dump(out.headers), out.value)
                 for pos, time, out in rows
             ],
         )  # fmt: skip
+
+    def _run(self, name: str, time: float) -> int:
+        """The number of a run, which begins if it is new."""
+        number = self._runs.get(name)
+        if number is None:
+            if len(self._runs) > RUNS:
+                self._runs.clear()
+            number = self.find_run(name)
+            if number is None:
+                new = (run_hash(name), name, time)
+                number = self.db.execute("INSERT INTO runs (number, name, time) VALUES (?, ?, ?)", new).lastrowid or 0
+            self._runs[name] = number
+        return number
+
+    def find_run(self, name: str) -> int | None:
+        """The number of a run, if it ever began."""
+        row = self.db.execute("SELECT id FROM runs WHERE number = ? AND name = ?", (run_hash(name), name)).fetchone()
+        return None if row is None else int(row[0])
+
+    def forget_runs(self) -> None:
+        """A transaction was undone: numbers that it gave out may not exist."""
+        self._runs.clear()
+
+    def runs(self, before: int | None, limit: int) -> list[tuple[int, str, float]]:
+        """(number, name, time of its beginning), newest first, those below `before`."""
+        return self.db.execute(
+            "SELECT id, name, time FROM runs WHERE id < ? ORDER BY id DESC LIMIT ?",
+            (before if before is not None else 1 << 62, limit),
+        ).fetchall()
 
     def read(self, name: str, topic: int, partition: int, offset: int, limit: int) -> list[Record]:
         """Records of one partition from `offset` on."""
@@ -203,13 +237,11 @@ class Store:
         """Every record of a run, on whatever topic, oldest first."""
         names = {id_: name for name, (id_, _) in self.topics().items()}
         rows = self.db.execute(
-            "SELECT pos, time, key, headers, value FROM events WHERE run = ? ORDER BY time, pos", (run_number(run),)
+            "SELECT pos, time, key, headers, value FROM events WHERE run = ? ORDER BY time, pos", (self.find_run(run),)
         ).fetchall()
         for pos, time, key, headers, value in rows:
             topic, partition, offset = place(pos)
-            parsed = load(headers)
-            if parsed.get("ce_swrun") == run:
-                yield Record(names[topic], partition, offset, time, key, parsed, value)
+            yield Record(names[topic], partition, offset, time, key, load(headers), value)
 
     def delete_before(self, topic: int, partition: int, offset: int) -> None:
         """Forget records below `offset`."""

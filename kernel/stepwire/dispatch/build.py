@@ -34,8 +34,9 @@ class Builder:
         """A delivery of one event."""
         envelope, event = decoded.envelope, decoded.event
         scope = self.scope(type(event), envelope.source, envelope.scope) if envelope.scope else ROOT
+        id_ = "" if self._step.is_join else envelope.identity  # a part's identity is never asked for
         delivery = Delivery(
-            "" if self._step.is_join else envelope.identity, derived_run(envelope, event, self._step.app), scope, {self._single: event}, record,
+            id_, derived_run(envelope, event, self._step.app), scope, {self._single: event}, record,
             envelope.traceparent, envelope.correlation, record.time, record.topic,
         )  # fmt: skip
         if self._step.handler.options.max_visits is not None:
