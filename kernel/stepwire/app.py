@@ -138,6 +138,11 @@ class App:
         envelope = Envelope(id or uuid.uuid4().hex, source or f"stepwire:publish/{self.name}", kind.spec.type, now, "")
         run = derived_run(envelope, event, self.name)
         headers, value = encode(event, envelope)
+        if len(value) > self.settings.max_bytes:
+            raise PublishError(
+                f"{kind.__name__} has {len(value)} bytes, the limit is {self.settings.max_bytes}; "
+                f"put large content into an attachment"
+            )
         headers |= {"ce_swrun": run}
         for empty in ("ce_swcause", "ce_swscope", "ce_swhandler"):
             del headers[empty]

@@ -15,6 +15,7 @@ from stepwire.bus.protocol import Bus
 from stepwire.clock import Clock, SystemClock
 from stepwire.dispatch.loop import Dispatcher
 from stepwire.dispatch.step import Step, control_topic, dead_letter_topic, group_name, runs_topic
+from stepwire.release import check_groups, check_owed
 from stepwire.settings import Settings
 from stepwire.telemetry import Telemetry, silent
 
@@ -53,11 +54,13 @@ class Worker:
         bus: an open bus.
         only: names of handlers; None: all.
         decision_key: with a key, gates take signed decisions only.
+        accept_owes_change: start although joins are open whose parts this release brings otherwise.
     """
 
     def __init__(
         self, app: App, bus: Bus, *, settings: Settings | None = None, clock: Clock | None = None,
         telemetry: Telemetry = silent, only: Sequence[str] | None = None, decision_key: str = "",
+        accept_owes_change: bool = False,
     ) -> None:  # fmt: skip
         self.app, self.bus = app, bus
         self.settings = settings or Settings()
@@ -67,12 +70,15 @@ class Worker:
             Dispatcher(app.step(handler, self.settings, self.clock, telemetry, bus, decision_key), bus)
             for handler in chosen
         ]
+        self._accept_owes_change = accept_owes_change
         self._resources = contextlib.AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Prepare topics, enter the resources, begin to dispatch."""
         await prepare(self.app, self.bus, self.settings)
+        await check_groups(self.app, self.bus)
+        await check_owed(self.app, self.bus, accept=self._accept_owes_change)
         for resource in self.app.resources:
             if hasattr(resource, "__aenter__"):
                 await self._resources.enter_async_context(resource)

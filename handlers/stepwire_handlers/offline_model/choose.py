@@ -56,8 +56,37 @@ def speaks_of(name: str, description: str, text: str) -> bool:
 EMPTY = frozenset(
     map(
         stem,
-        "is has have was are be contains contain mentions mention mentioned requested request requires required needs "
-        "wants asked includes include can should true false whether flag if text message".split(),
+        [
+            "is",
+            "has",
+            "have",
+            "was",
+            "are",
+            "be",
+            "contains",
+            "contain",
+            "mentions",
+            "mention",
+            "mentioned",
+            "requested",
+            "request",
+            "requires",
+            "required",
+            "needs",
+            "wants",
+            "asked",
+            "includes",
+            "include",
+            "can",
+            "should",
+            "true",
+            "false",
+            "whether",
+            "flag",
+            "if",
+            "text",
+            "message",
+        ],
     )
 )
 
@@ -67,7 +96,10 @@ def _denied(sentence: str, wanted: frozenset[str]) -> bool:
     from_text = [stem(word) for word in sentence.lower().replace("n't", " not").split()]
     for at, word in enumerate(from_text):
         if word.strip(".,!?;:") in wanted:
-            return any(before in ("no", "not", "without", "never", "kein", "nicht", "pas") for before in from_text[max(0, at - 2) : at])
+            return any(
+                before in ("no", "not", "without", "never", "kein", "nicht", "pas")
+                for before in from_text[max(0, at - 2) : at]
+            )
     return False
 
 

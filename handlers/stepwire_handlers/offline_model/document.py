@@ -32,7 +32,7 @@ class Document:
         self._dates = partial(dates, month_first=american(text))
 
     def code(self, concept: str) -> str | None:
-        """An identifier by its label: `invoice_number`, `order_number`, `customer_number`, `vat_id` …"""
+        """An identifier by its label, such as `invoice_number`, `order_number`, `customer_number`, `vat_id`."""
         found = [one for one in self.labelled.find(concept, self._codes) if self._plausible(one)]
         if concept == "invoice_number":
             found += [one for one in self.labelled.find("reference", self._codes) if self._plausible(one)]
@@ -46,18 +46,23 @@ class Document:
         """A date by its label: `invoice_date`, `due_date`, `other_date`."""
         found = self.labelled.find(concept, self._dates)
         if concept == "invoice_date" and not found:
-            taken = {one.value.value for other in ("due_date", "other_date") for one in self.labelled.find(other, self._dates)}
+            taken = {
+                one.value.value
+                for other in ("due_date", "other_date")
+                for one in self.labelled.find(other, self._dates)
+            }
             free = [line for line in self.lines if not any(one.money for one in self._amounts(line.text))]
             return next((one.value for line in free for one in self._dates(line.text) if one.value not in taken), None)
         return found[0].value.value if found else None
 
+    @cached_property
     def dates(self) -> list[date]:
         """Every date of the text."""
         return [one.value for line in self.lines for one in self._dates(line.text)]
 
     def money(self, concept: str) -> Amount | None:
         """A sum by its label: `net`, `tax`, `discount`, `shipping`, `paid`."""
-        found = [one for one in self.labelled.find(concept, self._amounts)]
+        found = self.labelled.find(concept, self._amounts)
         best = max(found, key=lambda one: (one.score, one.value.money, one.line), default=None)
         return self._pick(best) if best else None
 
@@ -120,8 +125,11 @@ class Document:
 
     def _is_sum(self, found: Found[Amount]) -> bool:
         """A bare small number beside a weak label is a count."""
-        return found.value.money or found.label.weight == SURE or found.value.value >= 100 or any(
-            one.money for one in found.beside
+        return (
+            found.value.money
+            or found.label.weight == SURE
+            or found.value.value >= 100
+            or any(one.money for one in found.beside)
         )
 
     def _total_rank(self, found: Found[Amount]) -> tuple[float, bool, Decimal, int]:

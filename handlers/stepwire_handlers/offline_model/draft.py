@@ -18,7 +18,18 @@ from stepwire_handlers.offline_model.words import count, keywords, name_words, o
 
 TOPICS = ("topic", "title", "subject", "theme", "headline", "about", "question", "brief", "request")
 POINTS = ("points", "outline", "sections", "headings", "bullets", "steps", "chapters")
-WISHES = ("feedback", "critique", "comments", "advice", "suggestions", "changes", "notes", "issues", "review", "remarks")
+WISHES = (
+    "feedback",
+    "critique",
+    "comments",
+    "advice",
+    "suggestions",
+    "changes",
+    "notes",
+    "issues",
+    "review",
+    "remarks",
+)
 PEOPLE = ("customer", "customer_name", "name", "recipient", "client", "author", "contact")
 SENDERS = ("sender", "from", "signature", "vendor", "company", "team", "manager")
 LONGEST = 600  # words; a request for more is a request for another tool
@@ -88,7 +99,9 @@ def outline(reading: Reading) -> list[str]:
     """Three to six points: those that the prompt names, else what its sentences and words suggest."""
     named = _list(reading, POINTS) or _bullets(reading.data) or [str(word) for word in wanted_words(reading)]
     about = topic(reading)
-    own = [sentence for sentence in sentences(reading.data) if 4 <= count(sentence) <= 18 and not sentence.endswith("?")]
+    own = [
+        sentence for sentence in sentences(reading.data) if 4 <= count(sentence) <= 18 and not sentence.endswith("?")
+    ]
     frame = [f"What {about} is about", f"Why {about} matters to {_audience(reading)}", f"How to go on with {about}"]
     points = list(dict.fromkeys([frame[0], *named, *(_heading(one) for one in own), *frame[1:]]))
     return [point[:1].upper() + point[1:] for point in points][:6]

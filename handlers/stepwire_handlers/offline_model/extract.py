@@ -17,8 +17,14 @@ from stepwire_handlers.offline_model.page import fold, page
 from stepwire_handlers.offline_model.parties import customer, person, vendor
 from stepwire_handlers.offline_model.words import language
 
-_VENDOR = r"vendor|supplier|seller|issuer|biller|merchant|payee|creditor|provider|lieferant|fournisseur|proveedor|fornitore"
+_VENDOR = (
+    r"vendor|supplier|seller|issuer|biller|merchant|payee|creditor|provider|lieferant|fournisseur|proveedor|fornitore"
+)
 _CUSTOMER = r"customer|client|buyer|bill(?:ed)? to|recipient|payer|debtor|purchaser|kunde|account holder"
+_NUMBER = (
+    r"\b(?:invoice|bill|document|rechnung)\b.*\b(?:id|no|number|nr|ref\w*|code)\b|\bnumber\b.*\binvoice\b"
+    r"|^(?:number|no|nr|invoice|invoice id|reference|ref)$"
+)
 
 
 def _mail(document: Document, words: str) -> str | None:
@@ -79,11 +85,7 @@ TEXTS: tuple[tuple[str, Callable[[Document, str], str | None]], ...] = (
     (r"\bdate\b|\bdated\b|\bissued\b", _date_text("invoice_date")),
     (r"\b(?:purchase )?order\b.*\b(?:id|no|number|nr|ref\w*)\b|\bpo\b|\border\b$", _code("order_number")),
     (r"\b(?:customer|client|account)\b.*\b(?:id|no|number|nr)\b", _code("customer_number")),
-    (
-        r"\b(?:invoice|bill|document|rechnung)\b.*\b(?:id|no|number|nr|ref\w*|code)\b|^(?:number|no|nr|invoice|invoice id|"
-        r"reference|ref)$|\bnumber\b.*\binvoice\b",
-        _code("invoice_number"),
-    ),
+    (_NUMBER, _code("invoice_number")),
     (rf"\b(?:{_VENDOR}|sender|from|company)\b", lambda document, _: vendor(document.labelled)),
     (rf"\b(?:{_CUSTOMER})\b|\bto\b", _someone),
     (r"\b(?:person|contact|author|signed by|signature|full name|first name|who)\b|^name$", _someone),
@@ -114,7 +116,9 @@ def text(document: Document, field: Field) -> str | None:
     if told:
         return told
     about = fold(field.description)
-    return next((found for pattern, read in TEXTS if re.search(pattern, about) and (found := read(document, about))), None)
+    return next(
+        (found for pattern, read in TEXTS if re.search(pattern, about) and (found := read(document, about))), None
+    )
 
 
 def number(document: Document, words: str) -> Decimal | None:

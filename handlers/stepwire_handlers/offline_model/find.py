@@ -95,8 +95,7 @@ class Labelled:
             return []
         block = self._block(number)
         found = [
-            Found(value, label, label.weight * 2 + place, at)
-            for value, place, at in self._below(block, label, scan)
+            Found(value, label, label.weight * 2 + place, at) for value, place, at in self._below(block, label, scan)
         ]
         if not found and number and len(block.labels) == 1:
             above = self.lines[number - 1].text
@@ -146,7 +145,11 @@ def _is_bare(line: Line, labels: Sequence[Label]) -> bool:
         rest = rest[: label.start] + " " + rest[label.end :]
     if len(labels) == 1 and labels[0].concept == "invoice_number" and labels[0].weight <= HEADING:
         return False  # the word "Invoice" at the top is a heading, not the first of a column of labels
-    rest = re.sub(r"\([^)]*\)|\d+(?:[.,]\d+)?\s?%|\b(?:eur|usd|gbp|chf|sek|in|of|the|de|und|and|et|y|e|en|ht|no|zzgl|plus|inkl|incl|excl|exkl|inc|dont|sales)\b|[€$£]|%", " ", rest)
+    rest = re.sub(
+        r"\([^)]*\)|\d+(?:[.,]\d+)?\s?%|\b(?:eur|usd|gbp|chf|sek|in|of|the|de|und|and|et|y|e|en|ht|no|zzgl|plus|inkl|incl|excl|exkl|inc|dont|sales)\b|[€$£]|%",
+        " ",
+        rest,
+    )
     return not re.search(r"[a-z0-9]", rest)
 
 

@@ -9,9 +9,12 @@ from stepwire_handlers.offline_model.page import fold
 
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.ASCII)
 URL = re.compile(r"(?:https?://|www\.)[^\s<>\"')]+")
+UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,3})?\b")
 BIC = re.compile(r"\b[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?\b")
-VAT_ID = re.compile(r"\b(?:[A-Z]{2}\s?\d{2}\s?\d{3}\s?\d{3,6}|[A-Z]{2}\s?[A-Z]?\d{7,12}[A-Z]?(?:\d{2})?|CHE-?[\d.]{9,11})\b")
+VAT_ID = re.compile(
+    r"\b(?:[A-Z]{2}\s?\d{2}\s?\d{3}\s?\d{3,6}|[A-Z]{2}\s?[A-Z]?\d{7,12}[A-Z]?(?:\d{2})?|CHE-?[\d.]{9,11})\b"
+)
 PHONE = re.compile(r"(?<![\w/])\+?\(?\d[\d\s()/-]{6,17}\d(?!\w)")
 CODE = re.compile(
     r"(?<![\w@])(?P<code>(?:[A-Za-z]{1,8}[\s]?)?#?(?=[A-Za-z./–-]*\d)[A-Za-z0-9]+(?:\s?[-/._–]\s?[A-Za-z0-9]+)*)(?![\w@])"
@@ -21,7 +24,8 @@ _GROUPS = re.compile(r"(?: \d{2,5})+(?=\s*$|\s{2})")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})")
 _MONEY = re.compile(r"(?:\d{1,3}(?:[.,'’]\d{3})*|\d+)[.,]\d{2}")
 _PREFIX = re.compile(
-    r"(?<![\w-])(?P<code>(?:inv|invoice|bill|re|rg|rn|rech|fa|fac|fact|fc|ft|fv|fn|f|cn|gs|vf|sf)[-_/ ]?\d[\w/-]*)(?!\w)",
+    r"(?<![\w-])(?P<code>(?:inv|invoice|bill|re|rg|rn|rech|fa|fac|fact|fc|ft|fv|fn|f|cn|gs|vf|sf)"
+    r"[-_/ ]?\d[\w/-]*)(?!\w)",
     re.IGNORECASE,
 )
 

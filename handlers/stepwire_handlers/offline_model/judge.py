@@ -13,16 +13,37 @@ from dataclasses import dataclass
 from stepwire_handlers.offline_model.reading import Reading
 from stepwire_handlers.offline_model.words import count, keywords, name_words, sentences, stem, stems
 
-SUBJECTS = (
-    "draft revised edited candidate text article reply answer body content email letter message post paragraph output "
-    "summary response document submission"
-).split()
+SUBJECTS = [
+    "draft",
+    "revised",
+    "edited",
+    "candidate",
+    "text",
+    "article",
+    "reply",
+    "answer",
+    "body",
+    "content",
+    "email",
+    "letter",
+    "message",
+    "post",
+    "paragraph",
+    "output",
+    "summary",
+    "response",
+    "document",
+    "submission",
+]
 TOPICS = ("keywords", "must_mention", "mention", "points", "topics", "requirements", "topic", "subject_line", "title")
 LEAST, LONG = 30, 32  # words of a text that says something, and of a sentence that is too long
-FILLERS = re.compile(r"\b(?:very|really|just|basically|actually|quite|literally|simply|obviously|clearly)\b", re.IGNORECASE)
+FILLERS = re.compile(
+    r"\b(?:very|really|just|basically|actually|quite|literally|simply|obviously|clearly)\b", re.IGNORECASE
+)
 UNFINISHED = re.compile(r"\b(?:TODO|TBD|FIXME|XXX|lorem ipsum)\b|\?\?\?|\[(?:insert|your|name|date)[^\]]*\]|\.\.\.\s*$")
 CLAIMS = re.compile(
-    r"\b(?:best|guarantee[ds]?|always|never fails?|100 ?%|revolutionary|world-class|unbeatable|proven|risk-free|everyone)\b",
+    r"\b(?:best|guarantee[ds]?|always|never fails?|100 ?%|revolutionary|world-class|unbeatable|proven|risk-free|"
+    r"everyone)\b",
     re.IGNORECASE,
 )
 RUDE = re.compile(r"\b(?:stupid|idiot|dumb|shut up|hate|damn|ridiculous|pathetic|useless)\b", re.IGNORECASE)
@@ -89,8 +110,12 @@ def judge(reading: Reading) -> Judgement:
 def word_limits(instructions: str) -> tuple[int, int | None]:
     """The least and the most words that are asked for."""
     text = instructions.lower().replace(",", "")
-    least = re.search(r"(?:at least|minimum(?: of)?|no less than|no fewer than|more than|over) (\d+)(?:[- ]words?)", text)
-    most = re.search(r"(?:at most|maximum(?: of)?|no more than|up to|under|fewer than|less than|within) (\d+)(?:[- ]words?)", text)
+    least = re.search(
+        r"(?:at least|minimum(?: of)?|no less than|no fewer than|more than|over) (\d+)(?:[- ]words?)", text
+    )
+    most = re.search(
+        r"(?:at most|maximum(?: of)?|no more than|up to|under|fewer than|less than|within) (\d+)(?:[- ]words?)", text
+    )
     between = re.search(r"(?:between )?(\d+)\s*(?:and|to|-|–)\s*(\d+) words", text)
     about = re.search(r"(?:about|around|roughly|approximately|some|in|of|a)? ?(\d{2,4})[- ]words?\b", text)
     if between:
@@ -133,15 +158,21 @@ def _content(reading: Reading, text: str) -> list[Finding]:
         has = len(need & told) * 2 >= len(need) if need else True
         found.append(Finding("content", 1.5, has, f'Mention "{word}".'))
     unfinished = UNFINISHED.search(text)
-    found.append(Finding("content", 2, not unfinished, f'Finish what is marked "{unfinished[0] if unfinished else ""}".'))
+    found.append(
+        Finding("content", 2, not unfinished, f'Finish what is marked "{unfinished[0] if unfinished else ""}".')
+    )
     return found
 
 
 def _tone(text: str) -> list[Finding]:
-    shouted = [word for word in re.findall(r"\b[A-Z]{4,}\b", text) if word not in ("HTML", "JSON", "HTTP", "IBAN", "GDPR")]
+    shouted = [
+        word for word in re.findall(r"\b[A-Z]{4,}\b", text) if word not in ("HTML", "JSON", "HTTP", "IBAN", "GDPR")
+    ]
     claim, rude, private = CLAIMS.search(text), RUDE.search(text), PRIVATE.search(text)
     return [
-        Finding("tone", 1, len(shouted) < 2 and "!!" not in text, "Do not shout: fewer capitals and exclamation marks."),
+        Finding(
+            "tone", 1, len(shouted) < 2 and "!!" not in text, "Do not shout: fewer capitals and exclamation marks."
+        ),
         Finding("tone", 2, not rude, f'Be polite: leave out "{rude[0] if rude else ""}".'),
         Finding("claims", 1.5, not claim, f'Drop the claim "{claim[0] if claim else ""}", or say what supports it.'),
         Finding("private", 1.5, not private, "Leave out personal data such as addresses and account numbers."),
@@ -158,5 +189,7 @@ def _language(text: str) -> list[Finding]:
         Finding("language", 1, not too_long, f"Shorten sentences of more than {LONG} words."),
         Finding("language", 1, len(fillers) < 2, f"Drop filler words: {', '.join(sorted(set(fillers)))}."),
         Finding("language", 1, not doubled, f'Remove the doubled word "{doubled[1] if doubled else ""}".'),
-        Finding("language", 1, tidy and "  " not in text, "Begin every sentence with a capital; one space between words."),
+        Finding(
+            "language", 1, tidy and "  " not in text, "Begin every sentence with a capital; one space between words."
+        ),
     ]

@@ -37,7 +37,9 @@ _DOC = r"(?:(?:tax|vat|sales|commercial|proforma|pro-forma)\s+)?(?:invoice|rechn
 _NUM = r"(?:numbers?|nummer|numero|numer|num\b\.?|nr\b\.?|nos?\b\.?|n\s?[.°ºo]|n(?=[°º:.#])|#|id\b|ref(?:erence)?\b\.?|code)\s*[.°º]?"
 _OF = r"(?:of\s+|the\s+|de\s+la\s+|de\s+|di\s+|della\s+|du\s+|d'|der\s+|van\s+de\s+|van\s+)*"
 _NET = r"(?:net(?:to|t|s)?(?!\s?(?:a|te|zu)\b)|ht\b|h\.t\.|excl\w*|ex\b\.?|before|without|hors|sans|senza|sin|zonder|ohne|exkl\w*|iva\s+esclusa|zzgl)"
-_GROSS = r"(?:brutt?o|gross|ttc\b|t\.t\.c\.|incl\w*|inkl\w*|inc\b\.?|including|with|con|avec|iva\s+inclus[ao]|ivato|toutes)"
+_GROSS = (
+    r"(?:brutt?o|gross|ttc\b|t\.t\.c\.|incl\w*|inkl\w*|inc\b\.?|including|with|con|avec|iva\s+inclus[ao]|ivato|toutes)"
+)
 _TAX = r"(?:vat|taxe?s?|gst|hst|mwst\.?|m\.w\.st\.?|ust\.?|mehrwertsteuer|umsatzsteuer|steuer|tva|t\.v\.a\.?|iva|i\.v\.a\.?|btw|impuestos?|imposta|moms|dph)"
 _WITH_TAX = rf"(?:\s*\(?\s*(?:\d+(?:[.,]\d+)?\s?%\s*)?{_TAX}(?:\s*\d+(?:[.,]\d+)?\s?%)?\)?(?:\s+comprises?)?)?"
 _SUM = r"(?:total|totale|totaal|gesamt(?:betrag|summe|preis|wert)?|summe|betrag|montant|importe|importo|bedrag|amount|suma|belopp|belob|celkem|razem|somme)"
@@ -67,7 +69,7 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("email", Kind.OTHER, 8, r"e-?mail|mail"),
     ("reference", Kind.ID, 4, r"(?:(?:your|our|ihre?|unsere?|votre|notre|vostro|nostro|uw|onze|payment|customer)\s+)?(?:ref(?:erence|erenz|erentie)?|zeichen|riferimento|referencia|kenmerk|verwendungszweck)\b\.?"),
     # money
-    ("total", Kind.MONEY, 10, rf"(?:grand|invoice|final|overall|order)\s+total(?:\s+due)?|total\s+(?:amount\s+)?(?:due|payable|to\s+pay|owed|outstanding)|(?:total\s+)?(?:amount|balance)\s+(?:now\s+)?(?:due|payable|to\s+pay|owed|outstanding)|(?:total\s+)?invoice\s+(?:amount|total|value)|total\s+(?:invoice|amount|sum|price|cost|charge)|please\s+pay|to\s+be\s+paid|to\s+pay|sum\s+total|total\s+for\s+this\s+invoice"),
+    ("total", Kind.MONEY, 10, r"(?:grand|invoice|final|overall|order)\s+total(?:\s+due)?|total\s+(?:amount\s+)?(?:due|payable|to\s+pay|owed|outstanding)|(?:total\s+)?(?:amount|balance)\s+(?:now\s+)?(?:due|payable|to\s+pay|owed|outstanding)|(?:total\s+)?invoice\s+(?:amount|total|value)|total\s+(?:invoice|amount|sum|price|cost|charge)|please\s+pay|to\s+be\s+paid|to\s+pay|sum\s+total|total\s+for\s+this\s+invoice"),
     ("total", Kind.MONEY, 10, r"(?:gesamt|rechnungs|end|zahl|brutto|forderungs|ueberweisungs|uberweisungs)(?:betrag|summe|preis|total)|(?:zu\s+zahlen(?:der\s+betrag)?|zahlbarer\s+betrag|zu\s+zahlender\s+(?:betrag|gesamtbetrag)|falliger\s+betrag|offener\s+betrag|betrag\s+fallig|summe\s+gesamt|endsumme|rechnungstotal)"),
     ("total", Kind.MONEY, 10, r"(?:net|total|montant(?:\s+total)?|solde|reste)\s+(?:net\s+)?a\s+(?:payer|regler)|montant\s+(?:total|du|facture)|total\s+(?:general|de\s+la\s+facture|du)|total\s+facture|somme\s+due|a\s+payer"),
     ("total", Kind.MONEY, 10, r"(?:importe|total)\s+(?:total|a\s+pagar|factura|general|de\s+la\s+factura|adeudado)|(?:total|importe)\s+(?:final|global)|a\s+pagar|valor\s+total"),

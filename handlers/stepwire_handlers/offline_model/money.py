@@ -17,10 +17,40 @@ SYMBOLS = {
     "₺": "TRY", "zł": "PLN", "Kč": "CZK", "Ft": "HUF", "SFr.": "CHF", "Fr.": "CHF", "kr.": "SEK", "kr": "SEK",
     "₩": "KRW", "₪": "ILS", "lei": "RON",
 }  # fmt: skip
-CODES = (
-    "EUR USD GBP CHF SEK NOK DKK PLN CZK HUF JPY CNY INR BRL AUD CAD NZD SGD HKD ZAR TRY RUB RON BGN ISK ILS KRW "
-    "MXN AED SAR THB MYR"
-).split()
+CODES = [
+    "EUR",
+    "USD",
+    "GBP",
+    "CHF",
+    "SEK",
+    "NOK",
+    "DKK",
+    "PLN",
+    "CZK",
+    "HUF",
+    "JPY",
+    "CNY",
+    "INR",
+    "BRL",
+    "AUD",
+    "CAD",
+    "NZD",
+    "SGD",
+    "HKD",
+    "ZAR",
+    "TRY",
+    "RUB",
+    "RON",
+    "BGN",
+    "ISK",
+    "ILS",
+    "KRW",
+    "MXN",
+    "AED",
+    "SAR",
+    "THB",
+    "MYR",
+]
 NORDIC = ("SEK", "NOK", "DKK", "ISK")  # all of them write kr
 DOLLARS = ("USD", "AUD", "CAD", "NZD", "SGD", "HKD")
 _UNIT = "|".join(re.escape(unit) for unit in sorted((*SYMBOLS, *CODES), key=len, reverse=True))

@@ -28,8 +28,8 @@ STREET = re.compile(
 MONEY = re.compile(r"\d[.,]\d{2}(?!\d)")
 TOP = 5  # lines in which a letterhead is expected
 HEADING = re.compile(
-    r"^(?:herrn?|frau|mr|mrs|ms|monsieur|madame|mme|thanks|cheers|page|seite|pagina|copy|original|duplicate|thank|vielen dank|merci|gracias|grazie|dank|dear|hello|hi\b|sehr|"
-    r"bonjour|chers?|estimad|gentile|geachte|beste|www\.|http|subject|betreff|objet|asunto|oggetto|onderwerp|re:|payment|"
+    r"^(?:herrn?|frau|mr|mrs|ms|monsieur|madame|mme|thanks|cheers|page|seite|pagina|copy|original|"
+    r"duplicate|thank|vielen dank|merci|gracias|grazie|dank|dear|hello|hi\b|sehr|bonjour|chers?|estimad|gentile|geachte|beste|www\.|http|subject|betreff|objet|asunto|oggetto|onderwerp|re:|payment|"
     r"statement|confidential|logo|draft|entwurf|below|above|attached|please|the following|with|note|tax)\b"
 )
 
@@ -55,9 +55,19 @@ def names(text: str) -> list[Name]:
     if comma and not LEGAL.match(fold(tail).strip()):
         inner = head.strip()
     folded = fold(inner)
-    if not re.search(r"[a-z]{2}", folded) or len(inner) > 70 or "@" in inner or re.search(r"\d{3}|https?:|www\.", inner):
+    if (
+        not re.search(r"[a-z]{2}", folded)
+        or len(inner) > 70
+        or "@" in inner
+        or re.search(r"\d{3}|https?:|www\.", inner)
+    ):
         return []
-    if (STREET.search(folded) and re.search(r"\d", folded)) or HEADING.match(folded) or len(inner.split()) > 7 or inner.endswith("?"):
+    if (
+        (STREET.search(folded) and re.search(r"\d", folded))
+        or HEADING.match(folded)
+        or len(inner.split()) > 7
+        or inner.endswith("?")
+    ):
         return []
     if not (inner[0].isupper() or inner[0].isdigit() or LEGAL.search(folded)):
         return []

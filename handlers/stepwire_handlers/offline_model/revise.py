@@ -65,14 +65,14 @@ def _sentence(text: str) -> str:
     text = text.strip(" ,;")
     if not text:
         return ""
-    return text[:1].upper() + text[1:] + ("" if text[-1] in ".!?:”\"" else ".")
+    return text[:1].upper() + text[1:] + ("" if text[-1] in '.!?:”"' else ".")
 
 
 def _parted(sentence: str) -> list[str]:
     """An overlong sentence, cut where it takes breath."""
     if count(sentence) <= LONG:
         return [sentence]
-    cuts = [match for match in re.finditer(r"; |, (?:and|but|so|which|while|because|although) ", sentence)]
+    cuts = list(re.finditer(r"; |, (?:and|but|so|which|while|because|although) ", sentence))
     middle = len(sentence) / 2
     if not cuts:
         return [sentence]

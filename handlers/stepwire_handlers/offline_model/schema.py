@@ -24,11 +24,20 @@ from stepwire_handlers.offline_model.words import count, keywords, language, nam
 UNKNOWN = "unknown"
 WELL = 0.8  # the score from which a text is good enough
 SCORES = r"\b(?:score|rating|grade|quality|rank|stars|points)\b"
-VERDICTS = r"\b(?:verdict|decision|approv\w*|accept\w*|pass(?:ed|es)?|ok|okay|good|publish\w*|ready|done|satisf\w*|valid|meets|safe|compliant)\b"
+VERDICTS = (
+    r"\b(?:verdict|decision|approv\w*|accept\w*|pass(?:ed|es)?|ok|okay|good|publish\w*|ready|done|satisf\w*|valid|meets|"
+    r"safe|compliant)\b"
+)
 UNDONE = r"\b(?:needs?|requires?|wants?)\b.*\b(?:revision|revise|work|changes?|rework|edit\w*)\b|\breject\w*\b"
-ADVICE = r"\b(?:feedback|critique|criticism|comments?|advice|suggestions?|issues?|problems?|findings?|changes|improvements?|objections?)\b"
+ADVICE = (
+    r"\b(?:feedback|critique|criticism|comments?|advice|suggestions?|issues?|problems?|findings?|changes|improvements?|"
+    r"objections?)\b"
+)
 REASONS = r"\b(?:reasons?|rationale|why|explanation|justification|reasoning|because|evidence)\b"
-WRITTEN = r"\b(?:title|headline|subject|summary|body|text|draft|reply|response|answer|article|paragraphs?|outline|message|content|letter|note|abstract|post|story|section|edited|revised|introduction|conclusion|intro|markdown|email|mail)\b"
+WRITTEN = (
+    r"\b(?:title|headline|subject|summary|body|text|draft|reply|response|answer|article|paragraphs?|outline|message|content|"
+    r"letter|note|abstract|post|story|section|edited|revised|introduction|conclusion|intro|markdown|email|mail)\b"
+)
 ADDRESS = r"\b(?:address|addr|from|to|customer|client|vendor|supplier|contact|sender|recipient)\b"
 
 
@@ -158,8 +167,14 @@ class _Filler:
         if form in ("date", "date-time"):
             return self._date(asked, form)
         if form in ("email", "uri", "uuid"):
-            pattern = {"email": identifiers.EMAIL, "uri": identifiers.URL, "uuid": re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")}[form]
-            return extract.text(self.document, asked) if form == "email" else identifiers.first(pattern, self.reading.data)
+            pattern = {
+                "email": identifiers.EMAIL,
+                "uri": identifiers.URL,
+                "uuid": re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"),
+            }[form]
+            return (
+                extract.text(self.document, asked) if form == "email" else identifiers.first(pattern, self.reading.data)
+            )
         if re.search(ADVICE, asked.words):
             return " ".join(self.judgement.advice) or "Nothing to change."
         named = self.reading.facts.get(asked.name)
@@ -202,7 +217,11 @@ class _Filler:
                 for sentence in sentences(self.reading.data)
                 if any(stem(word) in self.choice.words for word in name_words(sentence))
             ]
-            return f"The text says: “{spoken[0][:200]}”" if spoken else f"The text speaks of {', '.join(self.choice.words)}."
+            return (
+                f"The text says: “{spoken[0][:200]}”"
+                if spoken
+                else f"The text speaks of {', '.join(self.choice.words)}."
+            )
         if self.choice is not None:
             return "No word of the text speaks for any of the choices."
         return " ".join(self.judgement.advice) or "Everything that was looked at is in order."
@@ -222,7 +241,7 @@ class _Filler:
             return [float(one.value) for one in self.document.amounts]
         return self._strings(asked)
 
-    def _strings(self, asked: Field) -> Sequence[str]:
+    def _strings(self, asked: Field) -> list[str]:
         data = self.reading.data
         if re.search(rf"{ADVICE}|{REASONS}", asked.words):
             return self.judgement.advice
@@ -286,4 +305,6 @@ def _verdict(labels: list[str], score: float) -> str:
 def _language_label(code: str, labels: list[str]) -> str:
     names = {"en": "english", "de": "german", "fr": "french", "es": "spanish", "it": "italian", "nl": "dutch"}
     wanted = (code, names[code], names[code][:3])
-    return next((label for label in labels if label.lower()[:7] in wanted or label.lower().startswith(wanted)), labels[0])
+    return next(
+        (label for label in labels if label.lower()[:7] in wanted or label.lower().startswith(wanted)), labels[0]
+    )

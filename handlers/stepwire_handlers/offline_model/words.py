@@ -9,24 +9,38 @@ from collections.abc import Iterable
 from stepwire_handlers.offline_model.page import fold
 
 STOP = {
-    "en": "the a an and or of to in is are was were be been it this that these those for on with as at by from we you i "
-    "my our your have has had do does did can could will would should not no but if so they them their there "
-    "here what which who when how why about into than then also any all some more most its his her he she me us "
-    "please thank thanks hello dear one only just out up over same",
-    "de": "der die das und ist sind ein eine einen einem einer nicht ich wir sie es auf mit fur von zu im in den dem des "
-    "bitte danke hallo auch wie dass bei aus nach noch nur haben habe hat wird werden kann",
-    "fr": "le la les un une des et est sont pas je nous vous il elle de du au aux en que qui pour dans sur avec ce cette "
-    "mon ma mes votre notre bonjour merci plus ne se par",
-    "es": "el la los las un una y es son no yo nosotros usted de del al en que para por con su mi se lo me hola gracias "
-    "como mas pero este esta hay",
-    "it": "il lo la i gli le un una e non sono che di del della al alla in per con su mi si ho ha questo questa grazie "
-    "ciao buongiorno come piu",
-    "nl": "de het een en is zijn niet ik wij we u je jullie van voor met op in te aan dat die dit er om als bij maar naar "
-    "graag dank hallo ook wel kan heb heeft",
+    "en": (
+        "the a an and or of to in is are was were be been it this that these those for on with as at by from "
+        "we you i my our your have has had do does did can could will would should not no but if so they them "
+        "their there here what which who when how why about into than then also any all some more most its "
+        "his her he she me us please thank thanks hello dear one only just out up over same"
+    ),
+    "de": (
+        "der die das und ist sind ein eine einen einem einer nicht ich wir sie es auf mit fur von zu im in "
+        "den dem des bitte danke hallo auch wie dass bei aus nach noch nur haben habe hat wird werden kann"
+    ),
+    "fr": (
+        "le la les un une des et est sont pas je nous vous il elle de du au aux en que qui pour dans sur avec "
+        "ce cette mon ma mes votre notre bonjour merci plus ne se par"
+    ),
+    "es": (
+        "el la los las un una y es son no yo nosotros usted de del al en que para por con su mi se lo me hola "
+        "gracias como mas pero este esta hay"
+    ),
+    "it": (
+        "il lo la i gli le un una e non sono che di del della al alla in per con su mi si ho ha questo questa "
+        "grazie ciao buongiorno come piu"
+    ),
+    "nl": (
+        "de het een en is zijn niet ik wij we u je jullie van voor met op in te aan dat die dit er om als bij "
+        "maar naar graag dank hallo ook wel kan heb heeft"
+    ),
 }
 STOPWORDS = {language: frozenset(words.split()) for language, words in STOP.items()}
 ALL_STOPWORDS = frozenset().union(*STOPWORDS.values())
-ABBREVIATED = re.compile(r"\b(?:mr|mrs|ms|dr|st|no|nr|inc|ltd|co|vs|etc|e\.g|i\.e|z\.b|bzw|ca|approx|art)\.$", re.IGNORECASE)
+ABBREVIATED = re.compile(
+    r"\b(?:mr|mrs|ms|dr|st|no|nr|inc|ltd|co|vs|etc|e\.g|i\.e|z\.b|bzw|ca|approx|art)\.$", re.IGNORECASE
+)
 ENDINGS = ("ations", "ation", "ments", "ment", "ings", "ing", "ies", "ied", "ed", "es", "en", "ly", "s", "e", "y")
 
 

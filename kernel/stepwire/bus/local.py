@@ -12,32 +12,23 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-import zlib
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from stepwire.bus.checkpoints import Checkpoints
-from stepwire.bus.membership import Group, LocalMembership, fenced
+from stepwire.bus.log import Log
+from stepwire.bus.membership import Group, LocalMembership, Split, exclusive, fenced, partition_of
 from stepwire.bus.protocol import Assignment, Out, Partition, Progress, Record, TopicInfo, Transaction
-from stepwire.bus.sqlite import MAX_PARTITIONS, Store, meaning, position
+from stepwire.bus.sqlite import MAX_PARTITIONS, Store, meaning
 from stepwire.clock import Clock, SystemClock
-from stepwire.errors import BusUnavailable, SettingsError
+from stepwire.errors import BusUnavailable, RecordRefused, SettingsError
 
 POLL = 0.01  #: seconds between two looks for other processes' commits
 STANDBY = 0.2  #: seconds between two tries to take over a group
 TAIL = 1_024  #: young records kept in memory for each partition
 TAIL_BYTES = 65_536  #: a larger record is read from the file
 PURGE = 1_000  #: finished control records that are deleted at once
-
-Split = Callable[[Sequence[Partition], int], Sequence[frozenset[Partition]]]
-
-
-def exclusive(partitions: Sequence[Partition], members: int) -> list[frozenset[Partition]]:
-    """The first member of a group owns all; the others stand by."""
-    return [frozenset(partitions), *[frozenset[Partition]()] * (members - 1)]
 
 
 @dataclass(slots=True)
@@ -77,21 +68,18 @@ class LocalBus:
         self._groups: dict[str, Group] = {}
         self._waiting: list[_Waiting] = []
         self._scheduled: asyncio.Handle | None = None
-        self._ends: dict[Partition, int] = {}
-        self._tails: dict[Partition, deque[Record]] = {}
         self._purged: dict[Partition, int] = {}
-        self._topics: dict[str, tuple[int, int]] = {}
-        self._version = -1
         self._tasks: list[asyncio.Task[None]] = []
         self._checkpoints = Checkpoints(path)
         self.store: Store
+        self.log: Log
 
     # -- life
 
     async def open(self) -> None:
         """Open or create the file. Raises BusUnavailable, BusCorrupt."""
         self.store = Store(self.path, power=self._power)
-        self._refresh()
+        self.log = Log(self.store)
         if self.path != ":memory:":
             self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._checkpoints.run(self.store))]
 
@@ -114,24 +102,14 @@ class LocalBus:
         while True:
             await asyncio.sleep(POLL)
             with contextlib.suppress(BusUnavailable, sqlite3.Error):  # a locked file: the next commit says so
-                if self.store.data_version() != self._version:
-                    self._refresh()
+                if self.log.is_stale():
+                    self.log.refresh()
                     self._wake(None)
                 if loop.time() >= next_try:
                     next_try = loop.time() + STANDBY
                     for group in self._groups.values():
                         if group.lock is None:
                             self._acquire(group)
-
-    def _refresh(self) -> None:
-        """Forget what was known of the file: another process wrote to it."""
-        try:
-            self._version = self.store.data_version()
-            self._topics = self.store.topics()
-            self._ends.clear()
-            self._tails.clear()
-        except sqlite3.Error as error:
-            raise meaning(error, "read", self.path) from error
 
     # -- topics
 
@@ -144,18 +122,18 @@ class LocalBus:
         for name, partitions in topics.items():
             if not 0 < partitions <= MAX_PARTITIONS:
                 raise SettingsError(f"{name}: the local bus has 1 to {MAX_PARTITIONS} partitions, not {partitions}")
-        missing = {name: n for name, n in topics.items() if self._topics.get(name, (0, 0))[1] < n}
+        missing = {name: n for name, n in topics.items() if self.log.topics.get(name, (0, 0))[1] < n}
         if missing:
             await self._alone(lambda: self.store.add_topics(missing))
-            self._refresh()
+            self.log.refresh()
             for group in self._groups.values():
                 if set(missing) & set(group.topics):
                     self.rebalance(group.name)
 
     async def describe(self, topics: Sequence[str]) -> Mapping[str, TopicInfo]:
         """Those of the topics that exist."""
-        self._refresh()
-        return {name: TopicInfo(name, self._topics[name][1]) for name in topics if name in self._topics}
+        self.log.refresh()
+        return {name: TopicInfo(name, self.log.topics[name][1]) for name in topics if name in self.log.topics}
 
     async def found(self, groups: Mapping[str, Sequence[str]]) -> None:
         """R15: a group that never read a topic starts at the topic's present end."""
@@ -170,10 +148,48 @@ class LocalBus:
         number, _ = self.store.group(name)
         known = {topic for topic, _ in self.store.progress(number)}
         for topic in topics:
-            id_, partitions = self._topics[topic]
+            id_, partitions = self.log.topics[topic]
             if id_ not in known:
                 starts = {(id_, part): Progress(self.store.end(id_, part)) for part in range(partitions)}
                 self.store.save_progress(number, starts)
+
+    async def unfinished(self, prefix: str) -> Mapping[str, int]:
+        """Groups whose names begin so -> records behind them and entries they keep."""
+        names = {id_: name for name, (id_, _) in self.log.topics.items()}
+        found: dict[str, int] = {}
+        for name, (number, _) in self.store.groups().items():
+            if name.startswith(prefix):
+                lag = sum(
+                    max(0, self.log.end(Partition(names[topic], part)) - progress.watermark)
+                    for (topic, part), progress in self.store.progress(number).items()
+                )
+                found[name] = lag + self.store.entries(number, "i/") + self.store.entries(number, "j/")
+        return found
+
+    async def remember(self, app: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
+        """What was stored of an app's wiring before."""
+        before = self.store.wiring(app)
+        if table is not None and table != before:
+            await self._alone(lambda: self.store.save_wiring(app, table))
+        return before
+
+    async def open_joins(self, group: str) -> int:
+        """How many entries of open joins a group has stored."""
+        known = self.store.groups().get(group)
+        return self.store.entries(known[0], "j/") if known else 0
+
+    async def expire(self, older_than: float) -> int:
+        """Delete records older than so many seconds that every group has finished; how many partitions shrank."""
+        before, shrunk = self.clock.now() - older_than, 0
+        watermarks: dict[tuple[int, int], int] = {}
+        for number, _ in self.store.groups().values():
+            for place, progress in self.store.progress(number).items():
+                watermarks[place] = min(progress.watermark, watermarks.get(place, progress.watermark))
+        for (topic, part), watermark in watermarks.items():
+            if end := self.store.expired(topic, part, before, watermark):
+                await self._alone(lambda t=topic, p=part, e=end: self.store.delete_before(t, p, e))  # type: ignore[misc]
+                shrunk += 1
+        return shrunk
 
     async def _alone(self, write: Callable[[], object]) -> None:
         """Run some rare write in a transaction of its own; waits up to 5 s for a locked file."""
@@ -245,7 +261,7 @@ class LocalBus:
         partitions = [
             Partition(topic, number)
             for topic in (*group.topics, group.control)
-            for number in range(self._topics[topic][1])
+            for number in range(self.log.topics[topic][1])
         ]
         shares = self._split(partitions, len(group.members)) if group.members else []
         for member, share in zip(group.members, shares, strict=True):
@@ -264,36 +280,18 @@ class LocalBus:
 
     async def ends(self, topics: Sequence[str]) -> Mapping[Partition, int]:
         """The next offset of each partition."""
-        if self.store.data_version() != self._version:
-            self._refresh()
+        if self.log.is_stale():
+            self.log.refresh()
         return {
-            partition: self.end(partition)
+            partition: self.log.end(partition)
             for topic in topics
-            if topic in self._topics
-            for partition in (Partition(topic, number) for number in range(self._topics[topic][1]))
+            if topic in self.log.topics
+            for partition in (Partition(topic, number) for number in range(self.log.topics[topic][1]))
         }
-
-    def end(self, partition: Partition) -> int:
-        """The next offset of one partition."""
-        end = self._ends.get(partition)
-        if end is None:
-            end = self._ends[partition] = self.store.end(self._topics[partition.topic][0], partition.number)
-        return end
 
     async def read(self, partition: Partition, offset: int, limit: int) -> Sequence[Record]:
         """Records from `offset` on; does not wait."""
-        return self.take(partition, offset, limit)
-
-    def take(self, partition: Partition, offset: int, limit: int) -> list[Record]:
-        """Records from `offset` on, young ones from memory."""
-        tail = self._tails.get(partition)
-        if tail and tail[0].offset <= offset <= tail[-1].offset:
-            start = offset - tail[0].offset
-            return list(islice(tail, start, start + limit))
-        try:
-            return self.store.read(partition.topic, self._topics[partition.topic][0], partition.number, offset, limit)
-        except sqlite3.Error as error:
-            raise meaning(error, "read", self.path) from error
+        return self.log.take(partition, offset, limit)
 
     # -- writing
 
@@ -330,87 +328,70 @@ class LocalBus:
         except sqlite3.Error as error:
             _fail(batch, meaning(error, "begin", self.path))
             return
-        appended: list[Record] = []
-        placed: list[tuple[_Waiting, list[tuple[Partition, int]]]] = []
         step = "write"
         try:
-            if self.store.data_version() != self._version:
-                self._refresh()
-                batch = self._unfenced(batch)
-            for waiting in batch:
-                placed.append((waiting, self._append(waiting.outputs, appended)))
-                self._save(waiting)
+            if self.log.is_stale():
+                self.log.refresh()
+                batch = [waiting for waiting in batch if self._still_owns(waiting)]
+            batch = [waiting for waiting in batch if self._can_be_written(waiting)]
+            written = [(waiting, self._save(waiting)) for waiting in batch]
             step = "commit"
             self.store.db.execute("COMMIT")
-        except (sqlite3.Error, KeyError) as error:
+        except sqlite3.Error as error:
             self._undo()
-            failure = meaning(error, step, self.path) if isinstance(error, sqlite3.Error) else _unknown_topic(error)
-            _fail(batch, failure)
+            _fail(batch, meaning(error, step, self.path))
             return
-        self._remember(appended)
-        for waiting, places in placed:
+        self.log.keep([record for _, records in written for record in records])
+        self._wake({record.topic for _, records in written for record in records})
+        for waiting, records in written:
             if not waiting.done.cancelled():
-                waiting.done.set_result(places)
+                waiting.done.set_result([(Partition(r.topic, r.partition), r.offset) for r in records])
 
     def _undo(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # SQLite has often rolled back by itself
             self.store.db.execute("ROLLBACK")
-        self._ends.clear()
-        self.store.forget_runs()
+        self.log.undo()
 
-    def _unfenced(self, batch: list[_Waiting]) -> list[_Waiting]:
-        """Those whose generation still stands; only another process's commit can have moved it."""
-        good: list[_Waiting] = []
-        for waiting in batch:
-            if waiting.group is not None and self.store.generation(waiting.group.number) != waiting.group.generation:
-                waiting.done.set_exception(fenced(waiting.group.name))
-            else:
-                good.append(waiting)
-        return good
+    def _still_owns(self, waiting: _Waiting) -> bool:
+        """Does its generation still stand? Only another process's commit can have moved it."""
+        group = waiting.group
+        if group is None or self.store.generation(group.number) == group.generation:
+            return True
+        waiting.done.set_exception(fenced(group.name))
+        return False
 
-    def _append(self, outputs: Sequence[Out], appended: list[Record]) -> list[tuple[Partition, int]]:
-        now, places, rows = self.clock.now(), [], []
-        for out in outputs:
-            id_, partitions = self._topics[out.topic]
-            number = out.partition if out.partition is not None else partition_of(out.key, partitions)
-            partition = Partition(out.topic, number)
-            offset = self.end(partition)
-            self._ends[partition] = offset + 1
-            rows.append((position(id_, number, offset), now, out))
-            appended.append(Record(out.topic, number, offset, now, out.key, out.headers, out.value))
-            places.append((partition, offset))
-        if rows:
-            self.store.append(rows)
-        return places
+    def _can_be_written(self, waiting: _Waiting) -> bool:
+        """R11: what can never be written is refused alone, before anything of its neighbours is."""
+        unknown = next((out.topic for out in waiting.outputs if out.topic not in self.log.topics), None)
+        if unknown is None:
+            return True
+        waiting.done.set_exception(
+            RecordRefused(f"topic {unknown!r} does not exist; create it with: stepwire topics apply")
+        )
+        return False
 
-    def _save(self, waiting: _Waiting) -> None:
-        transaction, group = waiting.transaction, waiting.group
-        if transaction is None or group is None:
-            return
-        if transaction.progress:
-            self.store.save_progress(
-                group.number, {(self._topics[p.topic][0], p.number): value for p, value in transaction.progress.items()}
-            )
-        if transaction.changes:
-            self.store.save_state(group.number, transaction.changes)
-        for partition, progress in transaction.progress.items():
-            if partition.topic == group.control and progress.watermark - self._purged.get(partition, 0) >= PURGE:
-                self._purged[partition] = progress.watermark
-                self.store.delete_before(self._topics[partition.topic][0], partition.number, progress.watermark)
+    def _save(self, waiting: _Waiting) -> list[Record]:
+        """Write one transaction; the records it appended."""
+        transaction, group, topics = waiting.transaction, waiting.group, self.log.topics
+        if transaction is not None and group is not None:
+            if transaction.progress:
+                rows = {(topics[p.topic][0], p.number): progress for p, progress in transaction.progress.items()}
+                self.store.save_progress(group.number, rows)
+            if transaction.changes:
+                self.store.save_state(group.number, transaction.changes)
+            self._purge(group, transaction.progress)
+        placed = [
+            (out, out.partition if out.partition is not None else partition_of(out.key, topics[out.topic][1]))
+            for out in waiting.outputs
+        ]
+        return self.log.append(placed, self.clock.now())
 
-    def _remember(self, appended: Sequence[Record]) -> None:
-        for record in appended:
-            partition = Partition(record.topic, record.partition)
-            tail = self._tails.get(partition)
-            if tail is None:
-                tail = self._tails[partition] = deque(maxlen=TAIL)
-            if len(record.value) > TAIL_BYTES:
-                tail.clear()  # what follows must be contiguous
-            else:
-                if tail and tail[-1].offset + 1 != record.offset:
-                    tail.clear()
-                tail.append(record)
-        self._wake({record.topic for record in appended})
+    def _purge(self, group: Group, progress: Mapping[Partition, Progress]) -> None:
+        """A control topic is nobody's history: what is finished is deleted now and then."""
+        for partition, (watermark, _) in progress.items():
+            if partition.topic == group.control and watermark - self._purged.get(partition, 0) >= PURGE:
+                self._purged[partition] = watermark
+                self.store.delete_before(self.log.topics[partition.topic][0], partition.number, watermark)
 
     def _wake(self, topics: set[str] | None) -> None:
         for group in self._groups.values():
@@ -419,16 +400,7 @@ class LocalBus:
                     member.notice()
 
 
-def partition_of(key: str | None, partitions: int) -> int:
-    """Where a key lies; without a key all lie together."""
-    return zlib.crc32(key.encode("utf-8", "surrogateescape")) % partitions if key and partitions > 1 else 0
-
-
 def _fail(batch: Sequence[_Waiting], failure: Exception) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(failure)
-
-
-def _unknown_topic(error: KeyError) -> BusUnavailable:
-    return BusUnavailable(f"topic {error.args[0]!r} does not exist; create it with: stepwire topics apply")

@@ -6,7 +6,8 @@ In: records and stored state of its bus. Out: the `Membership` of the bus contra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,14 @@ from stepwire.errors import Fenced
 
 if TYPE_CHECKING:
     from stepwire.bus.local import LocalBus
+
+
+Split = Callable[[Sequence[Partition], int], Sequence[frozenset[Partition]]]
+
+
+def exclusive(partitions: Sequence[Partition], members: int) -> list[frozenset[Partition]]:
+    """The first member of a group owns all; the others stand by."""
+    return [frozenset(partitions), *[frozenset[Partition]()] * (members - 1)]
 
 
 @dataclass(slots=True)
@@ -55,18 +64,18 @@ class LocalMembership:
     async def fetch(self, positions: Mapping[Partition, int], limit: int) -> Sequence[Record]:
         """At most `limit` records, shared fairly by the partitions; waits for one, or for a change."""
         bus = self._bus
-        behind = [partition for partition, offset in positions.items() if offset < bus.end(partition)]
+        behind = [partition for partition, offset in positions.items() if offset < bus.log.end(partition)]
         if not behind or limit <= 0:
             await self._news.wait()
             self._news.clear()
-            behind = [partition for partition, offset in positions.items() if offset < bus.end(partition)]
+            behind = [partition for partition, offset in positions.items() if offset < bus.log.end(partition)]
             if not behind or limit <= 0:
                 return ()
         quota = -(-limit // len(behind))
         found: list[Record] = []
         for partition in behind:
             if len(found) < limit:
-                found += bus.take(partition, positions[partition], min(quota, limit - len(found)))
+                found += bus.log.take(partition, positions[partition], min(quota, limit - len(found)))
         return found
 
     async def commit(self, transaction: Transaction, generation: int) -> None:
@@ -79,7 +88,7 @@ class LocalMembership:
         """What was committed for each."""
         stored = self._bus.store.progress(self._group.number)
         topics = await self._bus.describe([partition.topic for partition in partitions])
-        numbers = {name: self._bus._topics[name][0] for name in topics}  # noqa: SLF001 - its own bus
+        numbers = {name: self._bus.log.topics[name][0] for name in topics}
         return {p: stored[numbers[p.topic], p.number] for p in partitions if (numbers[p.topic], p.number) in stored}
 
     async def scan(self, partition: int) -> AsyncIterator[tuple[str, bytes]]:
@@ -100,3 +109,8 @@ class LocalMembership:
 def fenced(group: str) -> Fenced:
     """The error of a commit under an assignment that was replaced."""
     return Fenced(f"{group} has a newer owner; this worker drops what it was doing there")
+
+
+def partition_of(key: str | None, partitions: int) -> int:
+    """Where a key lies; without a key all lie together."""
+    return zlib.crc32(key.encode("utf-8", "surrogateescape")) % partitions if key and partitions > 1 else 0

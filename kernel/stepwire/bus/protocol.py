@@ -130,6 +130,15 @@ class Bus(Protocol):
     async def found(self, groups: Mapping[str, Sequence[str]]) -> None:
         """R15: let each group that never read one of its topics start at that topic's present end."""
 
+    async def unfinished(self, prefix: str) -> Mapping[str, int]:
+        """Groups whose names begin so -> how many records and stored entries they have not finished."""
+
+    async def remember(self, app: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
+        """What was stored of an app's wiring before (empty: nothing); a table given is stored instead."""
+
+    async def open_joins(self, group: str) -> int:
+        """How many entries of open joins a group has stored."""
+
     async def join(self, group: str, topics: Sequence[str], control: str) -> Membership:
         """Take a seat in a group that reads these topics and its own control topic."""
 

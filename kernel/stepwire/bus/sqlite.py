@@ -32,6 +32,7 @@ CREATE TABLE progress (grp INTEGER, topic INTEGER, part INTEGER, watermark INTEG
     PRIMARY KEY (grp, topic, part)) WITHOUT ROWID;
 CREATE TABLE state (id INTEGER PRIMARY KEY, grp INTEGER, part INTEGER, key TEXT, value BLOB);
 CREATE UNIQUE INDEX state_key ON state (grp, part, key);
+CREATE TABLE wirings (app TEXT PRIMARY KEY, owed TEXT NOT NULL);
 """
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"}
@@ -284,6 +285,30 @@ class Store:
             "ON CONFLICT (grp, part, key) DO UPDATE SET value = excluded.value",
             [(group, change.partition, change.key, change.value) for change in changes],
         )
+
+    def entries(self, group: int, prefix: str) -> int:
+        """How many stored keys begin so."""
+        (count,) = self.db.execute(
+            "SELECT count(*) FROM state WHERE grp = ? AND key >= ? AND key < ?", (group, prefix, prefix + "\uffff")
+        ).fetchone()
+        return int(count)
+
+    def wiring(self, app: str) -> dict[str, list[str]]:
+        """The table of owed slots that was stored with an app's last release."""
+        row = self.db.execute("SELECT owed FROM wirings WHERE app = ?", (app,)).fetchone()
+        return load(row[0]) if row is not None else {}
+
+    def save_wiring(self, app: str, table: Mapping[str, Sequence[str]]) -> None:
+        """Store the table of owed slots."""
+        self.db.execute("INSERT OR REPLACE INTO wirings VALUES (?, ?)", (app, dump(table).decode()))
+
+    def expired(self, topic: int, partition: int, before: float, watermark: int) -> int:
+        """The offset up to which records are older than `before`, never past `watermark`."""
+        first = position(topic, partition, 0)
+        (last,) = self.db.execute(
+            "SELECT max(pos) FROM events WHERE pos >= ? AND pos < ? AND time < ?", (first, first + watermark, before)
+        ).fetchone()
+        return 0 if last is None else last - first + 1
 
     def state(self, group: int, partition: int, after: str, limit: int) -> list[tuple[str, bytes]]:
         """Stored keys and values, in the order of the keys, those above `after`."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from stepwire.envelope import Scope
 from stepwire.errors import Refusal, WiringError
-from stepwire.event import Event, digest
+from stepwire.event import Event
 from stepwire.handler import External
 from stepwire.outcome import WrongReturn
 from stepwire.signature import EventType
@@ -109,10 +109,10 @@ class Wiring:
             known = self._item[types, item] = self._sorted(owed)
         return known
 
-    def table(self) -> dict[str, str]:
-        """ce_type -> hash of its row of owed slots; a release that changes a row may orphan open joins."""
+    def table(self) -> dict[str, list[str]]:
+        """ce_type -> the slots it owes, `<handler>.<slot>`; a release that changes a row may orphan open joins."""
         return {
-            event.spec.type: digest(*(f"{slot.node}.{slot.number}" for slot in sorted(self._obligations.event(event))))
+            event.spec.type: [f"{owed.handler}.{owed.slot}" for owed in self._sorted(self._obligations.event(event))]
             for event in self.events
         }
 
