@@ -19,7 +19,7 @@ from stepwire.dispatch.step import Step
 from stepwire.envelope import Envelope
 from stepwire.errors import PublishError, Refusal, WiringError
 from stepwire.event import Event
-from stepwire.handler import External, Handler
+from stepwire.handler import External, Handler, correlator
 from stepwire.memory import Run, start
 from stepwire.settings import Settings
 from stepwire.signature import Resource
@@ -61,6 +61,11 @@ class App:
             raise WiringError([*found, *error.refusals]) from None
         if found:
             raise WiringError(found)
+
+    @property
+    def runnable(self) -> tuple[AnyHandler, ...]:
+        """Every handler that a worker runs: the author's, and one for each external step that matches by a field."""
+        return (*self.handlers, *(correlator(step) for step in self.externals if step.match is not None))
 
     def __repr__(self) -> str:
         return f"<App {self.name}: {', '.join(handler.name for handler in self.handlers)}>"
@@ -118,10 +123,12 @@ class App:
         decision_key: str = "",
     ) -> Step:
         """A handler made ready to run."""
+        step = self.wiring.externals.get(handler.name)
         return Step(
-            handler, self.wiring, settings, clock, telemetry, self._injected[handler.name],
+            handler, self.wiring, settings, clock, telemetry, self._injected.get(handler.name, {}),
             tuple(r.classify for r in self.resources if hasattr(r, "classify")),
-            tuple(r.name for r in handler.signature.resources if r.annotation is Context), decision_key, bus.partition,
+            tuple(r.name for r in handler.signature.resources if r.annotation is Context), decision_key,
+            None if step is None else step.match, bus.partition,
         )  # fmt: skip
 
     # -- publishing

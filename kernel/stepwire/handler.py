@@ -104,6 +104,16 @@ def external(ask: EventType, answer: EventType, *, name: str | None = None, matc
     return External(name or f"external-{ask.__name__}", ask, answer, match)
 
 
+def correlator(step: External) -> Handler[[Any, Any], Any]:
+    """The handler that gives an answer without our headers the run and scope of the ask with the same field."""
+
+    async def correlate(ask: Any, answer: Any) -> Any:  # noqa: ARG001 - the ask says where the answer belongs
+        return answer
+
+    correlate.__annotations__ = {"ask": step.ask, "answer": step.answer, "return": step.answer}
+    return Handler(correlate, step.name, Options())
+
+
 def handler(
     *,
     name: str | None = None,

@@ -32,7 +32,7 @@ async def prepare(app: App, bus: Bus, settings: Settings) -> None:
                 *dict.fromkeys(event.spec.topic for event in handler.signature.taken),
                 control_topic(app.name, handler.name),
             ]
-            for handler in app.handlers
+            for handler in app.runnable
         }
     )
 
@@ -40,8 +40,8 @@ async def prepare(app: App, bus: Bus, settings: Settings) -> None:
 def topics_of(app: App, settings: Settings) -> dict[str, int]:
     """Every topic of an app and how many partitions it has when it is made."""
     topics = {event.spec.topic: settings.partitions for event in app.wiring.events}
-    topics |= {control_topic(app.name, handler.name): settings.control_partitions for handler in app.handlers}
-    topics |= {dead_letter_topic(app.name, handler.name): 1 for handler in app.handlers}
+    topics |= {control_topic(app.name, handler.name): settings.control_partitions for handler in app.runnable}
+    topics |= {dead_letter_topic(app.name, handler.name): 1 for handler in app.runnable}
     topics[runs_topic(app.name)] = 1
     return topics
 
@@ -65,7 +65,7 @@ class Worker:
         self.app, self.bus = app, bus
         self.settings = settings or Settings()
         self.clock: Clock = clock or SystemClock()
-        chosen = [handler for handler in app.handlers if only is None or handler.name in only]
+        chosen = [handler for handler in app.runnable if only is None or handler.name in only]
         self.dispatchers = [
             Dispatcher(app.step(handler, self.settings, self.clock, telemetry, bus, decision_key), bus)
             for handler in chosen

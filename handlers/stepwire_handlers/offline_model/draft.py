@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stepwire_handlers.offline_model.document import Document
-from stepwire_handlers.offline_model.judge import subject, wanted_words, word_limits
+from stepwire_handlers.offline_model.judge import explicit_words, subject, word_limits
 from stepwire_handlers.offline_model.parties import person
 from stepwire_handlers.offline_model.reading import Reading
 from stepwire_handlers.offline_model.revise import revise
@@ -30,34 +30,59 @@ WISHES = (
     "review",
     "remarks",
 )
-PEOPLE = ("customer", "customer_name", "name", "recipient", "client", "author", "contact")
-SENDERS = ("sender", "from", "signature", "vendor", "company", "team", "manager")
+PEOPLE = ("recipient", "to", "customer", "customer_name", "name", "client", "contact", "author")
+SENDERS = ("sender", "signature", "team", "signed_by", "our_name")
 LONGEST = 600  # words; a request for more is a request for another tool
 ELABORATIONS = (
-    "{point} comes first to mind when one speaks of {topic}.",
-    "For {audience}, {point} is the part of {topic} to look at closely.",
-    "It helps to keep {point} apart from everything else that {topic} touches.",
-    "In short: without {point}, {topic} stays incomplete.",
-    "Whoever deals with {topic} meets {point} sooner or later.",
-    "That is why {point} has its own place here.",
+    "For {audience}, “{point}” is a part of {topic} to look at closely.",
+    "It helps to keep “{point}” apart from everything else that {topic} touches.",
+    "Whoever deals with {topic} meets “{point}” sooner or later.",
+    "Without “{point}”, an account of {topic} would be incomplete.",
+    "That is why “{point}” has its own place here.",
+    "More could be said about “{point}”, and the sources for it are those of the brief.",
 )
-KINDS: tuple[tuple[str, str], ...] = (
-    ("revise", r"\b(?:edit|revise|rewrite|improve|polish|proofread|correct|shorten|copy-?edit|tighten|apply)\w*\b"),
-    ("outline", r"\boutlin\w*\b"),
-    ("summary", r"\b(?:summar\w*|tl;?dr|condense|in one sentence|abstract)\b"),
-    ("letter", r"\b(?:e-?mail|reply|respond|response to|letter|answer the (?:customer|ticket|message|mail))\b"),
-    ("title", r"\b(?:title|headline|subject line)\b"),
-    ("article", r"\b(?:article|draft|paragraphs?|essay|blog|post|section|story|write)\b"),
+_NOUNS = (
+    ("outline", r"outline|structure|table of contents"),
+    ("letter", r"e-?mails?|reply|replies|response|letter|mail|message to|answer to"),
+    ("title", r"title|headline|subject line"),
+    ("summary", r"summary|abstract|tl;?dr"),
+    ("article", r"article|draft|paragraphs?|essay|post|section|story|text|page|introduction"),
+)
+_VERBS = (
+    (
+        "revise",
+        r"(?:edit|revis|rewrit|improv|polish|proofread|correct|shorten|copy-?edit|tighten|rework)(?:e|es|ing|s)?",
+    ),
+    ("summary", r"(?:summari[sz]|condens)(?:e|es|ing)"),
+    ("outline", r"outline"),
+    ("letter", r"(?:reply|respond|answer)(?: to)?"),
+    ("", r"(?:write|draft|compose|create|prepare|produce|make|give|generate|suggest|plan)"),
 )
 
 
 def kind_of(words: str, instructions: str) -> str:
-    """What sort of text is asked for: by the field's own words, else by the first verb of the instructions."""
-    for text in (words, instructions):
-        hits = [(match.start(), kind) for kind, pattern in KINDS if (match := re.search(pattern, text, re.IGNORECASE))]
-        if hits:
-            return min(hits)[1]
-    return "article"
+    """What sort of text is asked for.
+
+    The field's own words decide; else the first verb of the instructions, and after a verb such as "write" the thing
+    that is to be written: "Write the article from this outline" asks for an article.
+    """
+    named = [kind for kind, nouns in _NOUNS[:4] if re.search(rf"\b(?:{nouns})\b", words, re.IGNORECASE)]
+    if named:
+        return named[0]
+    found = [
+        (match.start(), kind, match.end())
+        for kind, verbs in _VERBS
+        if (match := re.search(rf"\b{verbs}\b", instructions, re.IGNORECASE))
+    ]
+    if not found:
+        return "article"
+    _, kind, end = min(found)
+    things = [
+        (match.start(), thing)
+        for thing, nouns in _NOUNS
+        if (match := re.search(rf"\b(?:{nouns})\b", instructions[end : end + 80], re.IGNORECASE))
+    ]
+    return kind or (min(things)[1] if things else "article")
 
 
 def write(reading: Reading, kind: str) -> str:
@@ -78,7 +103,7 @@ def topic(reading: Reading) -> str:
     said = reading.value(*TOPICS)
     if said:
         return re.sub(r"\s+", " ", said).strip(" .")[:80]
-    found = keywords(reading.data, 3)
+    found = keywords(reading.prose or reading.data, 3)
     return " ".join(found) or "the subject"
 
 
@@ -97,12 +122,10 @@ def title(reading: Reading) -> str:
 
 def outline(reading: Reading) -> list[str]:
     """Three to six points: those that the prompt names, else what its sentences and words suggest."""
-    named = _list(reading, POINTS) or _bullets(reading.data) or [str(word) for word in wanted_words(reading)]
+    named = _list(reading, POINTS) or _bullets(reading.prose) or explicit_words(reading)
     about = topic(reading)
-    own = [
-        sentence for sentence in sentences(reading.data) if 4 <= count(sentence) <= 18 and not sentence.endswith("?")
-    ]
-    frame = [f"What {about} is about", f"Why {about} matters to {_audience(reading)}", f"How to go on with {about}"]
+    own = [one for one in sentences(reading.prose) if 4 <= count(one) <= 18 and not one.endswith("?") and one != about]
+    frame = [f"What {about} means", f"Why it matters to {_audience(reading)}", "Where to go from here"]
     points = list(dict.fromkeys([frame[0], *named, *(_heading(one) for one in own), *frame[1:]]))
     return [point[:1].upper() + point[1:] for point in points][:6]
 
@@ -113,21 +136,20 @@ def article(reading: Reading) -> str:
     about, audience = topic(reading), _audience(reading)
     least, most = word_limits(reading.instructions)
     goal = min(LONGEST, max(least, 60 if most is None else min(most, 60)))
-    known = sentences(reading.data)
+    known = sentences(reading.prose)
     paragraphs = [[_opening(point, known)] for point in points]
     for turn in range(len(ELABORATIONS) * len(points)):
         if count(" ".join(" ".join(paragraph) for paragraph in paragraphs)) >= goal:
             break
         at = turn % len(points)
         pattern = ELABORATIONS[(turn // len(points) + at) % len(ELABORATIONS)]
-        sentence = pattern.format(point=_inline(points[at]), topic=about, audience=audience)
-        paragraphs[at].append(sentence[:1].upper() + sentence[1:])
+        paragraphs[at].append(pattern.format(point=points[at].strip(" ."), topic=about, audience=audience))
     return "\n\n".join(" ".join(paragraph) for paragraph in paragraphs)
 
 
 def letter(reading: Reading) -> str:
     """A mail: whom it is to, what it is about with the facts, what happens next, who it is from."""
-    to = reading.value(*PEOPLE) or person(reading.data)
+    to = _addressee(reading) or reading.value(*PEOPLE) or person(reading.data)
     sender = reading.value(*SENDERS)
     message = reading.value("body", "text", "message", "ticket", "email", "content", "request")
     lines = [f"Hello {to}," if to else "Hello,", ""]
@@ -171,13 +193,23 @@ def revised(reading: Reading) -> str:
     return revise(text, wishes, about=topic(reading), least=least, most=most)
 
 
+def _addressee(reading: Reading) -> str | None:
+    """The value that the instructions address: "Draft an email to Rosa Diaz"."""
+    for value in reading.values.values():
+        direct = rf"\b(?:to|for)\s+(?:the\s+|our\s+|[\w ]{{0,20}}manager,?\s+|customer,?\s+)?{re.escape(value)}"
+        if 2 < len(value) < 60 and not re.search(r"\d", value) and re.search(direct, reading.instructions):
+            return value
+    return None
+
+
 def _facts(reading: Reading) -> list[tuple[str, str]]:
     """Short named values, as a letter quotes them."""
+    to = _addressee(reading)
     skip = {*PEOPLE, *SENDERS, *TOPICS, *WISHES, *POINTS}
     found = []
     for name, value in reading.facts.items():
         text = "" if value is None or isinstance(value, (list, dict)) else str(value).strip()
-        if text and name not in skip and len(text) <= 60 and "\n" not in text:
+        if text and text != to and name not in skip and len(text) <= 60 and "\n" not in text:
             words = " ".join(name_words(name))
             found.append((words[:1].upper() + words[1:], text))
     if not found:
@@ -190,7 +222,7 @@ def _facts(reading: Reading) -> list[tuple[str, str]]:
 
 
 def _next_step(reading: Reading) -> str:
-    text = reading.data.lower()
+    text = f"{reading.data}\n{reading.instructions}".lower()
     if re.search(r"\binvoice|rechnung|facture|factura|fattura|factuur", text):
         return "Please tell us if any of this does not match your records."
     if "?" in text:
@@ -209,13 +241,6 @@ def _opening(point: str, known: list[str]) -> str:
 
 def _audience(reading: Reading) -> str:
     return reading.value("audience", "readers", "reader") or "the reader"
-
-
-def _inline(point: str) -> str:
-    """A heading inside a sentence: its first letter small, unless it is a name."""
-    first, _, rest = point.partition(" ")
-    small = first if not first.istitle() or not rest else first.lower()
-    return f"{small} {rest}".strip(" .")
 
 
 def _heading(sentence: str) -> str:

@@ -28,13 +28,17 @@ _NUMBER = (
 
 
 def _mail(document: Document, words: str) -> str | None:
-    """A mail address: the vendor's shares its name, the customer's is another."""
+    """A mail address. The vendor's shares its name; the customer's stands with the customer."""
     found = identifiers.emails(document.text)
-    sender = fold(vendor(document.labelled) or "")
-    own = [mail for mail in found if _shares(sender, mail)]
+    sender, receiver = vendor(document.labelled), customer(document.labelled)
+    own = [mail for mail in found if _shares(fold(sender or ""), mail)]
     others = [mail for mail in found if mail not in own]
     if re.search(_VENDOR, words):
         return next(iter(own or found), None)
+    if receiver and sender:
+        behind = document.text.partition(receiver)[2]
+        near = [mail for mail in others if mail in "\n".join(behind.splitlines()[:7])]
+        return next(iter(near or [mail for mail in others if _shares(fold(receiver), mail)]), None)
     return next(iter(others or found), None)
 
 
@@ -106,19 +110,17 @@ SUMS: tuple[tuple[str, str], ...] = (
 
 def text(document: Document, field: Field) -> str | None:
     """The text for a field."""
-    for words in (field.words, field.long_words):
-        for pattern, read in TEXTS:
-            if re.search(pattern, words):
-                found = read(document, field.long_words)
-                if found is not None:
-                    return found
+    for words in dict.fromkeys((field.words, field.long_words)):
+        read = next((read for pattern, read in TEXTS if re.search(pattern, words)), None)
+        found = read(document, field.long_words) if read else None
+        if found is not None:
+            return found
     told = labelled(document.text, field.words) or labelled(document.text, field.long_words)
     if told:
         return told
     about = fold(field.description)
-    return next(
-        (found for pattern, read in TEXTS if re.search(pattern, about) and (found := read(document, about))), None
-    )
+    read = next((read for pattern, read in TEXTS if re.search(pattern, about)), None)
+    return read(document, about) if read else None
 
 
 def number(document: Document, words: str) -> Decimal | None:

@@ -35,7 +35,6 @@ SUBJECTS = [
     "document",
     "submission",
 ]
-TOPICS = ("keywords", "must_mention", "mention", "points", "topics", "requirements", "topic", "subject_line", "title")
 LEAST, LONG = 30, 32  # words of a text that says something, and of a sentence that is too long
 FILLERS = re.compile(
     r"\b(?:very|really|just|basically|actually|quite|literally|simply|obviously|clearly)\b", re.IGNORECASE
@@ -125,19 +124,22 @@ def word_limits(instructions: str) -> tuple[int, int | None]:
     return int(least[1]) if least else 0, int(most[1]) if most else None
 
 
-def wanted_words(reading: Reading) -> list[str]:
-    """What a text has to mention: quoted words of the instructions, and the values that name its topic."""
-    quoted = re.findall(r"mention\w*[^.\n]*?[\"“']([^\"”'\n]{2,40})[\"”']", reading.instructions, re.IGNORECASE)
-    named: list[str] = []
-    for name in TOPICS:
+def explicit_words(reading: Reading) -> list[str]:
+    """What a text has to mention by name: quoted words of the instructions, and lists of keywords or points."""
+    found = re.findall(r"mention\w*[^.\n]*?[\"“']([^\"”'\n]{2,40})[\"”']", reading.instructions, re.IGNORECASE)
+    for name in ("keywords", "must_mention", "mention", "points", "topics", "requirements"):
         value = reading.facts.get(name)
         if isinstance(value, list):
-            named += [str(item) for item in value]
-        elif value and name in ("keywords", "must_mention", "mention"):
-            named += re.split(r"\s*[,;\n]\s*", str(value))
+            found += [str(item) for item in value if item]
         elif value:
-            named += keywords(str(value), 3)
-    return list(dict.fromkeys([*quoted, *(word for word in named if word)]))[:12]
+            found += [word for word in re.split(r"\s*[,;\n]\s*", str(value)) if word]
+    return list(dict.fromkeys(found))[:12]
+
+
+def wanted_words(reading: Reading) -> list[str]:
+    """What a text has to speak of: that, and the words of its topic and title."""
+    named = [word for name in ("topic", "title", "subject") for word in keywords(str(reading.facts.get(name) or ""), 3)]
+    return list(dict.fromkeys([*explicit_words(reading), *named]))[:12]
 
 
 def _length(instructions: str, text: str) -> list[Finding]:

@@ -28,9 +28,10 @@ STREET = re.compile(
 MONEY = re.compile(r"\d[.,]\d{2}(?!\d)")
 TOP = 5  # lines in which a letterhead is expected
 HEADING = re.compile(
-    r"^(?:herrn?|frau|mr|mrs|ms|monsieur|madame|mme|thanks|cheers|page|seite|pagina|copy|original|"
-    r"duplicate|thank|vielen dank|merci|gracias|grazie|dank|dear|hello|hi\b|sehr|bonjour|chers?|estimad|gentile|geachte|beste|www\.|http|subject|betreff|objet|asunto|oggetto|onderwerp|re:|payment|"
-    r"statement|confidential|logo|draft|entwurf|below|above|attached|please|the following|with|note|tax)\b"
+    r"^(?:herrn?|frau|mr|mrs|ms|monsieur|madame|mme|thanks|cheers|page|seite|pagina|copy|original|duplicate|thank|"
+    r"vielen dank|merci|gracias|grazie|dank|dear|hello|hi\b|sehr|bonjour|chers?|estimad|gentile|geachte|beste|www\.|"
+    r"http|subject|betreff|objet|asunto|oggetto|onderwerp|re:|payment|statement|confidential|logo|draft|entwurf|below|"
+    r"above|attached|please|the following|with|note|tax)\b"
 )
 
 

@@ -47,6 +47,11 @@ class Reading:
         return "\n".join(sorted(self.values.values(), key=len, reverse=True))
 
     @cached_property
+    def prose(self) -> str:
+        """The values that were written to be read, not those that are JSON."""
+        return "\n".join(text for text in self.values.values() if _json(text) is None)
+
+    @cached_property
     def facts(self) -> dict[str, Any]:
         """Every single fact by its name: values, and what is inside those that are JSON."""
         found: dict[str, Any] = {}
@@ -71,7 +76,7 @@ def read(system: str, turns: Sequence[str]) -> Reading:
     """Take a prompt apart: its system prompt and the user's turns."""
     values: dict[str, str] = {}
     choices: dict[str, str] = {}
-    instructions = [RULE.sub("", system)]
+    instructions: list[str] = []
     for turn in turns:
         rest = CHOICES.sub(lambda match: _note_choices(match["text"], choices), turn)
         rest = VALUE.sub(lambda match: _note(match, values), rest)
@@ -79,8 +84,9 @@ def read(system: str, turns: Sequence[str]) -> Reading:
             rest = fence.sub(lambda match: _note(match, values), rest)
         instructions.append(rest)
     if not values:
-        instructions[1:], values = _by_paragraph(instructions[1:])
-    return Reading("\n".join(part.strip() for part in instructions if part.strip()), values, choices)
+        instructions, values = _by_paragraph(instructions)
+    asked = [*instructions, RULE.sub("", system)]  # what this prompt wants says more than who the model is to be
+    return Reading("\n".join(part.strip() for part in asked if part.strip()), values, choices)
 
 
 def _note(match: re.Match[str], values: dict[str, str]) -> str:

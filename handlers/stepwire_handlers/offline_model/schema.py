@@ -38,6 +38,7 @@ WRITTEN = (
     r"\b(?:title|headline|subject|summary|body|text|draft|reply|response|answer|article|paragraphs?|outline|message|content|"
     r"letter|note|abstract|post|story|section|edited|revised|introduction|conclusion|intro|markdown|email|mail)\b"
 )
+HEADINGS = r"\b(?:title|headline|subject)\b"
 ADDRESS = r"\b(?:address|addr|from|to|customer|client|vendor|supplier|contact|sender|recipient)\b"
 
 
@@ -148,7 +149,7 @@ class _Filler:
         """From where to where a score goes: its limits, what the prompt says, or what is usual."""
         low, high = asked.limits
         told = re.search(
-            r"(?:from |scale of |between |of )?\b(\d{1,3})\s*(?:to|-|–|and|\.\.)\s*(\d{1,3})\b(?! words)|\bout of (\d{1,3})\b",
+            r"\b(\d{1,3})\s*(?:to|-|–|and|\.\.)\s*(\d{1,3})\b(?! words)|\bout of (\d{1,3})\b",
             f"{asked.description} {self.reading.instructions}",
         )
         if high is None and told:
@@ -179,7 +180,8 @@ class _Filler:
             return " ".join(self.judgement.advice) or "Nothing to change."
         named = self.reading.facts.get(asked.name)
         writes = re.search(WRITTEN, asked.words) and not re.search(ADDRESS, asked.words)
-        if named not in (None, "") and not isinstance(named, (list, dict)) and (len(str(named)) <= 120 or not writes):
+        copied = not writes or re.search(HEADINGS, asked.words)
+        if copied and named not in (None, "") and not isinstance(named, (list, dict)):
             return str(named)
         if re.search(REASONS, asked.words):
             return self._reason()
@@ -203,7 +205,7 @@ class _Filler:
         return found
 
     def _written(self, asked: Field) -> str:
-        if re.search(r"\b(?:title|headline|subject)\b", asked.words):
+        if re.search(HEADINGS, asked.words):
             original = self.reading.value("subject", "subject_line")
             return f"Re: {original}" if original and "subject" in asked.words else draft.title(self.reading)
         if re.search(r"\banswer\b", asked.words) and self.reading.value("question"):

@@ -21,7 +21,7 @@ STOP = {
     ),
     "fr": (
         "le la les un une des et est sont pas je nous vous il elle de du au aux en que qui pour dans sur avec "
-        "ce cette mon ma mes votre notre bonjour merci plus ne se par"
+        "ce cette depuis hier cest jai mon ma mes votre notre bonjour merci plus ne se par"
     ),
     "es": (
         "el la los las un una y es son no yo nosotros usted de del al en que para por con su mi se lo me hola "
@@ -46,7 +46,7 @@ ENDINGS = ("ations", "ation", "ments", "ment", "ings", "ing", "ies", "ied", "ed"
 
 def tokens(text: str) -> list[str]:
     """The words of a text, folded, in order."""
-    return re.findall(r"[a-z][a-z0-9']*|\d+", fold(text))
+    return re.findall(r"[a-z][a-z0-9]*|\d+", fold(text))
 
 
 def stem(word: str) -> str:

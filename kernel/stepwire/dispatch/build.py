@@ -88,6 +88,9 @@ class Builder:
         )  # fmt: skip
         for slot in slots:
             self._fill(delivery, slot, join.slots[slot])
+        if self._step.match is not None and "ask" in join.slots:
+            headers = decode_entry(join.slots["ask"]).headers  # the answer is caused by the ask, not by their meeting
+            delivery.id = identity(headers["ce_source"], headers["ce_id"])
         self._complete(delivery, join)
         return delivery
 

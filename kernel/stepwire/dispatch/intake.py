@@ -17,6 +17,7 @@ from stepwire.dispatch.emit import Emitter
 from stepwire.dispatch.mail import Mail
 from stepwire.dispatch.step import Step
 from stepwire.errors import DecodeError
+from stepwire.event import digest
 from stepwire.outcome import DeadLetter, NewerType, NoRun
 from stepwire.state import ITEM, Entry, decode_entry, keep, kept
 from stepwire.telemetry import Skipped
@@ -35,6 +36,7 @@ class Intake:
         self.step, self._dispatcher = step, dispatcher
         self.builder, self.emitter, self.mail = Builder(step), Emitter(step), Mail(step)
         self._plain = not step.is_join and not step.keeps_first
+        self._answers = step.wiring.answers
         self._partitions = step.settings.control_partitions
 
     def admit(self, record: Record) -> None:
@@ -55,9 +57,14 @@ class Intake:
             else:
                 self._skip(record.topic, "other_type", where)
             return
+        if self.step.match is not None:
+            self._correlate(record, decoded, where)
+            return
         delivery = self.builder.from_record(record, decoded)
         delivery.offset = where
-        if self._plain:
+        if not decoded.envelope.run and type(decoded.event) in self._answers:
+            self._without_run(record, decoded, delivery)
+        elif self._plain:
             if not self._dispatcher.pump.at_limit(delivery):
                 self._dispatcher.start(delivery)
         else:
@@ -77,6 +84,31 @@ class Intake:
         order = step.order_of(decoded.event)
         extra = {"order": order} if order is not None else {}
         self.post(keep(record, kind="item", id=delivery.id, run=delivery.run, **extra), delivery.offset, order)
+
+    # -- external steps
+
+    def _without_run(self, record: Record, decoded: Decoded, delivery: Delivery) -> None:
+        """An answer from outside that echoes no header: its correlator emits it again, or nobody knows its run."""
+        if self._answers[type(decoded.event)].match is not None:
+            assert delivery.offset is not None
+            self._skip(record.topic, "correlated", delivery.offset)
+            return
+        reason = "the answer echoes no ce_swrun header; echo our headers, or set match= on external()"
+        self.unreadable(record, delivery, NoRun(reason))
+
+    def _correlate(self, record: Record, decoded: Decoded, where: tuple[Partition, int]) -> None:
+        """Ask and answer meet by the value of a field; the ask says in which run and scope."""
+        step, event = self.step, decoded.event
+        assert step.match is not None
+        slot = step.slot_of(event)
+        if slot == "answer" and decoded.envelope.run:
+            self._skip(record.topic, "correlated", where)
+            return
+        meta = {"kind": "part", "id": digest(step.app, step.name, str(getattr(event, step.match))), "slot": slot}
+        if slot == "ask":
+            delivery = self.builder.from_record(record, decoded)
+            meta |= {"run": delivery.run, "scope": str(delivery.scope)}
+        self.post(keep(record, **meta), where)
 
     def part(self, record: Record, delivery: Delivery) -> Entry:
         """The part of a join that an event is."""
@@ -176,10 +208,6 @@ class Intake:
         return DeadLetter(
             NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")
         )
-
-    def no_run(self) -> DeadLetter:
-        """An answer from outside that names no run."""
-        return DeadLetter(NoRun("the answer echoes no ce_swrun header; set match= on external(), or echo our headers"))
 
 
 __all__ = ["ITEM", "NEWER_WAIT", "Intake"]

@@ -55,6 +55,7 @@ class Step:
     classifiers: Sequence[Classify] = ()
     context_parameters: tuple[str, ...] = ()
     decision_key: str = ""
+    match: str | None = None  #: of an external step: the field by which answers find their ask
     partition: Callable[[str, int], int] = lambda _key, _n: 0
     jitter: random.Random = field(default_factory=random.Random)
     name: str = field(init=False)
@@ -78,6 +79,8 @@ class Step:
         topics = dict.fromkeys(event.spec.topic for event in taken)
         self.codecs = {topic: Codec(topic, [e for e in taken if e.spec.topic == topic]) for topic in topics}
         self.slots = {event: slot for event in taken for name, slot in self.wiring.takers[event] if name == self.name}
+        if self.match is not None:
+            self.slots = {part.types[0]: part.name for part in handler.signature.parts}
         self.timeout = options.timeout or self.settings.timeout
         self.concurrency = options.concurrency or self.settings.concurrency
         self.is_join, self.once = handler.signature.is_join, options.effect == "once"

@@ -52,8 +52,10 @@ class Wiring:
         self.events: tuple[EventType, ...] = tuple(t for t in self.scopes.stack if isinstance(t, type))
         self.depth = {event: len(self.scopes.stack[event]) for event in self.events}
         self.loops = {event: self.scopes.loops_of(event) for event in self.events}
-        self.handler_loops = {name: self.scopes.loops_of(name) for name in self.handlers}
-        self.handler_depth = {name: len(self.scopes.out[name]) for name in self.handlers}
+        steps = (*self.handlers, *self.externals)
+        self.handler_loops = {name: self.scopes.loops_of(name) for name in steps}
+        self.handler_depth = {name: len(self.scopes.out[name]) for name in steps}
+        self.answers = {step.answer: step for step in externals}
         self._settle: dict[tuple[str, Shape], tuple[Owed, ...]] = {}
         self._item: dict[tuple[tuple[EventType, ...], EventType], tuple[Owed, ...]] = {}
 
