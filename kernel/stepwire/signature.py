@@ -7,6 +7,7 @@ The grammar is DESIGN §2's table and R1; whatever is not in it is refused.
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -107,6 +108,15 @@ def read_signature(function: Callable[..., Any], name: str, names: Mapping[str, 
     return Signature(tuple(parts), lists[0] if lists else None, tuple(resources), _returns(name, hints["return"]))
 
 
+def shown(annotation: Any) -> str:
+    """An annotation as its author wrote it, without modules."""
+    return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else _bare(str(annotation))
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\w.<>]+\.(?=\w)", "", text)
+
+
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in (Union, types.UnionType):
         return get_args(annotation)
@@ -147,7 +157,7 @@ def _parameter(handler: str, name: str, annotation: Any) -> Any:
     if all(_is_event(a) for a in wanted):
         return ("part", Part(name, _events(handler, wanted), optional=len(wanted) < len(alternatives)))
     raise refuse(
-        "SW104", handler, f"parameter {name!r} is {annotation}, which no rule covers",
+        "SW104", handler, f"parameter {name!r} is {shown(annotation)}, which no rule covers",
         "Take E, A | B, list[E], E | None (in a merge) or Decision[E].",
     )  # fmt: skip
 
@@ -199,9 +209,13 @@ def _term(handler: str, annotation: Any) -> Term:
         if len(lists) > 1:
             raise refuse("SW108", handler, "two lists in one tuple", "Write one list[A | B].")
         if len(set(events)) != len(events) or any(len(m.events) + (m.items is not None) != 1 for m in members):
-            raise refuse("SW110", handler, f"{annotation} is not a tuple of distinct events", "Name each event once.")
+            raise refuse(
+                "SW110", handler, f"{shown(annotation)} is not a tuple of distinct events", "Name each event once."
+            )
         if lists and set(events) & set(lists[0]):
-            raise refuse("SW110", handler, f"{annotation} emits one type both alone and as item", "Use two types.")
+            raise refuse(
+                "SW110", handler, f"{shown(annotation)} emits one type both alone and as item", "Use two types."
+            )
         return Term(events, lists[0] if lists else None)
     if get_origin(annotation) is list:
         items = _alternatives(get_args(annotation)[0])
@@ -210,6 +224,6 @@ def _term(handler: str, annotation: Any) -> Term:
     if _is_event(annotation):
         return Term(_events(handler, (annotation,)))
     raise refuse(
-        "SW106", handler, f"it returns {annotation}, which is not in the grammar",
+        "SW106", handler, f"it returns {shown(annotation)}, which is not in the grammar",
         "Return None, E, A | B, tuple[A, B] or list[E].",
     )  # fmt: skip
