@@ -11,12 +11,12 @@ from typing import Any
 
 from stepwire_handlers.offline_model.document import Document
 from stepwire_handlers.offline_model.judge import explicit_words, subject, word_limits
-from stepwire_handlers.offline_model.parties import person
+from stepwire_handlers.offline_model.letter import letter
 from stepwire_handlers.offline_model.reading import Reading
 from stepwire_handlers.offline_model.revise import revise
-from stepwire_handlers.offline_model.words import count, keywords, name_words, overlap, sentences, stems
+from stepwire_handlers.offline_model.words import count, keywords, overlap, sentences, stems, summary
 
-TOPICS = ("topic", "title", "subject", "theme", "headline", "about", "question", "brief", "request")
+TOPICS = ("topic", "title", "subject", "theme", "headline", "about", "question", "brief", "goal", "request")
 POINTS = ("points", "outline", "sections", "headings", "bullets", "steps", "chapters")
 WISHES = (
     "feedback",
@@ -30,8 +30,6 @@ WISHES = (
     "review",
     "remarks",
 )
-PEOPLE = ("recipient", "to", "customer", "customer_name", "name", "client", "contact", "author")
-SENDERS = ("sender", "signature", "team", "signed_by", "our_name")
 LONGEST = 600  # words; a request for more is a request for another tool
 ELABORATIONS = (
     "For {audience}, “{point}” is a part of {topic} to look at closely.",
@@ -90,7 +88,7 @@ def write(reading: Reading, kind: str) -> str:
     writers: Mapping[str, Callable[[Reading], str]] = {
         "revise": revised,
         "outline": lambda asked: "\n".join(f"{number}. {point}" for number, point in enumerate(outline(asked), 1)),
-        "summary": summary,
+        "summary": lambda asked: summary(subject(asked)),
         "letter": letter,
         "title": title,
         "article": article,
@@ -131,50 +129,26 @@ def outline(reading: Reading) -> list[str]:
 
 
 def article(reading: Reading) -> str:
-    """A paragraph for each point, as long as was asked for."""
+    """A paragraph for each point, as long as was asked for; under headings if there is talk of them."""
     points = _list(reading, POINTS) or outline(reading)
     about, audience = topic(reading), _audience(reading)
+    headed = re.search(r"\bheadings?\b", reading.instructions, re.IGNORECASE) is not None
     least, most = word_limits(reading.instructions)
     goal = min(LONGEST, max(least, 60 if most is None else min(most, 60)))
     known = sentences(reading.prose)
-    paragraphs = [[_opening(point, known)] for point in points]
+    paragraphs = [_opening(point, known, headed=headed) for point in points]
     for turn in range(len(ELABORATIONS) * len(points)):
-        if count(" ".join(" ".join(paragraph) for paragraph in paragraphs)) >= goal:
+        full = count(" ".join(" ".join(paragraph) for paragraph in paragraphs)) >= goal
+        if full and all(paragraphs):
             break
         at = turn % len(points)
-        pattern = ELABORATIONS[(turn // len(points) + at) % len(ELABORATIONS)]
-        paragraphs[at].append(pattern.format(point=points[at].strip(" ."), topic=about, audience=audience))
-    return "\n\n".join(" ".join(paragraph) for paragraph in paragraphs)
-
-
-def letter(reading: Reading) -> str:
-    """A mail: whom it is to, what it is about with the facts, what happens next, who it is from."""
-    to = _addressee(reading) or reading.value(*PEOPLE) or person(reading.data)
-    sender = reading.value(*SENDERS)
-    message = reading.value("body", "text", "message", "ticket", "email", "content", "request")
-    lines = [f"Hello {to}," if to else "Hello,", ""]
-    if message and count(message) > 3:
-        gist = summary(Reading(reading.instructions, {"text": message}))
-        lines += ["thank you for your message. This is how we understand it:", f"“{gist[:300]}”", ""]
-    facts = _facts(reading)
-    if facts:
-        lines += ["These are the details we have:", *(f"- {name}: {value}" for name, value in facts), ""]
-    lines += [_next_step(reading), "", "Kind regards", sender or "Your team"]
-    return "\n".join(lines)
-
-
-def summary(reading: Reading) -> str:
-    """The two sentences that share most words with the rest, in their order."""
-    spoken = sentences(subject(reading))
-    if len(spoken) <= 2:
-        return " ".join(spoken)
-    all_stems = [stems(sentence) for sentence in spoken]
-    weight = [
-        sum(overlap(own, other) for at, other in enumerate(all_stems) if at != index) / (len(own) + 3) + (index == 0)
-        for index, own in enumerate(all_stems)
-    ]
-    best = sorted(range(len(spoken)), key=lambda index: -weight[index])[:2]
-    return " ".join(spoken[index] for index in sorted(best))
+        if not full or not paragraphs[at]:
+            pattern = ELABORATIONS[(turn // len(points) + at) % len(ELABORATIONS)]
+            paragraphs[at].append(pattern.format(point=points[at].strip(" ."), topic=about, audience=audience))
+    texts = [" ".join(paragraph) for paragraph in paragraphs]
+    if headed:
+        texts = [f"## {point}\n\n{text}" for point, text in zip(points, texts, strict=True)]
+    return "\n\n".join(texts)
 
 
 def answer(reading: Reading, question: str) -> str | None:
@@ -189,53 +163,20 @@ def revised(reading: Reading) -> str:
     """The text, tidied, and changed as the feedback asks."""
     wishes = [str(wish) for name in WISHES for wish in _as_list(reading.facts.get(name))]
     text = subject(Reading("", {name: value for name, value in reading.values.items() if name not in WISHES}))
-    least, most = word_limits("\n".join([reading.instructions, *wishes]))
+    least, most = word_limits("\n".join([reading.instructions, reading.value("goal") or "", *wishes]))
     return revise(text, wishes, about=topic(reading), least=least, most=most)
 
 
-def _addressee(reading: Reading) -> str | None:
-    """The value that the instructions address: "Draft an email to Rosa Diaz"."""
-    for value in reading.values.values():
-        direct = rf"\b(?:to|for)\s+(?:the\s+|our\s+|[\w ]{{0,20}}manager,?\s+|customer,?\s+)?{re.escape(value)}"
-        if 2 < len(value) < 60 and not re.search(r"\d", value) and re.search(direct, reading.instructions):
-            return value
-    return None
-
-
-def _facts(reading: Reading) -> list[tuple[str, str]]:
-    """Short named values, as a letter quotes them."""
-    to = _addressee(reading)
-    skip = {*PEOPLE, *SENDERS, *TOPICS, *WISHES, *POINTS}
-    found = []
-    for name, value in reading.facts.items():
-        text = "" if value is None or isinstance(value, (list, dict)) else str(value).strip()
-        if text and text != to and name not in skip and len(text) <= 60 and "\n" not in text:
-            words = " ".join(name_words(name))
-            found.append((words[:1].upper() + words[1:], text))
-    if not found:
-        document = Document(reading.data)
-        number, total, due = document.code("invoice_number"), document.total, document.day("due_date")
-        found += [("Invoice number", number)] if number else []
-        found += [("Total", f"{total.value} {document.currency or ''}".strip())] if total and number else []
-        found += [("Due date", due.isoformat())] if due else []
-    return found[:8]
-
-
-def _next_step(reading: Reading) -> str:
-    text = f"{reading.data}\n{reading.instructions}".lower()
-    if re.search(r"\binvoice|rechnung|facture|factura|fattura|factuur", text):
-        return "Please tell us if any of this does not match your records."
-    if "?" in text:
-        return "We are looking into your question and will answer it in this thread."
-    return "We are looking into it and will get back to you in this thread."
-
-
-def _opening(point: str, known: list[str]) -> str:
-    """The sentence of the data that goes with a point, else the point itself as a sentence."""
+def _opening(point: str, known: list[str], *, headed: bool) -> list[str]:
+    """The sentence of the data that goes with a point; else the point itself, unless it is a heading already."""
     own = stems(point)
-    best = max(known, key=lambda sentence: overlap(own, stems(sentence)), default="")
-    text = best if count(best) > 5 and overlap(own, stems(best)) >= 2 else point
-    text = text.strip()
+    best = max(known, key=lambda sentence: overlap(own, stems(sentence)), default="").strip()
+    if count(best) > 5 and overlap(own, stems(best)) >= 2 and best != point:
+        return [_closed(best)]
+    return [] if headed else [_closed(point.strip())]
+
+
+def _closed(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 

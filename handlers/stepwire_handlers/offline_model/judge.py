@@ -45,6 +45,17 @@ CLAIMS = re.compile(
     r"everyone)\b",
     re.IGNORECASE,
 )
+SUPERLATIVE = re.compile(
+    r"\b(?:greatest|fastest|easiest|cheapest|smartest|finest|most (?:\w+)|number one|leading|perfect|incredible|"
+    r"amazing|unbelievable|extraordinary)\b",
+    re.IGNORECASE,
+)
+FIGURE = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)? ?(?:%|percent|times|million|billion|x\b)", re.IGNORECASE)
+SOURCED = re.compile(
+    r"\b(?:according to|source|study|survey|report|measured|data from|published|"
+    r"(?:19|20)\d{2})\b|\(\w+,? \d{4}\)|https?:",
+    re.IGNORECASE,
+)
 RUDE = re.compile(r"\b(?:stupid|idiot|dumb|shut up|hate|damn|ridiculous|pathetic|useless)\b", re.IGNORECASE)
 PRIVATE = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\b[A-Z]{2}\d{2}(?:\s?\w{4}){3,}|(?<!\w)\+\d[\d ]{8,}")
 DOUBLED = re.compile(r"\b(\w{2,})\s+\1\b", re.IGNORECASE)
@@ -99,7 +110,8 @@ def subject(reading: Reading) -> str:
 def judge(reading: Reading) -> Judgement:
     """Look at everything; if the instructions name aspects, at those alone."""
     text = subject(reading)
-    found = [*_length(reading.instructions, text), *_content(reading, text), *_tone(text), *_language(text)]
+    limits = f"{reading.instructions}\n{reading.value('goal', 'brief', 'requirements') or ''}"
+    found = [*_length(limits, text), *_content(reading, text), *_tone(text), *_claims(text), *_language(text)]
     asked = {stem(word) for word in re.findall(r"[a-z]+", reading.instructions.lower())}
     named = {aspect for aspect, words in ASPECTS.items() if asked & set(map(stem, words.split()))}
     chosen = [finding for finding in found if finding.aspect in named]
@@ -138,7 +150,11 @@ def explicit_words(reading: Reading) -> list[str]:
 
 def wanted_words(reading: Reading) -> list[str]:
     """What a text has to speak of: that, and the words of its topic and title."""
-    named = [word for name in ("topic", "title", "subject") for word in keywords(str(reading.facts.get(name) or ""), 3)]
+    named = [
+        word
+        for name in ("topic", "title", "subject", "goal")
+        for word in keywords(str(reading.facts.get(name) or ""), 3)
+    ]
     return list(dict.fromkeys([*explicit_words(reading), *named]))[:12]
 
 
@@ -170,14 +186,23 @@ def _tone(text: str) -> list[Finding]:
     shouted = [
         word for word in re.findall(r"\b[A-Z]{4,}\b", text) if word not in ("HTML", "JSON", "HTTP", "IBAN", "GDPR")
     ]
-    claim, rude, private = CLAIMS.search(text), RUDE.search(text), PRIVATE.search(text)
+    rude, loud = RUDE.search(text), SUPERLATIVE.search(text)
     return [
-        Finding(
-            "tone", 1, len(shouted) < 2 and "!!" not in text, "Do not shout: fewer capitals and exclamation marks."
-        ),
+        Finding("tone", 1, len(shouted) < 2, "Do not shout: write words in capitals small."),
+        Finding("tone", 1, "!" not in text, "No exclamation marks."),
         Finding("tone", 2, not rude, f'Be polite: leave out "{rude[0] if rude else ""}".'),
-        Finding("claims", 1.5, not claim, f'Drop the claim "{claim[0] if claim else ""}", or say what supports it.'),
-        Finding("private", 1.5, not private, "Leave out personal data such as addresses and account numbers."),
+        Finding("tone", 1, not loud, f'Leave out the superlative "{loud[0] if loud else ""}".'),
+    ]
+
+
+def _claims(text: str) -> list[Finding]:
+    claim, private = CLAIMS.search(text), PRIVATE.search(text)
+    bare = [match for one in sentences(text) if not SOURCED.search(one) and (match := FIGURE.search(one))]
+    figure = bare[0][0].strip() if bare else ""
+    return [
+        Finding("claims", 2, not claim, f'Leave out "{claim[0] if claim else ""}": nothing supports it.'),
+        Finding("claims", 2, not bare, f'Leave out "{figure}", or say where the figure is from.'),
+        Finding("private", 1.5, not private, "Remove personal data such as addresses and account numbers."),
     ]
 
 

@@ -30,6 +30,7 @@ ASKING = re.compile(
     r"judge|review|check|edit|revise|improve|rewrite|outline|create|identify|determine|translate|tell|what|which|who)\b",
     re.IGNORECASE,
 )
+LABELLED = re.compile(r"(?:^|\n)[ \t>*-]*([^\W\d_][\w '’-]{0,40}):\s*$")
 SHORT = 90  # a value up to this long is quoted in the instructions where it stood
 
 
@@ -40,6 +41,7 @@ class Reading:
     instructions: str
     values: Mapping[str, str]
     choices: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)  #: what the prompt writes before a value: `Sender: …`
 
     @cached_property
     def data(self) -> str:
@@ -76,25 +78,29 @@ def read(system: str, turns: Sequence[str]) -> Reading:
     """Take a prompt apart: its system prompt and the user's turns."""
     values: dict[str, str] = {}
     choices: dict[str, str] = {}
+    labels: dict[str, str] = {}
     instructions: list[str] = []
     for turn in turns:
         rest = CHOICES.sub(lambda match: _note_choices(match["text"], choices), turn)
-        rest = VALUE.sub(lambda match: _note(match, values), rest)
+        rest = VALUE.sub(lambda match: _note(match, values, labels), rest)
         for fence in FENCES:
-            rest = fence.sub(lambda match: _note(match, values), rest)
+            rest = fence.sub(lambda match: _note(match, values, labels), rest)
         instructions.append(rest)
     if not values:
         instructions, values = _by_paragraph(instructions)
     asked = [*instructions, RULE.sub("", system)]  # what this prompt wants says more than who the model is to be
-    return Reading("\n".join(part.strip() for part in asked if part.strip()), values, choices)
+    return Reading("\n".join(part.strip() for part in asked if part.strip()), values, choices, labels)
 
 
-def _note(match: re.Match[str], values: dict[str, str]) -> str:
+def _note(match: re.Match[str], values: dict[str, str], labels: dict[str, str]) -> str:
     """Keep a value; what stands for it in the instructions is itself if it is short."""
     name, text = match["name"] or "text", LABELS.sub("", match["text"].replace("&lt;", "<")).strip()
     while name in values and values[name] != text:
         name += "_"
     values[name] = text
+    label = LABELLED.search(match.string[: match.start()])
+    if label:
+        labels[name] = label[1]
     return text if len(text) <= SHORT and "\n" not in text else f"the {name.replace('_', ' ').strip()}"
 
 

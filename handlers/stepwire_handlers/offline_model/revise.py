@@ -9,10 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from stepwire_handlers.offline_model.judge import CLAIMS, DOUBLED, FILLERS, LEAST, LONG, RUDE, UNFINISHED
+from stepwire_handlers.offline_model.judge import (
+    CLAIMS,
+    DOUBLED,
+    FILLERS,
+    LEAST,
+    LONG,
+    PRIVATE,
+    RUDE,
+    SUPERLATIVE,
+    UNFINISHED,
+)
 from stepwire_handlers.offline_model.words import count, keywords, sentences, stems
 
 MENTIONS = re.compile(r"\b(?:mention|add|include|cover|explain|name)\b", re.IGNORECASE)
+LEAVE_OUT = re.compile(r"\b(?:leave out|drop|remove|delete|avoid|without)\b|\bno superlatives?\b", re.IGNORECASE)
 QUOTED = re.compile(r"[\"“']([^\"”'\n]{2,60})[\"”']")
 MORE = (
     "The point about {word} deserves a sentence of its own.",
@@ -34,10 +45,12 @@ def revise(text: str, wishes: Sequence[str], *, about: str, least: int, most: in
     """
     paragraphs = [_tidy(paragraph) for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
     for wish in wishes:
-        if MENTIONS.search(wish):
-            paragraphs = _mention(paragraphs, QUOTED.findall(wish))
-        elif re.search(r"\b(?:leave out|drop|remove|delete|avoid)\b", wish, re.IGNORECASE):
+        if LEAVE_OUT.search(wish):
             paragraphs = [_without(paragraph, QUOTED.findall(wish)) for paragraph in paragraphs]
+        elif MENTIONS.search(wish):
+            paragraphs = _mention(paragraphs, QUOTED.findall(wish))
+        elif re.search(r"exclamation|shout", wish, re.IGNORECASE):
+            paragraphs = [paragraph.replace("!", ".") for paragraph in paragraphs]
     if any(re.search(r"\b(?:longer|more detail|expand|too short|too thin)\b", wish, re.IGNORECASE) for wish in wishes):
         least = max(least, LEAST)
     if count("\n".join(paragraphs)) < least:
@@ -58,7 +71,8 @@ def _tidy(paragraph: str) -> str:
         text = re.sub(r"\b[A-Z]{4,}\b", lambda match: match[0].lower(), text)
     text = re.sub(r" {2,}", " ", text)
     text = re.sub(r" +([.,;:!?])", r"\1", text)
-    return " ".join(_sentence(one) for long in sentences(text) for one in _parted(long))
+    tidy = [_sentence(one) for long in sentences(text) for one in _parted(long)]
+    return " ".join(dict.fromkeys(tidy))  # what was said twice is said once
 
 
 def _sentence(text: str) -> str:
@@ -89,11 +103,16 @@ def _mention(paragraphs: list[str], words: Sequence[str]) -> list[str]:
 
 
 def _without(paragraph: str, words: Sequence[str]) -> str:
-    """Leave out what was quoted, or, if nothing was, what no text should say."""
+    """Leave out what was quoted: a figure with its sentence, a word alone; without a quote, what no text should say."""
     for word in words:
-        paragraph = re.sub(rf"\s*\b{re.escape(word)}\b", "", paragraph, flags=re.IGNORECASE)
+        if re.search(r"\d", word):
+            kept = [one for one in sentences(paragraph) if word not in one]
+            paragraph = " ".join(kept) or re.sub(re.escape(word), "some", paragraph)
+        else:
+            paragraph = re.sub(rf"\b{re.escape(word)}\b", "", paragraph, flags=re.IGNORECASE)
     if not words:
-        paragraph = CLAIMS.sub("", RUDE.sub("", paragraph))
+        for pattern in (CLAIMS, RUDE, SUPERLATIVE, PRIVATE):
+            paragraph = pattern.sub("", paragraph)
     return re.sub(r" +([.,;:!?])", r"\1", re.sub(r" {2,}", " ", paragraph)).strip()
 
 

@@ -13,15 +13,19 @@ from typing import Any
 
 from stepwire_handlers.offline_model import draft, extract, identifiers
 from stepwire_handlers.offline_model.choose import Choice, choose, speaks_of
+from stepwire_handlers.offline_model.corrections import correction
 from stepwire_handlers.offline_model.document import Document
 from stepwire_handlers.offline_model.fields import Field, Schema, field
+from stepwire_handlers.offline_model.genre import is_genre
 from stepwire_handlers.offline_model.judge import Judgement, judge, subject
 from stepwire_handlers.offline_model.reading import Reading
 from stepwire_handlers.offline_model.rows import Row, rows
 from stepwire_handlers.offline_model.thesaurus import BAD, GOOD, MIDDLE
-from stepwire_handlers.offline_model.words import count, keywords, language, name_words, sentences, stem
+from stepwire_handlers.offline_model.words import count, keywords, language, name_words, sentences, stem, summary
 
 UNKNOWN = "unknown"
+PROSE = 25  # words from which a prompt's data is a document, and says more than a record beside it
+EMPTY = r"\bleave\b[^.\n]{0,40}\bempty\b|\bempty\b[^.\n]{0,20}\bif\b"
 WELL = 0.8  # the score from which a text is good enough
 SCORES = r"\b(?:score|rating|grade|quality|rank|stars|points)\b"
 VERDICTS = (
@@ -30,7 +34,7 @@ VERDICTS = (
 )
 UNDONE = r"\b(?:needs?|requires?|wants?)\b.*\b(?:revision|revise|work|changes?|rework|edit\w*)\b|\breject\w*\b"
 ADVICE = (
-    r"\b(?:feedback|critique|criticism|comments?|advice|suggestions?|issues?|problems?|findings?|changes|improvements?|"
+    r"\b(?:feedback|critique|criticism|comments?|remarks?|advice|suggestions?|issues?|problems?|findings?|changes|improvements?|"
     r"objections?)\b"
 )
 REASONS = r"\b(?:reasons?|rationale|why|explanation|justification|reasoning|because|evidence)\b"
@@ -54,10 +58,12 @@ class _Filler:
         self.reading = reading
         self.row = row
         self.choice: Choice | None = None
+        self.empty = False  # what is asked for is not there at all, and the prompt says to leave the rest empty
 
     @cached_property
     def document(self) -> Document:
-        return Document(self.reading.data)
+        """What was written to be read, if anything was; else all the data."""
+        return Document(self.reading.prose or self.reading.data)
 
     @cached_property
     def judgement(self) -> Judgement:
@@ -71,24 +77,35 @@ class _Filler:
                 filled = {inner.name: self.value(inner) for inner in order}
                 return {inner.name: filled[inner.name] for inner in asked.properties}
             case "array":
-                return self._list(asked)
+                return [] if self.empty else self._list(asked)
             case "choice":
                 return self._chosen(asked)
             case "boolean":
                 return self._yes(asked)
-            case "integer" | "number":
-                return self._number(asked)
             case "null":
                 return None
+            case _ if self.empty and asked.nullable:
+                return None
+            case "integer" | "number":
+                return self._number(asked)
             case _:
                 found = self._text(asked)
                 return found if found is not None else None if asked.nullable else UNKNOWN
 
+    def _known(self, asked: Field) -> Any:
+        """A fact of just this name: from a correction, a value of the prompt, or, failing a document, from JSON."""
+        corrected = correction(self.reading, asked)
+        if corrected is not None:
+            return corrected
+        if asked.name in self.reading.values and not _is_json(self.reading.values[asked.name]):
+            return self.reading.values[asked.name]
+        return self.reading.facts.get(asked.name) if count(self.reading.prose) < PROSE else None
+
     def _chosen(self, asked: Field) -> Any:
         labels = {str(label): self.reading.choices.get(str(label), "") for label in asked.labels if label is not None}
-        named = self.reading.value(asked.name)
-        if named in labels or len(labels) == 1:
-            chosen = named if named in labels else next(iter(labels))
+        named = self._known(asked)
+        if str(named) in labels or len(labels) == 1:
+            chosen = str(named) if str(named) in labels else next(iter(labels))
         elif re.search(r"\blang\w*\b|\blocale\b", asked.words):
             chosen = _language_label(language(self.reading.data), list(labels))
         elif re.search(r"\bcurrency\b", asked.words) and self.document.currency in labels:
@@ -103,10 +120,14 @@ class _Filler:
             chosen = self.choice.label
         return next(label for label in asked.labels if str(label) == chosen)
 
-    def _yes(self, asked: Field) -> bool | None:
-        named = self.reading.facts.get(asked.name)
+    def _yes(self, asked: Field) -> bool:
+        named = self._known(asked)
         if isinstance(named, bool) or str(named).lower() in ("true", "false"):
             return str(named).lower() == "true"
+        is_one = is_genre(name_words(asked.name), self.document)
+        if is_one is not None:
+            self.empty = not is_one and re.search(EMPTY, self.reading.instructions, re.IGNORECASE) is not None
+            return is_one
         if re.search(UNDONE, asked.words):
             return self.judgement.score < WELL
         if re.search(VERDICTS, asked.words):
@@ -127,10 +148,10 @@ class _Filler:
     def _numeric(self, asked: Field) -> float | None:
         if self.row is not None:
             return _row_number(self.row, asked.words)
-        named = self.reading.facts.get(asked.name)
+        named = self._known(asked)
         if isinstance(named, (int, float)) and not isinstance(named, bool):
             return float(named)
-        if isinstance(named, str) and re.fullmatch(r"-?\d+(?:\.\d+)?", named):
+        if isinstance(named, str) and re.fullmatch(r"-?\d+(?:\.\d+)?", named.strip()):
             return float(named)
         if re.search(SCORES, asked.words):
             low, high = self._scale(asked)
@@ -143,7 +164,8 @@ class _Filler:
             found = extract.number(self.document, words)
             if found is not None:
                 return float(found)
-        return None
+        last = self.reading.facts.get(asked.name)
+        return float(last) if isinstance(last, (int, float)) else None
 
     def _scale(self, asked: Field) -> tuple[float, float]:
         """From where to where a score goes: its limits, what the prompt says, or what is usual."""
@@ -178,18 +200,20 @@ class _Filler:
             )
         if re.search(ADVICE, asked.words):
             return " ".join(self.judgement.advice) or "Nothing to change."
-        named = self.reading.facts.get(asked.name)
+        named = self._known(asked)
         writes = re.search(WRITTEN, asked.words) and not re.search(ADDRESS, asked.words)
         copied = not writes or re.search(HEADINGS, asked.words)
         if copied and named not in (None, "") and not isinstance(named, (list, dict)):
             return str(named)
         if re.search(REASONS, asked.words):
             return self._reason()
-        return self._written(asked) if writes else self._found(asked)
+        found = self._written(asked) if writes else self._found(asked)
+        last = self.reading.facts.get(asked.name)
+        return found if found is not None else str(last) if isinstance(last, (str, int, float)) else None
 
     def _date(self, asked: Field, form: str) -> str | None:
-        named = self.reading.value(asked.name)
-        found = named or extract.text(self.document, asked)
+        named = self._known(asked)
+        found = str(named) if named else extract.text(self.document, asked)
         day = re.match(r"\d{4}-\d{2}-\d{2}", found or "")
         if day is None:
             spoken = Document(found or "").dates
@@ -201,7 +225,7 @@ class _Filler:
     def _found(self, asked: Field) -> str | None:
         found = extract.text(self.document, asked)
         if found is None and re.search(r"\bsummar|\bdescri\w*|\bgist\b|\bproblem\b|\brequest\b|\btopic\b", asked.words):
-            return draft.topic(self.reading) if "topic" in asked.words else draft.summary(self.reading)
+            return draft.topic(self.reading) if "topic" in asked.words else summary(subject(self.reading))
         return found
 
     def _written(self, asked: Field) -> str:
@@ -276,6 +300,10 @@ def _row_number(row: Row, words: str) -> float | None:
 
 def _objects(named: Any) -> list[Any]:
     return [one for one in named if isinstance(one, dict)] if isinstance(named, list) else []
+
+
+def _is_json(text: str) -> bool:
+    return text.startswith(("{", "["))
 
 
 def _told(description: str, label: str) -> str:

@@ -110,3 +110,17 @@ def count(text: str) -> int:
 def overlap(one: Iterable[str], other: Iterable[str]) -> int:
     """How many stems two texts share."""
     return len(set(one) & set(other))
+
+
+def summary(text: str) -> str:
+    """The two sentences that share most words with the rest, in their order."""
+    spoken = sentences(text)
+    if len(spoken) <= 2:
+        return " ".join(spoken)
+    every = [stems(sentence) for sentence in spoken]
+    weight = [
+        sum(overlap(own, other) for at, other in enumerate(every) if at != index) / (len(own) + 3) + (index == 0)
+        for index, own in enumerate(every)
+    ]
+    best = sorted(range(len(spoken)), key=lambda index: -weight[index])[:2]
+    return " ".join(spoken[index] for index in sorted(best))

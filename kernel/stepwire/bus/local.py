@@ -13,7 +13,6 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from stepwire.bus.checkpoints import Checkpoints
@@ -21,6 +20,7 @@ from stepwire.bus.log import Log
 from stepwire.bus.membership import Group, LocalMembership, Split, exclusive, fenced, partition_of
 from stepwire.bus.protocol import Assignment, Out, Partition, Progress, Record, TopicInfo, Transaction
 from stepwire.bus.sqlite import MAX_PARTITIONS, Store, meaning
+from stepwire.bus.writes import Write, fail
 from stepwire.clock import Clock, SystemClock
 from stepwire.errors import BusUnavailable, RecordRefused, SettingsError
 
@@ -29,17 +29,6 @@ STANDBY = 0.2  #: seconds between two tries to take over a group
 TAIL = 1_024  #: young records kept in memory for each partition
 TAIL_BYTES = 65_536  #: a larger record is read from the file
 PURGE = 1_000  #: finished control records that are deleted at once
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """One write that waits for the next SQLite transaction."""
-
-    done: asyncio.Future[list[tuple[Partition, int]]]
-    outputs: Sequence[Out]
-    transaction: Transaction | None = None
-    group: Group | None = None
-    generation: int = 0
 
 
 class LocalBus:
@@ -66,7 +55,7 @@ class LocalBus:
         self.clock: Clock = clock or SystemClock()
         self._split = split
         self._groups: dict[str, Group] = {}
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Write] = []
         self._scheduled: asyncio.Handle | None = None
         self._purged: dict[Partition, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -300,7 +289,7 @@ class LocalBus:
         deadline = asyncio.get_running_loop().time() + 5.0
         while True:
             try:
-                return await self._write(_Waiting(asyncio.get_running_loop().create_future(), outputs))
+                return await self._write(Write(asyncio.get_running_loop().create_future(), outputs))
             except BusUnavailable:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -309,9 +298,9 @@ class LocalBus:
     async def commit(self, group: Group, transaction: Transaction, generation: int) -> None:
         """Write a group's transaction with whatever else waits."""
         future = asyncio.get_running_loop().create_future()
-        await self._write(_Waiting(future, transaction.outputs, transaction, group, generation))
+        await self._write(Write(future, transaction.outputs, transaction, group, generation))
 
-    async def _write(self, waiting: _Waiting) -> list[tuple[Partition, int]]:
+    async def _write(self, waiting: Write) -> list[tuple[Partition, int]]:
         self._waiting.append(waiting)
         if self._scheduled is None:
             self._scheduled = asyncio.get_running_loop().call_soon(self._flush)
@@ -326,7 +315,7 @@ class LocalBus:
         try:
             self.store.db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            _fail(batch, meaning(error, "begin", self.path))
+            fail(batch, meaning(error, "begin", self.path))
             return
         step = "write"
         try:
@@ -339,7 +328,7 @@ class LocalBus:
             self.store.db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
-            _fail(batch, meaning(error, step, self.path))
+            fail(batch, meaning(error, step, self.path))
             return
         self.log.keep([record for _, records in written for record in records])
         self._wake({record.topic for _, records in written for record in records})
@@ -352,7 +341,7 @@ class LocalBus:
             self.store.db.execute("ROLLBACK")
         self.log.undo()
 
-    def _still_owns(self, waiting: _Waiting) -> bool:
+    def _still_owns(self, waiting: Write) -> bool:
         """Does its generation still stand? Only another process's commit can have moved it."""
         group = waiting.group
         if group is None or self.store.generation(group.number) == group.generation:
@@ -360,7 +349,7 @@ class LocalBus:
         waiting.done.set_exception(fenced(group.name))
         return False
 
-    def _can_be_written(self, waiting: _Waiting) -> bool:
+    def _can_be_written(self, waiting: Write) -> bool:
         """R11: what can never be written is refused alone, before anything of its neighbours is."""
         unknown = next((out.topic for out in waiting.outputs if out.topic not in self.log.topics), None)
         if unknown is None:
@@ -370,7 +359,7 @@ class LocalBus:
         )
         return False
 
-    def _save(self, waiting: _Waiting) -> list[Record]:
+    def _save(self, waiting: Write) -> list[Record]:
         """Write one transaction; the records it appended."""
         transaction, group, topics = waiting.transaction, waiting.group, self.log.topics
         if transaction is not None and group is not None:
@@ -398,9 +387,3 @@ class LocalBus:
             if topics is None or group.control in topics or not topics.isdisjoint(group.topics):
                 for member in group.members:
                     member.notice()
-
-
-def _fail(batch: Sequence[_Waiting], failure: Exception) -> None:
-    for waiting in batch:
-        if not waiting.done.done():
-            waiting.done.set_exception(failure)
