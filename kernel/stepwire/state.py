@@ -159,6 +159,11 @@ class Mailbox:
         self.verdicts[id_] = decode_meta(raw)
         self.remind(self.verdicts[id_]["until"], key)
 
+    @property
+    def waiting(self) -> int:
+        """How many items could be called but for room or order."""
+        return len(self.ready) + sum(len(queue) for queue in self.queues.values())
+
     def restore_order(self) -> None:
         """After a scan, which is in key order: put the queues into the order of their sequence numbers."""
         for order, queue in self.queues.items():

@@ -88,7 +88,7 @@ class Worker:
         """Return when a dispatcher ends, by raising what ended it."""
         done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            task.result()
+            _raise_first(task)
 
     async def stop(self) -> None:
         """Stop intake, finish or hand back, commit, leave (DESIGN §6)."""
@@ -108,7 +108,7 @@ class Worker:
         while True:
             for task in self._loops:
                 if task.done():
-                    task.result()
+                    _raise_first(task)
             for dispatcher in self.dispatchers:
                 dispatcher.moved.clear()
             if all([await dispatcher.idle() for dispatcher in self.dispatchers]):
@@ -122,6 +122,15 @@ class Worker:
     def sleeping(self) -> bool:
         """Does a delivery wait in place for its next attempt?"""
         return any(dispatcher.caller.sleeping for dispatcher in self.dispatchers)
+
+
+def _raise_first(task: asyncio.Task[None]) -> None:
+    """Raise what ended a dispatcher: the cause itself, not the group that its loops were."""
+    error = task.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if error is not None:
+        raise error
 
 
 __all__ = ["Step", "Worker", "prepare", "topics_of"]

@@ -152,7 +152,7 @@ async def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
 
 async def test_a_folder_that_cannot_be_written_is_said_so() -> None:
     """The message names the path and what to do."""
-    with pytest.raises(BusUnavailable, match="another path|writable"):
+    with pytest.raises(BusUnavailable, match=r"another path|writable"):
         await LocalBus("/proc/nowhere/bus.db").open()
 
 

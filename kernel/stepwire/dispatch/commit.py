@@ -50,6 +50,7 @@ class Committer:
         self.mailboxes: dict[int, Mailbox] = {}
         self.queue: deque[Finished] = deque()
         self.busy = False  #: is a commit under way?
+        self.behind = False  #: was a commit interrupted, so that memory may lag behind what is stored?
         self.trouble = ""  #: why the bus does not take commits just now
         self._commits: Counter[Partition] = Counter()
         self._marks: dict[Partition, tuple[str, int]] = {}
@@ -126,7 +127,12 @@ class Committer:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         transaction, done = self._transaction(batch)
-        await member.commit(transaction, generation)
+        try:
+            await member.commit(transaction, generation)
+        except asyncio.CancelledError:
+            # The write goes on without us, so the ledgers may be behind what is stored: they must not be written again.
+            self.behind = True
+            raise
         for partition in transaction.progress:
             self.ledgers[partition].finish(done[partition])
             self._commits[partition] += 1

@@ -18,13 +18,14 @@ from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.intake import Intake
 from stepwire.dispatch.pump import Pump
 from stepwire.dispatch.step import Step
-from stepwire.errors import Fenced, OutcomeUnknown, RecordRefused
+from stepwire.errors import BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
 from stepwire.ledger import Ledger
 from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, TooManyOutputs, Unknown, WrongReturn
 from stepwire.state import Mailbox
 from stepwire.telemetry import Assigned, Called
 
 CAREFUL = 2  #: R12: so many unclean takeovers without progress, and open events are called one at a time
+RECONNECT = 1.0  #: seconds before the bus is asked again when it could not even be read
 MARKS = 3  #: R12: a delivery that was about to be called alone so often kills its worker
 
 
@@ -54,7 +55,7 @@ class Dispatcher:
     # -- the loop
 
     async def run(self) -> None:
-        """Dispatch until cancelled. Raises BusCorrupt, BusUnavailable."""
+        """Dispatch until cancelled. Raises BusCorrupt."""
         topics = list(self.step.codecs)
         self._member = await self._bus.join(self.step.group, topics, self.step.control)
         while True:
@@ -64,11 +65,14 @@ class Dispatcher:
                 async with asyncio.TaskGroup() as loops:
                     loops.create_task(self._fetch(assignment))
                     loops.create_task(self.committer.run(self._member, assignment.generation))
-            except* (Fenced, OutcomeUnknown) as errors:
+            except* (Fenced, OutcomeUnknown, BusUnavailable) as errors:
                 # Nobody knows what is stored, or it is somebody else's: memory is worthless, rebuild it.
                 self._drop(set(self.committer.ledgers), "lost")
-                if errors.subgroup(OutcomeUnknown) is None:
+                if errors.subgroup(Fenced) is not None:
                     await self._moved_on(assignment)
+                elif errors.subgroup(BusUnavailable) is not None:
+                    self.committer.trouble = str(next(iter(errors.exceptions)))
+                    await asyncio.sleep(RECONNECT)
 
     async def _moved_on(self, assignment: Assignment) -> None:
         while self._member is not None and self._member.assignment.generation == assignment.generation:
@@ -96,11 +100,13 @@ class Dispatcher:
             self.committer.stop_waiting()
 
     def _positions(self) -> dict[Partition, int]:
-        """Where to go on: partitions with room under the span limit (3)."""
+        """Where to go on (3): partitions under the span limit; no new events while as many wait in state."""
+        span, control = self.step.settings.span, self.step.control
+        full = self.step.keeps_first and sum(m.waiting for m in self.committer.mailboxes.values()) >= span
         return {
             partition: ledger.next
             for partition, ledger in self.committer.ledgers.items()
-            if ledger.span < self.step.settings.span
+            if ledger.span < span and (not full or partition.topic == control)
         }
 
     @property
@@ -262,8 +268,8 @@ class Dispatcher:
             writer = ledger.writer
             if writer.marker:
                 self._marked[writer.marker] = writer.marks
-            if not ledger.taken_over:
-                continue
+            if not ledger.taken_over or writer.nonce == self.nonce:
+                continue  # who was here before left in order, or it was us
             unfinished = ends.get(partition, 0) > ledger.watermark or self._has_work(partition)
             ledger.taken_over_again(unfinished)
             if unfinished and (ledger.writer.takeovers >= CAREFUL or writer.marker):
@@ -359,7 +365,8 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.cancel()
         if self._member is not None:
-            if self._member.assignment.generation == self._generation and self.committer.ledgers:
+            mine = self._member.assignment.generation == self._generation
+            if mine and self.committer.ledgers and not self.committer.behind:
                 await self.committer.leave(self._member, self._generation)
             await self._member.leave()
 

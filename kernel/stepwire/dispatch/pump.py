@@ -158,8 +158,11 @@ class Pump:
         self._begin(delivery)
 
     def _settled(self, delivery: Delivery, why: str) -> None:
+        """Uncalled, so there is nothing to tell: only its settlements are written."""
         self._dispatcher.active += 1
-        self._dispatcher.finish(self._dispatcher.intake.emitter.settled(delivery, why), delivery, Done(None))
+        finished = self._dispatcher.intake.emitter.settled(delivery, why)
+        finished.delivery = delivery
+        self._dispatcher.committer.add(finished)
 
     # -- items
 
