@@ -32,13 +32,14 @@ WISHES = (
 )
 LONGEST = 600  # words; a request for more is a request for another tool
 ELABORATIONS = (
-    "For {audience}, “{point}” is a part of {topic} to look at closely.",
-    "It helps to keep “{point}” apart from everything else that {topic} touches.",
+    "For {audience}, “{point}” is the part to look at closely.",
+    "“{point}” stands apart from the rest of {topic}, and is easier to follow on its own.",
     "Whoever deals with {topic} meets “{point}” sooner or later.",
-    "Without “{point}”, an account of {topic} would be incomplete.",
-    "That is why “{point}” has its own place here.",
-    "More could be said about “{point}”, and the sources for it are those of the brief.",
+    "An account of {topic} without “{point}” would be incomplete.",
+    "“{point}” has a place of its own here.",
+    "What can be said about “{point}” depends on the facts at hand.",
 )
+SHORT = 4  # words of a topic that fits into a sentence
 _NOUNS = (
     ("outline", r"outline|structure|table of contents"),
     ("letter", r"e-?mails?|reply|replies|response|letter|mail|message to|answer to"),
@@ -123,7 +124,8 @@ def outline(reading: Reading) -> list[str]:
     named = _list(reading, POINTS) or _bullets(reading.prose) or explicit_words(reading)
     about = topic(reading)
     own = [one for one in sentences(reading.prose) if 4 <= count(one) <= 18 and not one.endswith("?") and one != about]
-    frame = [f"What {about} means", f"Why it matters to {_audience(reading)}", "Where to go from here"]
+    opening = f"What {about} means" if count(about) <= SHORT else "What the question is"
+    frame = [opening, f"Why it matters to {_audience(reading)}", "Where to go from here"]
     points = list(dict.fromkeys([frame[0], *named, *(_heading(one) for one in own), *frame[1:]]))
     return [point[:1].upper() + point[1:] for point in points][:6]
 
@@ -131,9 +133,10 @@ def outline(reading: Reading) -> list[str]:
 def article(reading: Reading) -> str:
     """A paragraph for each point, as long as was asked for; under headings if there is talk of them."""
     points = _list(reading, POINTS) or outline(reading)
-    about, audience = topic(reading), _audience(reading)
-    headed = re.search(r"\bheadings?\b", reading.instructions, re.IGNORECASE) is not None
-    least, most = word_limits(reading.instructions)
+    audience = _audience(reading)
+    about = topic(reading) if count(topic(reading)) <= SHORT else "the subject"
+    headed = re.search(r"\bheadings?\b", reading.asked, re.IGNORECASE) is not None
+    least, most = word_limits(reading.asked)
     goal = min(LONGEST, max(least, 60 if most is None else min(most, 60)))
     known = sentences(reading.prose)
     paragraphs = [_opening(point, known, headed=headed) for point in points]
@@ -161,9 +164,11 @@ def answer(reading: Reading, question: str) -> str | None:
 
 def revised(reading: Reading) -> str:
     """The text, tidied, and changed as the feedback asks."""
-    wishes = [str(wish) for name in WISHES for wish in _as_list(reading.facts.get(name))]
+    wishes = [
+        sentence for name in WISHES for wish in _as_list(reading.facts.get(name)) for sentence in sentences(str(wish))
+    ]
     text = subject(Reading("", {name: value for name, value in reading.values.items() if name not in WISHES}))
-    least, most = word_limits("\n".join([reading.instructions, reading.value("goal") or "", *wishes]))
+    least, most = word_limits("\n".join([reading.asked, reading.value("goal") or "", *wishes]))
     return revise(text, wishes, about=topic(reading), least=least, most=most)
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stepwire_handlers.offline_model.reading import Reading
+from stepwire_handlers.offline_model.reading import ASKING, Reading
 from stepwire_handlers.offline_model.words import count, keywords, name_words, sentences, stem, stems
 
 SUBJECTS = [
@@ -110,7 +110,7 @@ def subject(reading: Reading) -> str:
 def judge(reading: Reading) -> Judgement:
     """Look at everything; if the instructions name aspects, at those alone."""
     text = subject(reading)
-    limits = f"{reading.instructions}\n{reading.value('goal', 'brief', 'requirements') or ''}"
+    limits = f"{reading.asked}\n{reading.value('goal', 'brief', 'requirements') or ''}"
     found = [*_length(limits, text), *_content(reading, text), *_tone(text), *_claims(text), *_language(text)]
     asked = {stem(word) for word in re.findall(r"[a-z]+", reading.instructions.lower())}
     named = {aspect for aspect, words in ASPECTS.items() if asked & set(map(stem, words.split()))}
@@ -138,7 +138,7 @@ def word_limits(instructions: str) -> tuple[int, int | None]:
 
 def explicit_words(reading: Reading) -> list[str]:
     """What a text has to mention by name: quoted words of the instructions, and lists of keywords or points."""
-    found = re.findall(r"mention\w*[^.\n]*?[\"“']([^\"”'\n]{2,40})[\"”']", reading.instructions, re.IGNORECASE)
+    found = re.findall(r"mention\w*[^.\n]*?[\"“']([^\"”'\n]{2,40})[\"”']", reading.asked, re.IGNORECASE)
     for name in ("keywords", "must_mention", "mention", "points", "topics", "requirements"):
         value = reading.facts.get(name)
         if isinstance(value, list):
@@ -150,11 +150,8 @@ def explicit_words(reading: Reading) -> list[str]:
 
 def wanted_words(reading: Reading) -> list[str]:
     """What a text has to speak of: that, and the words of its topic and title."""
-    named = [
-        word
-        for name in ("topic", "title", "subject", "goal")
-        for word in keywords(str(reading.facts.get(name) or ""), 3)
-    ]
+    about = [str(reading.facts.get(name) or "") for name in ("topic", "title", "subject", "goal")]
+    named = [word for text in about for word in keywords(ASKING.sub("", text), 2)]
     return list(dict.fromkeys([*explicit_words(reading), *named]))[:12]
 
 
@@ -162,9 +159,11 @@ def _length(instructions: str, text: str) -> list[Finding]:
     words = count(text)
     least, most = word_limits(instructions)
     least = least or LEAST
-    found = [Finding("length", 3, words >= least, f"Make it longer: {words} words are too few, at least {least}.")]
+    found = [Finding("length", 3, words >= least, f"Make it longer: it has {words}, and needs at least {least} words.")]
     if most is not None:
-        found.append(Finding("length", 2, words <= most, f"Make it shorter: {words} words, at most {most}."))
+        found.append(
+            Finding("length", 2, words <= most, f"Make it shorter: it has {words}, and may have at most {most} words.")
+        )
     return found
 
 

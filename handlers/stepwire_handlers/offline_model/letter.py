@@ -41,7 +41,7 @@ def letter(reading: Reading) -> str:
     """The mail as text."""
     to = addressee(reading)
     lines = [f"Hello {to}," if to else "Hello,", ""]
-    told = CLAUSE.search(reading.instructions)
+    told = CLAUSE.search(reading.asked)
     message = reading.value(*MESSAGES)
     if told:
         lines += [_addressed(told[1]), ""]
@@ -56,8 +56,8 @@ def letter(reading: Reading) -> str:
 
 def addressee(reading: Reading) -> str | None:
     """Whom the instructions name, by value or by label; else who is called a customer; else who signed the message."""
-    for match in TO.finditer(reading.instructions):
-        found = _meant(reading, reading.instructions[match.end() : match.end() + 60])
+    for match in TO.finditer(reading.asked):
+        found = _meant(reading, reading.asked[match.end() : match.end() + 60])
         if found:
             return found
     return reading.value(*PEOPLE) or person(reading.data)
@@ -65,9 +65,9 @@ def addressee(reading: Reading) -> str | None:
 
 def signer(reading: Reading) -> str | None:
     """Whose name stands below."""
-    signed = SIGNED.search(reading.instructions)
+    signed = SIGNED.search(reading.asked)
     if signed:
-        return _meant(reading, reading.instructions[signed.end() : signed.end() + 60])
+        return _meant(reading, reading.asked[signed.end() : signed.end() + 60])
     return reading.value(*SENDERS)
 
 
@@ -113,6 +113,6 @@ def _next_steps(reading: Reading, *, told: bool) -> list[str]:
     if told:
         return ["Please tell us if any of this does not match your records."]
     theme = choose(dict.fromkeys(STEPS, ""), reading.data).label
-    wanted = ASK_FOR.search(reading.instructions)
+    wanted = ASK_FOR.search(reading.asked)
     asking = [f"Please tell us: {wanted[1].strip()}."] if wanted else []
     return [*asking, STEPS[theme]]

@@ -26,7 +26,7 @@ RULE = re.compile(r"[^.\n]*<value name=…>[^.\n]*\.[^.\n]*\.")
 LABEL = "[offline model]"
 LABELS = re.compile(r"\s*\[offline model\]")
 ASKING = re.compile(
-    r"\b(?:extract|read|classif\w*|choose|write|draft|summar\w*|give|return|find|list|fill|answer|reply|decide|rate|score|"
+    r"\b(?:extract|read|classif\w*|choose|write|draft|tell|explain|describe|mention|summar\w*|give|return|find|list|fill|answer|reply|decide|rate|score|"
     r"judge|review|check|edit|revise|improve|rewrite|outline|create|identify|determine|translate|tell|what|which|who)\b",
     re.IGNORECASE,
 )
@@ -42,6 +42,11 @@ class Reading:
     values: Mapping[str, str]
     choices: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)  #: what the prompt writes before a value: `Sender: …`
+
+    @cached_property
+    def asked(self) -> str:
+        """The instructions with their lines joined where they were only wrapped."""
+        return re.sub(r"\n(?!\s*\n|[ \t>*-]*[^\W\d_][\w '’-]{0,40}:)", " ", self.instructions)
 
     @cached_property
     def data(self) -> str:

@@ -26,11 +26,20 @@ MENTIONS = re.compile(r"\b(?:mention|add|include|cover|explain|name)\b", re.IGNO
 LEAVE_OUT = re.compile(r"\b(?:leave out|drop|remove|delete|avoid|without)\b|\bno superlatives?\b", re.IGNORECASE)
 QUOTED = re.compile(r"[\"“']([^\"”'\n]{2,60})[\"”']")
 MORE = (
-    "The point about {word} deserves a sentence of its own.",
-    "What has been said about {word} holds for {about} as a whole.",
-    "Taken together, {word} and {about} belong in one picture.",
-    "Readers who only remember one thing should remember {word}.",
+    "A word more on {word}, because the text is about it.",
+    "Whoever reads on will meet {word} again.",
+    "There is more to it than {word}, but {word} belongs here.",
+    "If one thing is to be remembered, let it be {word}.",
 )
+#: what may be said where nothing supports more
+MILDER = {
+    "best": "good", "greatest": "great", "fastest": "fast", "easiest": "easy", "cheapest": "cheap", "finest": "fine",
+    "smartest": "clever", "perfect": "good", "incredible": "good", "amazing": "good", "unbelievable": "good",
+    "extraordinary": "good", "leading": "known", "number one": "known", "always": "as a rule", "everyone": "many",
+    "never fails": "works", "guaranteed": "expected", "guarantees": "helps", "guarantee": "help", "proven": "tried",
+    "revolutionary": "new", "world-class": "good", "unbeatable": "good", "risk-free": "simple", "100 %": "most",
+    "100%": "most",
+}  # fmt: skip
 
 
 def revise(text: str, wishes: Sequence[str], *, about: str, least: int, most: int | None) -> str:
@@ -57,7 +66,7 @@ def revise(text: str, wishes: Sequence[str], *, about: str, least: int, most: in
         paragraphs = _lengthen(paragraphs, about, least)
     if most is not None:
         paragraphs = _shorten(paragraphs, most)
-    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    return "\n\n".join(paragraph[:1].upper() + paragraph[1:] for paragraph in paragraphs if paragraph)
 
 
 def _tidy(paragraph: str) -> str:
@@ -72,7 +81,8 @@ def _tidy(paragraph: str) -> str:
     text = re.sub(r" {2,}", " ", text)
     text = re.sub(r" +([.,;:!?])", r"\1", text)
     tidy = [_sentence(one) for long in sentences(text) for one in _parted(long)]
-    return " ".join(dict.fromkeys(tidy))  # what was said twice is said once
+    once = " ".join(dict.fromkeys(tidy))  # what was said twice is said once
+    return re.sub(r"(?<=[a-z]{2}[.!?] )[a-z]", lambda match: match[0].upper(), once)
 
 
 def _sentence(text: str) -> str:
@@ -103,26 +113,45 @@ def _mention(paragraphs: list[str], words: Sequence[str]) -> list[str]:
 
 
 def _without(paragraph: str, words: Sequence[str]) -> str:
-    """Leave out what was quoted: a figure with its sentence, a word alone; without a quote, what no text should say."""
+    """Leave out what was quoted: a figure with its sentence, a claim for a milder word; else all of that kind."""
     for word in words:
-        if re.search(r"\d", word):
+        if re.search(r"\d", word) and word.lower() not in MILDER:
             kept = [one for one in sentences(paragraph) if word not in one]
             paragraph = " ".join(kept) or re.sub(re.escape(word), "some", paragraph)
         else:
-            paragraph = re.sub(rf"\b{re.escape(word)}\b", "", paragraph, flags=re.IGNORECASE)
+            paragraph = _milder(paragraph, re.escape(word))
     if not words:
         for pattern in (CLAIMS, RUDE, SUPERLATIVE, PRIVATE):
-            paragraph = pattern.sub("", paragraph)
+            paragraph = _milder(paragraph, pattern.pattern)
     return re.sub(r" +([.,;:!?])", r"\1", re.sub(r" {2,}", " ", paragraph)).strip()
 
 
+def _milder(paragraph: str, pattern: str) -> str:
+    """The claim in a milder word: "the best archive in the world" becomes "a good archive"."""
+
+    def mild(match: re.Match[str]) -> str:
+        claim = match["claim"].lower()
+        word = MILDER.get(claim, claim.removeprefix("most ") if claim.startswith("most ") else "")
+        noun = match["noun"] or ""
+        article = "" if not match["the"] or not noun or not word else "an " if word[0] in "aeiou" else "a "
+        return f"{article}{word}{noun}"
+
+    return re.sub(
+        rf"(?P<the>\bthe )?(?P<claim>{pattern})(?P<noun> (?!in\b|on\b|of\b|and\b|or\b|ever\b)[a-z]+)?"
+        r"(?: (?:in the world|on the market|ever|of all time))?",
+        mild,
+        paragraph,
+        flags=re.IGNORECASE,
+    )
+
+
 def _lengthen(paragraphs: list[str], about: str, least: int) -> list[str]:
-    words = keywords("\n".join(paragraphs), 12) or [about]
+    words = list(dict.fromkeys([*keywords(about, 3), *keywords("\n".join(paragraphs), 9)])) or [about]
     added: list[str] = []
     for turn in range(len(MORE) * len(words)):
         if count("\n".join([*paragraphs, *added])) >= least:
             break
-        added.append(MORE[turn % len(MORE)].format(word=words[turn % len(words)].lower(), about=about))
+        added.append(MORE[turn % len(MORE)].format(word=words[turn % len(words)]))
     return [*paragraphs, " ".join(added)]
 
 
