@@ -12,7 +12,7 @@ from typing import Any
 from stepwire_handlers.offline_model.document import Document
 from stepwire_handlers.offline_model.judge import explicit_words, subject, word_limits
 from stepwire_handlers.offline_model.letter import letter
-from stepwire_handlers.offline_model.reading import Reading
+from stepwire_handlers.offline_model.reading import ASKING, Reading
 from stepwire_handlers.offline_model.revise import revise
 from stepwire_handlers.offline_model.words import count, keywords, overlap, sentences, stems, summary
 
@@ -169,7 +169,7 @@ def revised(reading: Reading) -> str:
     ]
     text = subject(Reading("", {name: value for name, value in reading.values.items() if name not in WISHES}))
     least, most = word_limits("\n".join([reading.asked, reading.value("goal") or "", *wishes]))
-    return revise(text, wishes, about=topic(reading), least=least, most=most)
+    return revise(text, wishes, about=ASKING.sub("", topic(reading)).strip(), least=least, most=most)
 
 
 def _opening(point: str, known: list[str], *, headed: bool) -> list[str]:

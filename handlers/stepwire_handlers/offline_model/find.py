@@ -126,11 +126,10 @@ class Labelled:
         return []
 
     def _block(self, number: int) -> _Block:
-        first = number
-        while first and self.bare[first - 1]:
+        first = last = number
+        while first > number - REACH and first and self.bare[first - 1]:
             first -= 1
-        last = number
-        while last + 1 < len(self.lines) and self.bare[last + 1]:
+        while last < number + REACH and last + 1 < len(self.lines) and self.bare[last + 1]:
             last += 1
         labels = tuple(label for at in range(first, last + 1) for label in self.labels[at])
         return _Block(labels, last + 1)

@@ -30,9 +30,10 @@ TITLES = {
     "report": r"(?:annual |progress |meeting )?report|minutes|bericht|protokoll|rapport|compte rendu|informe|"
     r"relazione|verslag",
 }
-AFTER = r"(?:\s*(?:$|[:#№]|n[°º.r]|no\b|nr\b|number|nummer|numero|[\w/-]*\d|[-–—|]|\())"
+AFTER = r"(?:\s*(?:$|[:#№]|n[°º.r]|no\b|nr\b|number|nummer|numero|details|[\w/-]*\d|[-–—|]|\())"
 ALONE = r"\s*(?:$|[\w/-]*\d[\w/-]*$|[-–—(])"  # "Order no. 7" is a line of an invoice, not a title
 TITLED, NUMBERED, SUMMED, ENOUGH = 4, 2, 1, 3  # what speaks for a genre, and how much must
+PLAIN = 6  # weight of a label that is plain enough to count
 TOP = 25  # lines in which a title is looked for
 
 
@@ -46,10 +47,10 @@ def genre(document: Document) -> str | None:
                     rf"(?:{titles})\b{AFTER if kind == 'invoice' else ALONE}", cell.strip()
                 ):
                     votes[kind] = TITLED
-    concepts = {(label.concept, label.weight) for line in document.lines for label in labels_in(line.folded)}
-    if ("invoice_number", 10) in concepts and document.code("invoice_number"):
+    concepts = {label.concept for line in document.lines for label in labels_in(line.folded) if label.weight >= PLAIN}
+    if "invoice_number" in concepts and document.code("invoice_number"):
         votes["invoice"] += NUMBERED
-    if ("total", 10) in concepts and document.total is not None:
+    if "total" in concepts and document.total is not None:
         votes["invoice"] += SUMMED
     if not votes:
         return None

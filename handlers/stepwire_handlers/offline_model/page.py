@@ -8,10 +8,12 @@ the one can be cut out of the other.
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
+WIDTH, LINES, LONGEST = 400, 3000, 100_000  # characters of a line, lines of a text, characters of a line at all
 HARD_GROUP = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3}(?!\d))")
 HARD_SPACE = re.compile(r"[\u00a0\u202f\u2007\u2009\u200a]")
 INVISIBLE = re.compile(r"[\u200b\u200c\u200d\ufeff\u00ad]")
@@ -36,9 +38,12 @@ class Line:
 
 
 def page(text: str) -> list[Line]:
-    """The lines of a text; a gap between columns becomes two spaces."""
+    """The lines of a text; a gap between columns becomes two spaces. Of a very long text, its beginning and end."""
+    raws = [piece for line in INVISIBLE.sub("", text).splitlines() for piece in _pieces(line)]
+    if len(raws) > LINES:
+        raws = [*raws[: LINES // 2], *raws[-LINES // 2 :]]
     lines = []
-    for raw in INVISIBLE.sub("", text).splitlines():
+    for raw in raws:
         soft = HARD_SPACE.sub(" ", HARD_GROUP.sub("'", raw))
         soft = GLUED_LABEL.sub(" ", MARKUP.sub("", soft.strip()))
         spaced = RAND.sub("ZAR ", GLUED_CODE.sub(r"\1 ", soft))
@@ -46,6 +51,13 @@ def page(text: str) -> list[Line]:
         if clean and not re.fullmatch(r"[-=_*\s|+:.]+", clean):
             lines.append(Line(clean, fold(clean)))
     return lines
+
+
+def _pieces(line: str) -> list[str]:
+    """A line, cut where it is longer than any document's: what is searched stays small."""
+    if len(line) <= WIDTH:
+        return [line]
+    return textwrap.wrap(line[:LONGEST], WIDTH, break_on_hyphens=False)
 
 
 def fold(text: str) -> str:

@@ -189,7 +189,7 @@ class Store:
             "INSERT INTO events (pos, time, run, key, headers, value) VALUES (?, ?, ?, ?, ?, ?)",
             [
                 (pos, time, self._run(run, time) if (run := out.headers.get("ce_swrun")) else None, out.key,
-                 dump(out.headers), out.value)
+                 dump(out.headers).decode(), out.value)
                 for pos, time, out in rows
             ],
         )  # fmt: skip
