@@ -2,7 +2,16 @@
 
 from stepwire.app import App
 from stepwire.context import Context, current
-from stepwire.errors import NotDone, PublishError, Reject, RetryLater, StepwireError, Transient, WiringError
+from stepwire.errors import (
+    NotDone,
+    PublishError,
+    Reject,
+    RetryLater,
+    SettingsError,
+    StepwireError,
+    Transient,
+    WiringError,
+)
 from stepwire.event import Decision, Event, Sensitive
 from stepwire.handler import Handler, Join, agreed, external, handler
 from stepwire.outcome import Retry
@@ -22,6 +31,7 @@ __all__ = [
     "RetryLater",
     "Sensitive",
     "Settings",
+    "SettingsError",
     "StepwireError",
     "Transient",
     "WiringError",

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.clock import VirtualClock
-from stepwire.codec import Codec, Decoded
+from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, dead_letter_topic
-from stepwire.errors import PublishError
+from stepwire.errors import DecodeError, PublishError
 from stepwire.event import Event
 from stepwire.gate import decision
 from stepwire.settings import Settings
@@ -179,8 +179,11 @@ class Run:
         types = [event for event in self._app.wiring.events if event.spec.topic == record.topic]
         if not types:
             return None
-        decoded = Codec(record.topic, types).decode(record) if record.headers.get("ce_type") else None
-        return decoded.event if isinstance(decoded, Decoded) else None
+        try:
+            event = Codec(record.topic, types).event(record)
+        except DecodeError:  # it is among the dead letters
+            return None
+        return None if isinstance(event, str) else event
 
     def _look_into(self, handler: str, mailbox: Any) -> None:
         for join in mailbox.joins.values():

@@ -1,0 +1,76 @@
+"""Decisions: early ones, second ones, signed ones."""
+
+from __future__ import annotations
+
+from stepwire import App, Decision, Event, Settings, handler
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Out
+from stepwire.clock import VirtualClock
+from stepwire.envelope import ROOT, join_id
+from stepwire.gate import decision
+from stepwire.telemetry import Fact, Skipped
+from stepwire.worker import Worker
+
+
+class Ask(Event, topic="ask"):
+    n: int = 0
+
+
+class Yes(Event, topic="yes", result=True):
+    n: int
+
+
+@handler()
+async def approve(asked: Decision[Ask]) -> Yes | None:
+    return Yes(n=asked.final.n) if asked.approved else None
+
+
+APP = App("a", [approve])
+
+
+async def decide(bus: LocalBus, id_: str, key: str = "", *, approved: bool = True) -> None:
+    entry = decision(id_, approved=approved, by="ann", why="", key=key, sent=1_000.0)
+    await bus.publish([Out("a.approve.control", id_, {}, entry.encode())])
+
+
+async def worker_with(key: str, facts: list[Fact]) -> tuple[LocalBus, Worker]:
+    bus = LocalBus(clock=VirtualClock(1_000.0))
+    await bus.open()
+    worker = Worker(APP, bus, settings=Settings(), clock=bus.clock, telemetry=facts.append, decision_key=key)
+    await worker.start()
+    return bus, worker
+
+
+async def test_an_early_decision_waits_for_its_event_and_a_second_one_is_refused() -> None:
+    """Whoever knows the run may decide before the event is there; the first in control order wins."""
+    facts: list[Fact] = []
+    bus, worker = await worker_with("", facts)
+    out, run = APP.record(Ask(n=1), id="x", now=1_000.0)
+    id_ = join_id("a", "approve", run, ROOT)
+    await decide(bus, id_)
+    await decide(bus, id_, approved=False)
+    await bus.publish([out])
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 1
+    assert [fact.why for fact in facts if isinstance(fact, Skipped)] == ["already_decided"]
+    await worker.stop()
+    await bus.close()
+
+
+async def test_a_worker_with_a_key_takes_only_what_is_signed_with_it() -> None:
+    """An unsigned decision, or one signed with another key, is counted and changes nothing."""
+    facts: list[Fact] = []
+    bus, worker = await worker_with("secret", facts)
+    out, run = APP.record(Ask(n=1), id="x", now=1_000.0)
+    id_ = join_id("a", "approve", run, ROOT)
+    await bus.publish([out])
+    await decide(bus, id_)
+    await decide(bus, id_, key="guessed")
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 0
+    await decide(bus, id_, key="secret")
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 1
+    assert [fact.why for fact in facts if isinstance(fact, Skipped)] == ["unsigned", "unsigned"]
+    await worker.stop()
+    await bus.close()

@@ -1,0 +1,190 @@
+"""A new release while work of the old one is under way: versions of events, steps that are gone, joins that change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from stepwire import App, Event, Join, SettingsError, handler
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Out
+from stepwire.clock import VirtualClock
+from stepwire.worker import Worker, prepare
+
+
+class Order(Event, topic="order", version=2):
+    number: str
+    currency: str
+
+
+class Done(Event, topic="done", result=True):
+    text: str
+
+
+@Order.upcast(1)
+def add_currency(data: dict[str, object]) -> dict[str, object]:
+    """Before version 2 everything was in euro."""
+    return {**data, "currency": "EUR"}
+
+
+@handler()
+async def finish(order: Order) -> Done:
+    return Done(text=f"{order.number} {order.currency}")
+
+
+@pytest.fixture
+async def bus(tmp_path: Path) -> AsyncIterator[LocalBus]:
+    opened = LocalBus(str(tmp_path / "bus.db"))
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def record(kind: str, data: dict[str, object]) -> Out:
+    headers = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "shop", "ce_type": kind}
+    return Out("order", None, headers, json.dumps(data).encode())
+
+
+async def test_an_old_version_is_upcast() -> None:
+    """An event in flight while its class changed is brought up to date by the registered function."""
+    async with await App("a", [finish]).run(Order(number="1", currency="USD")) as run:
+        await run._bus.publish([record("order.Order.v1", {"number": "2"})])
+        await run._settle()
+        assert Done(text="2 EUR") in run.events
+
+
+async def test_a_newer_version_waits_for_a_newer_worker_and_then_is_a_dead_letter() -> None:
+    """A version that this worker does not know is no error; after an hour without a newer worker it is one."""
+    async with await App("a", [finish]).run(Order(number="1", currency="USD")) as run:
+        await run._bus.publish([record("order.Order.v3", {"number": "2"})])
+        await run._settle()
+        assert run.state == "waiting"
+        await run.advance(3_700)
+        assert [dead.error for dead in run.dead_letters] == ["NewerType"]
+
+
+async def test_an_event_of_another_type_on_the_topic_is_skipped() -> None:
+    """A shared topic carries what nobody here takes; it costs nothing and blocks nothing."""
+    async with await App("a", [finish]).run(Order(number="1", currency="USD")) as run:
+        await run._bus.publish([record("order.Cancelled.v1", {"number": "2"})])
+        await run._settle()
+        assert run.state == "completed"
+
+
+async def test_a_structured_cloudevent_and_a_bare_record_are_accepted() -> None:
+    """CloudEvents in structured mode, and records of clients that know nothing of CloudEvents."""
+    async with await App("a", [finish]).run(Order(number="1", currency="USD")) as run:
+        data = {"number": "3", "currency": "CHF"}
+        event = {"specversion": "1.0", "id": "x", "source": "s", "type": "order.Order.v2", "data": data}
+        structured = {"content-type": "application/cloudevents+json; charset=UTF-8"}
+        await run._bus.publish([Out("order", None, structured, json.dumps(event).encode())])
+        await run._bus.publish([Out("order", None, {}, json.dumps({**data, "number": "4"}).encode())])
+        await run._settle()
+        assert Done(text="3 CHF") in run.events
+        assert Done(text="4 CHF") in run.events
+
+
+async def test_a_damaged_record_is_a_dead_letter_with_its_bytes_and_the_partition_goes_on() -> None:
+    """Poison blocks nobody; the message says which field, never which value."""
+    async with await App("a", [finish]).run(Order(number="1", currency="USD")) as run:
+        await run._bus.publish([record("order.Order.v2", {"number": 7, "currency": ["secret"]})])
+        await run.publish(Order(number="5", currency="SEK"))
+        (dead,) = run.dead_letters
+        assert dead.error == "DecodeError"
+        assert "currency" in dead.message
+        assert "secret" not in dead.message
+        assert b"secret" in dead.record.value
+        assert Done(text="5 SEK") in run.events
+
+
+async def test_a_step_that_is_gone_but_has_work_left_is_refused(bus: LocalBus) -> None:
+    """Nobody would ever do what it has left; the message says how to retire it."""
+    old = App("a", [finish])
+    await prepare(old, bus, old.settings)
+    await bus.publish([old.record(Order(number="1", currency="EUR"), now=0.0)[0]])
+
+    @handler()
+    async def other(order: Order) -> Done:
+        return Done(text="other")
+
+    with pytest.raises(SettingsError, match="retired=True"):
+        await Worker(App("a", [other]), bus).start()
+
+
+class Left(Event, topic="left", run="k"):
+    k: str
+
+
+class Right(Event, topic="right", run="k"):
+    k: str
+
+
+class Both(Event, topic="both", terminal=True):
+    k: str
+
+
+def meeting(**options: object) -> App:
+    @handler(join=Join(timeout=3600), **options)  # type: ignore[arg-type]
+    async def meet(left: Left, right: Right) -> Both:
+        return Both(k=left.k)
+
+    return App("m", [meet])
+
+
+async def test_a_release_that_changes_who_brings_a_part_is_refused_while_joins_are_open(bus: LocalBus) -> None:
+    """Joins that are open would wait for parts that now come otherwise; accepting it is possible and said."""
+    worker = Worker(meeting(), bus)
+    await worker.start()
+    await bus.publish([worker.app.record(Left(k="1"), now=0.0)[0]])
+    await worker.settle()
+    await worker.stop()
+
+    class Mid(Event, topic="mid"):
+        k: str
+
+    @handler()
+    async def before(right: Right) -> Mid:
+        return Mid(k=right.k)
+
+    @handler(join=Join(timeout=3600))
+    async def meet(left: Left, mid: Mid) -> Both:
+        return Both(k=left.k)
+
+    changed = App("m", [before, meet])
+    with pytest.raises(SettingsError, match="accept-owes-change"):
+        await Worker(changed, bus).start()
+    accepted = Worker(changed, bus, accept_owes_change=True)
+    await accepted.start()
+    await accepted.stop()
+
+
+async def test_a_retired_step_calls_nothing_and_lets_runs_close() -> None:
+    """Retired: whatever comes settles what it owes as absent."""
+    calls = []
+
+    @handler(retired=True)
+    async def gone(order: Order) -> Done:
+        calls.append(1)
+        return Done(text="")
+
+    async with await App("a", [gone]).run(Order(number="1", currency="EUR")) as run:
+        assert (run.state, calls) == ("completed", [])
+
+
+async def test_progress_survives_a_restart_of_the_worker(bus: LocalBus) -> None:
+    """What was handled is not handled again; what waits in state is there again."""
+    app, clock = meeting(), VirtualClock(1_000.0)
+    first = Worker(app, bus, clock=clock)
+    await first.start()
+    await bus.publish([app.record(Left(k="1"), now=0.0)[0]])
+    await first.settle()
+    await first.stop()
+    second = Worker(app, bus, clock=clock)
+    await second.start()
+    await bus.publish([app.record(Right(k="1"), now=0.0)[0]])
+    await second.settle()
+    await second.stop()
+    assert sum((await bus.ends(["both"])).values()) == 1
