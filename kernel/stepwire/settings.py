@@ -38,7 +38,6 @@ class Settings:
     prefetch: int = 1_000  #: records taken from the bus at once
     control_partitions: int = 1  #: of a control topic on the local bus, where one worker owns them all
     partitions: int = 1  #: of a business topic that does not exist yet
-    retention: float | None = None  #: how long the local bus keeps finished events; None: for ever
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -17,6 +17,7 @@ from stepwire_handlers.offline_model.identifiers import Code, codes, invoice_lik
 from stepwire_handlers.offline_model.money import Amount, amounts, currency, style
 from stepwire_handlers.offline_model.page import page
 
+LONGEST = 120_000  # characters; of a longer text the beginning and the end are read, where such things stand
 TOLERANCE = Decimal("0.02")  # cents that rounding may cost
 SURE = 10  # weight of a label that can only mean the grand total
 
@@ -25,11 +26,11 @@ class Document:
     """A text, read as an invoice or anything like it."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.lines = page(text)
+        self.text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
+        self.lines = page(self.text)
         self.labelled = Labelled(self.lines)
-        self._amounts = partial(amounts, how=style(text))
-        self._dates = partial(dates, month_first=american(text))
+        self._amounts = partial(amounts, how=style(self.text))
+        self._dates = partial(dates, month_first=american(self.text))
 
     def code(self, concept: str) -> str | None:
         """An identifier by its label, such as `invoice_number`, `order_number`, `customer_number`, `vat_id`."""

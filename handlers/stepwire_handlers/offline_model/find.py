@@ -22,6 +22,8 @@ from stepwire_handlers.offline_model.page import Line
 
 BESIDE, ALIGNED, BELOW, ABOVE = 8, 6, 5, 1  # how much the place of a value says that it belongs to the label
 HEADING = 5  # weight of the bare word for the document
+MOST_LABELS = 12  # of one line
+MOST = 120  # places of one label that are looked at, the last ones: sums stand at the end
 REACH = 14  # lines below a label that are looked at
 TABLE = {"item", "quantity", "unit_price"}  # two of these head a table of items
 
@@ -66,16 +68,13 @@ class Labelled:
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = lines
-        self.labels = [labels_in(line.folded) for line in lines]
+        self.labels = [labels_in(line.folded)[:MOST_LABELS] for line in lines]
         self.bare = [_is_bare(line, labels) for line, labels in zip(lines, self.labels, strict=True)]
 
     def find(self, concept: str, scan: Scan[V]) -> list[Found[V]]:
         """The candidates for a concept, best first; among equals the first of the document."""
-        found = []
-        for number, labels in enumerate(self.labels):
-            for label in labels:
-                if label.concept == concept:
-                    found += self._values(number, label, scan)
+        places = [(at, one) for at, labels in enumerate(self.labels) for one in labels if one.concept == concept]
+        found = [value for number, label in places[-MOST:] for value in self._values(number, label, scan)]
         return sorted(found, key=lambda one: -one.score)
 
     def heads_table(self, number: int) -> bool:

@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-WIDTH, LINES, LONGEST = 400, 3000, 100_000  # characters of a line, lines of a text, characters of a line at all
+WIDTH, LINES, LONGEST = 400, 1200, 20_000  # characters of a line, lines of a text, characters of a line at all
 HARD_GROUP = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3}(?!\d))")
 HARD_SPACE = re.compile(r"[\u00a0\u202f\u2007\u2009\u200a]")
 INVISIBLE = re.compile(r"[\u200b\u200c\u200d\ufeff\u00ad]")

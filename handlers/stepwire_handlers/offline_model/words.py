@@ -41,6 +41,7 @@ ALL_STOPWORDS = frozenset().union(*STOPWORDS.values())
 ABBREVIATED = re.compile(
     r"\b(?:mr|mrs|ms|dr|st|no|nr|inc|ltd|co|vs|etc|e\.g|i\.e|z\.b|bzw|ca|approx|art)\.$", re.IGNORECASE
 )
+LONGEST = 200  # sentences that a summary is made of
 ENDINGS = ("ations", "ation", "ments", "ment", "ings", "ing", "ies", "ied", "ed", "es", "en", "ly", "s", "e", "y")
 
 
@@ -114,7 +115,7 @@ def overlap(one: Iterable[str], other: Iterable[str]) -> int:
 
 def summary(text: str) -> str:
     """The two sentences that share most words with the rest, in their order."""
-    spoken = sentences(text)
+    spoken = sentences(text)[:LONGEST]
     if len(spoken) <= 2:
         return " ".join(spoken)
     every = [stems(sentence) for sentence in spoken]

@@ -28,6 +28,7 @@ POLL = 0.01  #: seconds between two looks for other processes' commits
 STANDBY = 0.2  #: seconds between two tries to take over a group
 TAIL = 1_024  #: young records kept in memory for each partition
 TAIL_BYTES = 65_536  #: a larger record is read from the file
+RETENTION = 60.0  #: seconds between two deletions of old records
 PURGE = 1_000  #: finished control records that are deleted at once
 
 
@@ -38,6 +39,7 @@ class LocalBus:
         path: the file, or ":memory:".
         durability: "process" survives kill -9; "power" a power cut too.
         clock: who stamps the records.
+        retention: seconds after which records that every group has finished are deleted; None: never.
         split: how a group's partitions are shared by its members in this process; tests share them out.
     """
 
@@ -47,13 +49,14 @@ class LocalBus:
         *,
         durability: str = "process",
         clock: Clock | None = None,
+        retention: float | None = None,
         split: Split = exclusive,
     ) -> None:
         if durability not in ("process", "power"):
             raise SettingsError(f'durability must be "process" or "power", not {durability!r}')
         self.path, self.colocated, self._power = path, split is exclusive, durability == "power"
         self.clock: Clock = clock or SystemClock()
-        self._split = split
+        self._split, self._retention = split, retention
         self._groups: dict[str, Group] = {}
         self._waiting: list[Write] = []
         self._scheduled: asyncio.Handle | None = None
@@ -87,13 +90,16 @@ class LocalBus:
     async def _watch(self) -> None:
         """Notice what other processes committed, and take over groups whose owner is gone."""
         loop = asyncio.get_running_loop()
-        next_try = loop.time()
+        next_try, next_purge = loop.time(), loop.time() + RETENTION
         while True:
             await asyncio.sleep(POLL)
             with contextlib.suppress(BusUnavailable, sqlite3.Error):  # a locked file: the next commit says so
                 if self.log.is_stale():
                     self.log.refresh()
                     self._wake(None)
+                if self._retention is not None and loop.time() >= next_purge:
+                    next_purge = loop.time() + RETENTION
+                    await self.expire(self._retention)
                 if loop.time() >= next_try:
                     next_try = loop.time() + STANDBY
                     for group in self._groups.values():

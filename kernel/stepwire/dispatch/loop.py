@@ -370,6 +370,10 @@ class Dispatcher:
                 await self.committer.leave(self._member, self._generation)
             await self._member.leave()
 
+    def lag(self) -> dict[Partition, int]:
+        """How many delivered records of each partition are not finished, as far as this worker knows."""
+        return {partition: ledger.span for partition, ledger in self.committer.ledgers.items()}
+
     async def idle(self) -> bool:
         """Is there nothing to do without time passing or an event arriving?"""
         if self._member is None or self._member.assignment.generation != self._generation or not self.committer.ledgers:

@@ -61,7 +61,7 @@ async def vote(ballot: Ballot, llm: Claude) -> Vote:
 
 @handler(join=Join(until=agreed(3, by=lambda vote: vote.publish)))
 async def count(votes: list[Vote]) -> Verdict:
-    return Verdict(publish=majority(votes, by=lambda vote: vote.publish), votes=len(votes))
+    return Verdict(publish=majority(votes, by=lambda vote: vote.publish).value, votes=len(votes))
 
 
 @handler()
