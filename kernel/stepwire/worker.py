@@ -119,6 +119,11 @@ class Worker:
                 wait.cancel()
 
     @property
+    def alive(self) -> bool:
+        """Does every dispatcher still run?"""
+        return not any(task.done() for task in self._loops)
+
+    @property
     def sleeping(self) -> bool:
         """Does a delivery wait in place for its next attempt?"""
         return any(dispatcher.caller.sleeping for dispatcher in self.dispatchers)

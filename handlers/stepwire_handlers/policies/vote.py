@@ -58,9 +58,7 @@ def majority(
     most = max(counts.values())
     leading = [value for value, count in counts.items() if count == most]
     if len(leading) > 1 and tie is None:
-        raise Tie(
-            f"{len(leading)} values have {most} of {len(votes)} votes each. Pass tie=…, or ask once more"
-        )
+        raise Tie(f"{len(leading)} values have {most} of {len(votes)} votes each. Pass tie=…, or ask once more")
     value = tie(leading) if len(leading) > 1 and tie is not None else leading[0]
     return Majority(
         value=value,

@@ -141,9 +141,7 @@ class Claude:
         if opened is not None:
             await opened.aclose()
 
-    async def __call__(
-        self, answer: type[Fields], template: str | Traversable, /, **values: object
-    ) -> Fields:
+    async def __call__(self, answer: type[Fields], template: str | Traversable, /, **values: object) -> Fields:
         """Fill in `answer` from the prompt.
 
         A field that is a mapping cannot be asked for: the provider's schemas have no open-ended objects.
@@ -179,12 +177,8 @@ class Claude:
         **values: object,
     ) -> type[A | B | C | D]: ...
     @overload
-    async def choose(
-        self, /, *classes: type[T], template: str | Traversable, **values: object
-    ) -> type[T]: ...
-    async def choose(
-        self, /, *classes: type[Any], template: str | Traversable, **values: object
-    ) -> type[Any]:
+    async def choose(self, /, *classes: type[T], template: str | Traversable, **values: object) -> type[T]: ...
+    async def choose(self, /, *classes: type[Any], template: str | Traversable, **values: object) -> type[Any]:
         """The class that fits best. A model knows each by its name and its docstring's first line."""
         named = {cls.__name__: cls for cls in classes}
         if len(named) < max(2, len(classes)):
@@ -284,9 +278,7 @@ class Claude:
             raise Reject("the server does not speak the Messages API. Is ANTHROPIC_BASE_URL right?")
         seconds, usage = time.perf_counter() - started, _usage(message.usage)
         dollars = cost(message.model, usage, self.prices)
-        _note(
-            message.model, request.template, seconds, usage, cost_usd=dollars, stop_reason=message.stop_reason
-        )
+        _note(message.model, request.template, seconds, usage, cost_usd=dollars, stop_reason=message.stop_reason)
         return message
 
     def _redacted(self, text: str) -> str:

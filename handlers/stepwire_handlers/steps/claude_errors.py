@@ -61,9 +61,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, or None if the server does not say, or not so that one understands it."""
     said = headers.get("retry-after", "")
     try:
-        return max(
-            0.0, float(headers["retry-after-ms"]) / 1000 if "retry-after-ms" in headers else float(said)
-        )
+        return max(0.0, float(headers["retry-after-ms"]) / 1000 if "retry-after-ms" in headers else float(said))
     except ValueError:
         pass  # then it is a date, or nothing
     try:

@@ -66,9 +66,7 @@ def cost(model: str, usage: Usage, prices: Prices = PRICES) -> float | None:
     if not bands:
         return None
     prompt = usage.input + usage.cache_read + usage.cache_write
-    price = max(
-        (band for band in bands if band.above <= 0 or prompt > band.above), key=lambda band: band.above
-    )
+    price = max((band for band in bands if band.above <= 0 or prompt > band.above), key=lambda band: band.above)
     return (
         usage.input * price.input
         + usage.output * price.output

@@ -212,6 +212,16 @@ class Store:
         row = self.db.execute("SELECT id FROM runs WHERE number = ? AND name = ?", (run_hash(name), name)).fetchone()
         return None if row is None else int(row[0])
 
+    def run_named(self, prefix: str) -> str | None:
+        """The one run whose name begins so; None if there is none, or more than one."""
+        try:
+            low, high = int(prefix[:15].ljust(15, "0"), 16), int(prefix[:15].ljust(15, "f"), 16)
+        except ValueError:  # a name that is no hash, given from outside
+            low = high = run_hash(prefix)
+        rows = self.db.execute("SELECT name FROM runs WHERE number BETWEEN ? AND ?", (low, high)).fetchall()
+        found = [name for (name,) in rows if name.startswith(prefix)]
+        return found[0] if len(found) == 1 else None
+
     def forget_runs(self) -> None:
         """A transaction was undone: numbers that it gave out may not exist."""
         self._runs.clear()

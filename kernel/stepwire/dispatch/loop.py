@@ -74,6 +74,11 @@ class Dispatcher:
                     self.committer.trouble = str(next(iter(errors.exceptions)))
                     await asyncio.sleep(RECONNECT)
 
+    @property
+    def joined(self) -> bool:
+        """Does it work, or stand by for another process that has the group?"""
+        return self._member is not None and self._generation == self._member.assignment.generation
+
     async def _moved_on(self, assignment: Assignment) -> None:
         while self._member is not None and self._member.assignment.generation == assignment.generation:
             await asyncio.sleep(0.02)

@@ -14,8 +14,20 @@ from stepwire_handlers.steps.claude import Claude
 from stepwire_handlers.steps.pdf import pdf_text
 from stepwire_handlers.steps.tool import Tool, Tools
 from stepwire_topics.invoices import (
-    ApprovalNeeded, ChangesWanted, Customer, Entities, Invoice, InvoiceApproved, InvoiceDone, InvoiceExtracted,
-    InvoiceMatched, InvoiceRead, InvoiceReceived, InvoiceSetAside, MailWritten, ManagerTold,
+    ApprovalNeeded,
+    ChangesWanted,
+    Customer,
+    Entities,
+    Invoice,
+    InvoiceApproved,
+    InvoiceDone,
+    InvoiceExtracted,
+    InvoiceMatched,
+    InvoiceRead,
+    InvoiceReceived,
+    InvoiceSetAside,
+    MailWritten,
+    ManagerTold,
 )  # fmt: skip
 
 HERE = Path(__file__).parent

@@ -10,7 +10,16 @@ from stepwire import App, Join, agreed, handler
 from stepwire_handlers.policies.vote import majority
 from stepwire_handlers.steps.claude import Claude
 from stepwire_topics.review import (
-    Ballot, FactsChecked, LengthChecked, Proposal, Published, Revise, Shelved, ToneChecked, Verdict, Vote,
+    Ballot,
+    FactsChecked,
+    LengthChecked,
+    Proposal,
+    Published,
+    Revise,
+    Shelved,
+    ToneChecked,
+    Verdict,
+    Vote,
 )  # fmt: skip
 
 JURORS = ("a reader in a hurry", "a careful lawyer", "a new customer", "an expert of the field", "the press")

@@ -1,0 +1,26 @@
+"""`stepwire demo`: a shipped flow on real input, no key, no broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stepwire_handlers.cli.target import execute
+
+
+def command(
+    flow: Annotated[str, typer.Argument(help="invoices, support, articles, review or polish.")] = "invoices",
+    folder: Annotated[Path, typer.Option(help="Where everything is kept; run again, it goes on there.")] = Path(
+        ".demo"
+    ),
+) -> None:
+    """Run a flow on its input, show what happens, and end with a table."""
+
+    async def main() -> int:
+        from stepwire_handlers.demo.run import demo
+
+        return await demo(flow, folder)
+
+    execute(main)
