@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,7 +51,9 @@ def command(
         from stepwire_handlers.configuration import load
         from stepwire_handlers.services.publishing import publish, until_it_rests
 
-        values, loaded = load(bus=bus), load_app(app)
+        values = load(bus=bus)
+        os.environ.setdefault("STEPWIRE_BLOBS", values.blobs)  # what the flow's own store is named by
+        loaded = load_app(app)
         fields, key = await _with_attachments(_fields(json_data), attach or [], values)
         event = _event(loaded, type, fields)
         async with opened(values) as where:

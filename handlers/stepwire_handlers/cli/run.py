@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -29,6 +30,7 @@ def command(
         from stepwire_handlers.services.running import serve
 
         values = load(bus=bus, log=log, http_port=http_port)
+        os.environ.setdefault("STEPWIRE_BLOBS", values.blobs)  # what the flow's own store is named by
         loaded = load_app(app)
         names = [name.strip() for name in only.split(",")] if only else None
         async with opened(values) as where:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +29,16 @@ def report(flow: str, folder: Path, bus: str, views: dict[str, RunView]) -> None
     console.print(drawn)
     if flow == "invoices":
         console.print(f"drafts: {folder / 'drafts'}    messages: {folder / 'slack'}    log: {folder / 'worker.log'}")
+    stepwire = "stepwire" if shutil.which("stepwire") else os.path.relpath(sys.argv[0])
     target = f"--app stepwire_handlers.flows.{flow}:app --bus {bus}"
     for view in views.values():
         for waiting in view.gates:
-            console.print(f"waits for you: stepwire gates decide {waiting.id[:12]} --approve {target}", soft_wrap=True)
+            console.print(
+                f"waits for you: {stepwire} gates decide {waiting.id[:12]} --approve {target}", soft_wrap=True
+            )
         for letter in view.dead:
             console.print(
-                f"dead letter ({letter.message}): stepwire dlq show {letter.id[:12]} {target}", soft_wrap=True
+                f"dead letter ({letter.message}): {stepwire} dlq show {letter.id[:12]} {target}", soft_wrap=True
             )
     if any(view.gates for view in views.values()):
         console.print("A decision is carried out by the next worker: run the demo again.")

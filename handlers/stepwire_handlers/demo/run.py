@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import sys
 import time
 from collections import Counter
@@ -23,29 +24,30 @@ from stepwire.errors import SettingsError
 from stepwire.telemetry import Called, Fact
 from stepwire.worker import Worker
 from stepwire_handlers.configuration import Configuration, load
-from stepwire_handlers.demo.inputs import TEXTS, inputs
 from stepwire_handlers.demo.report import report
 from stepwire_handlers.demo.surroundings import surroundings
 from stepwire_handlers.services.publishing import publish, until_it_rests
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.telemetry import Metrics, StepLog
 
+FLOWS = ("invoices", "support", "articles", "review", "polish")
 PATIENCE = 120.0  #: seconds for one run
 
 
 async def demo(flow: str, folder: Path) -> int:
     """Run it. Raises SettingsError for an unknown flow or a folder that cannot be used."""
-    if flow not in (*TEXTS, "invoices"):
-        raise SettingsError(f"there is no flow {flow!r}; there are invoices, {', '.join(sorted(TEXTS))}")
+    if flow not in FLOWS:
+        raise SettingsError(f"there is no flow {flow!r}; there are {', '.join(FLOWS)}")
     folder = folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made: {error.strerror}; choose another --folder") from None
-    url = f"sqlite:///{folder / f'{flow}.db'}".replace(":////", ":////")
+    url = f"sqlite:///{folder / f'{flow}.db'}"
+    os.environ["STEPWIRE_BLOBS"] = str(folder / "blobs")  # before the flow is imported, whose store is named by it
     started = time.monotonic()
     async with surroundings(flow, folder) as model:
-        tell = Console(stderr=True).print
+        tell = Console(file=sys.stderr, soft_wrap=True, highlight=False).print
         tell(f"{flow}: asking {model}")
         app: App = importlib.import_module(f"stepwire_handlers.flows.{flow}").app
         views = await _work(app, flow, folder, load(bus=url), tell)
@@ -82,6 +84,8 @@ async def _work(
 
 async def _publish(app: App, bus: LocalBus, flow: str, folder: Path) -> tuple[dict[str, str], int]:
     """Name -> run of every input, and how many of them are new."""
+    from stepwire_handlers.demo.inputs import inputs  # noqa: PLC0415 - imports the flow
+
     runs: dict[str, str] = {}
     new = 0
     async for name, id_, event in inputs(flow, folder):

@@ -53,10 +53,10 @@ async def _office(folder: Path) -> AsyncIterator[None]:
         line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
         addresses = json.loads(line)
         os.environ |= {
-            "DATABASE_URL": database.reader(dsn), "SLACK_BASE_URL": addresses["SLACK_BASE_URL"], "SLACK_TOKEN": SLACK_TOKEN,
+            "DATABASE_URL": database.reader(dsn),
+            "SLACK_BASE_URL": addresses["SLACK_BASE_URL"], "SLACK_TOKEN": SLACK_TOKEN,
             "GMAIL_BASE_URL": addresses["GMAIL_BASE_URL"], "GMAIL_TOKEN": GMAIL_TOKEN,
             "STEPWIRE_CLAIMS": str(folder / "claims.db"), "STEPWIRE_PYTHON": sys.executable,
-            "STEPWIRE_BLOBS": str(folder / "blobs"),
         }  # fmt: skip
         yield
     except (ValueError, TimeoutError) as error:
