@@ -7,6 +7,7 @@ was not committed is never lost, a slow call blocks nobody, and what a lost assi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 
 from stepwire.bus.protocol import Assignment, Bus, Membership, Partition, Progress
@@ -18,7 +19,7 @@ from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.intake import Intake
 from stepwire.dispatch.pump import Pump
 from stepwire.dispatch.step import Step
-from stepwire.errors import BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
+from stepwire.errors import BusError, BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
 from stepwire.ledger import Ledger
 from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, TooManyOutputs, Unknown, WrongReturn
 from stepwire.state import Mailbox
@@ -372,7 +373,8 @@ class Dispatcher:
         if self._member is not None:
             mine = self._member.assignment.generation == self._generation
             if mine and self.committer.ledgers and not self.committer.behind:
-                await self.committer.leave(self._member, self._generation)
+                with contextlib.suppress(BusError):  # then the next worker counts an unclean end, no more
+                    await self.committer.leave(self._member, self._generation)
             await self._member.leave()
 
     def lag(self) -> dict[Partition, int]:
