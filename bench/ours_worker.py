@@ -13,12 +13,11 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from stepwire_handlers.cli.run import telemetry
-
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Bus
 from stepwire.worker import Worker
+from stepwire_handlers.cli.run import telemetry
 
 KEEPS = "every event before the next step, SQLite WAL, synchronous=NORMAL"
 VERSION = version("stepwire")

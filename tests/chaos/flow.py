@@ -1,4 +1,4 @@
-"""The flow that is killed: chain, route, fan-out with a merge, scatter and gather in a loop, a gate, an effect at most once.
+"""The flow that is killed: chain, route, fan-out with a merge, scatter and gather in a loop, a gate, one effect.
 
 Its shapes are those of the shipped flows, without models. Every effect outside is a line in a file, written before and
 after, so that a judge can see what happened without asking anybody.

@@ -1,8 +1,8 @@
 """The verdict. It imports nothing of Stepwire: it reads the published list, the SQLite file and the effects.
 
-lost: published runs without an end, a dead letter or an unknown outcome. duplicated: outputs of one (cause, handler) that
-are there twice. effects_twice: effects that began again after they had ended, or twice at all for one key.
-unexplained: unknown outcomes whose effect neither began nor could have been cut off.
+lost: published runs without an end, a dead letter or an unknown outcome. duplicated: outputs or results that are
+there twice. effects_twice: effects that began, or ended, more than once for one key. unexplained: outcomes that wait
+for a person although their output is there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import sqlite3
 import sys
 from collections import Counter
+from hashlib import blake2b
 from pathlib import Path
 
 
@@ -44,12 +45,8 @@ def judge(folder: Path) -> dict[str, int]:
     outputs = Counter(
         (name, h["ce_source"], h["ce_id"]) for name, h, _ in records if "ce_id" in h and not name.endswith(".dlt")
     )
-    effects = (
-        Counter(line for line in (folder / "once.log").read_text().splitlines())
-        if (folder / "once.log").exists()
-        else Counter()
-    )
-    begun = {line.split()[1].rpartition("/")[2] for line in effects}
+    log = folder / "once.log"
+    effects = Counter(log.read_text().splitlines() if log.exists() else [])
     return {
         "published": len(published),
         "completed": sum(run in ended for run in published),
@@ -57,15 +54,13 @@ def judge(folder: Path) -> dict[str, int]:
         "duplicated": sum(n - 1 for n in outputs.values()) + sum(n - 1 for n in ended.values()),
         "effects_twice": sum(n - 1 for n in effects.values()),
         "unknown": len(parked),
-        "unexplained": len(waiting - begun) if len(waiting - begun) > len(waiting) else 0,
+        "unexplained": len(parked & ended.keys()),
         "dead_letters": len(dead),
     }
 
 
 def _identity(headers: dict[str, str]) -> str:
     """BLAKE2b-128 over the length-prefixed source and id, as the format's description says."""
-    from hashlib import blake2b  # noqa: PLC0415 - the judge's own reading of the format
-
     parts = [headers["ce_source"].encode(), headers["ce_id"].encode()]
     return blake2b(b"".join(len(p).to_bytes(4, "big") + p for p in parts), digest_size=16).hexdigest()
 

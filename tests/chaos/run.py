@@ -1,4 +1,4 @@
-"""kill -9 at random moments, while others publish and decide; then the judge. `make chaos`, or with --events and --kills."""
+"""kill -9 at random moments, while others publish and decide; then the judge. Started by `make chaos`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.chaos.flow import Ticket, app
+from tests.chaos.judge import judge
+
 from stepwire.bus.local import LocalBus
 from stepwire.worker import prepare
 from stepwire_handlers.services.gates import Gates
-from tests.chaos.flow import Ticket, app
-from tests.chaos.judge import judge
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,7 +178,7 @@ def main() -> int:
     with TemporaryDirectory() as folder:
         counts = asyncio.run(chaos(Path(folder), options.events, options.kills, options.seed, broken=options.broken))
     sys.stdout.write(" ".join(f"{name}={count}" for name, count in counts.items()) + "\n")
-    return 1 if counts["lost"] or counts["duplicated"] or counts["effects_twice"] or counts["hung"] else 0
+    return 1 if any(counts[name] for name in ("lost", "duplicated", "effects_twice", "hung", "unexplained")) else 0
 
 
 if __name__ == "__main__":

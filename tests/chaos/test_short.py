@@ -1,18 +1,17 @@
-"""A short chaos: 200 events and 5 x kill -9, judged from outside; and the same with a broken commit, which must fail."""
+"""A short chaos: 200 events and 5 x kill -9, judged from outside; and with a broken commit, which must fail."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-
 from tests.chaos.run import chaos
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 async def test_nothing_is_lost_and_nothing_twice_whatever_is_killed(tmp_path: Path) -> None:
-    """Every published run ends, or waits for a person because the kill fell into an effect; no output, no effect twice."""
+    """Every published run ends, or waits for a person because a kill fell into its effect; nothing is there twice."""
     counts = await chaos(tmp_path, events=200, kills=5, seed=11, quiet=True)
     assert counts["lost"] == counts["duplicated"] == counts["effects_twice"] == counts["hung"] == 0, counts
     assert counts["kills"] == 5

@@ -6,11 +6,12 @@ import asyncio
 import os
 import sys
 
+from tests.chaos.flow import app
+
 from stepwire.bus.local import LocalBus
 from stepwire.bus.membership import Group
 from stepwire.bus.protocol import Transaction
 from stepwire.worker import Worker
-from tests.chaos.flow import app
 
 
 class BrokenBus(LocalBus):

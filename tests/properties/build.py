@@ -1,159 +1,234 @@
-"""From plain data to a real App: events, handlers, and a run of it to its very end."""
+"""From plain data to a real app: event classes, handlers that behave as `behaviour` says, and a log of their calls."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import NoneType
+from typing import Annotated, Any, Union, cast
 
-from stepwire import App, Decision, Event, Reject, Settings, handler
-from stepwire.bus.local import LocalBus
-from stepwire.clock import VirtualClock
-from stepwire.memory import Run
-from stepwire.telemetry import Called, Fact, Skipped
-from stepwire.worker import Worker
-from tests.properties.interpreter import FAIL, NONE
-from tests.properties.wirings import Step, Wiring, choice
+from pydantic import AfterValidator
+
+from stepwire import App, Context, Decision, Event, Handler, Join, Reject, Retry, RetryLater, Settings
+from stepwire.handler import Options
+from stepwire.signature import Term as KernelTerm
+from tests.properties import behaviour as b
+from tests.properties.interpreter import Call, Observed, Where
+from tests.properties.wirings import Plan, Step
+
+SETTINGS = Settings(max_outputs=b.MANY - 1, attempts=2, attempts_unknown=2)
 
 
-def app_of(wiring: Wiring, seed: int, calls: Counter[tuple[str, str]]) -> App:
-    """The App of a wiring; `calls` counts what is called with what. Raises WiringError."""
-    emitted = {event for step in wiring.steps for _, events in step.alternatives for event in events}
-    taken = {event for step in wiring.steps for event in step.parts}
-    kinds = [
-        type(f"E{n}", (Event,), {"__annotations__": {"p": str}, "__module__": __name__}, topic=f"e{n}", terminal=n not in taken)
-        for n in range(wiring.events)
-    ]  # fmt: skip
-    del emitted
-    return App(
-        "w", [_handler(step, kinds, seed, calls) for step in wiring.steps], settings=Settings(attempts_unknown=1)
+class Surprise(Exception):
+    """What nobody can explain."""
+
+
+def _whole(state: str) -> str:
+    if state != "whole":
+        raise ValueError("broken")
+    return state
+
+
+class Payload(Event):
+    """The fields of every event of a random app."""
+
+    path: str
+    lane: str = "0"
+    state: Annotated[str, AfterValidator(_whole)] = "whole"
+
+
+class Stranger(Payload, topic="stranger", terminal=True):
+    """An event that no handler declares."""
+
+
+@lru_cache(maxsize=1_000)
+def event_class(number: int, topic: str, terminal: bool, keyed: bool) -> type[Payload]:
+    namespace = {"__module__": __name__, "__qualname__": f"E{number}"}
+    made = type(Payload)(
+        f"E{number}", (Payload,), namespace, topic=topic, terminal=terminal, key="lane" if keyed else None
     )
+    return cast("type[Payload]", made)
 
 
-def _returns(step: Step, kinds: list[Any]) -> Any:
-    terms = []
-    for kind, events in step.alternatives:
-        types = [kinds[event] for event in events]
-        if kind == "none":
-            terms.append(None)
-        elif kind == "event":
-            terms.append(types[0])
-        elif kind == "tuple":
-            terms.append(tuple[*types])
-        elif kind == "list":
-            terms.append(list[types[0]])
-        else:
-            terms.append(tuple[types[0], list[types[1]]])
-    union = terms[0]
-    for term in terms[1:]:
-        union = union | term if union is not None else (term | None if term is not None else None)
-    return union
+def topic_of(plan: Plan, event: int) -> str:
+    return f"t{event % plan.topics}" if plan.topics else f"t{event}"
 
 
-def _handler(step: Step, kinds: list[Any], seed: int, calls: Counter[tuple[str, str]]) -> Any:
-    def act(payload: str) -> Any:
-        calls[step.name, payload] += 1
-        if choice(seed, step.name + "!", payload, FAIL) == 0:
-            if choice(seed, step.name + "?", payload, 2):
-                raise Reject("it fails for good")
-            return "not an event"
-        kind, events = step.alternatives[choice(seed, step.name, payload, len(step.alternatives))]
-        out = f"{step.name}({payload})"
-        if kind == "none":
-            return None
-        if kind == "event":
-            return kinds[events[0]](p=out)
-        if kind == "tuple":
-            return tuple(kinds[event](p=f"{out}.{event}") for event in events)
-        items = [kinds[events[-1]](p=f"{out}.{i}") for i in range(choice(seed, step.name + "#", out, 4))]
-        return items if kind == "list" else (kinds[events[0]](p=f"{out}.head"), items)
-
-    function, annotations = _function(step, kinds, act)
-    function.__annotations__ = {**annotations, "return": _returns(step, kinds)}
-    function.__name__ = step.name
-    options: dict[str, Any] = {"name": step.name}
-    if step.limit:
-        options["max_visits"] = step.limit
-        if step.at_limit is not None:
-
-            def give_up(event: Any) -> Any:
-                return kinds[step.at_limit](p=event.p)
-
-            give_up.__annotations__ = {"event": kinds[step.parts[0]], "return": kinds[step.at_limit]}
-            options["on_limit"] = give_up
-    return handler(**options)(function)
+def classes_of(plan: Plan) -> list[type[Payload]]:
+    return [event_class(e, topic_of(plan, e), e in plan.terminal, e in plan.keyed) for e in range(plan.events)]
 
 
-def _function(step: Step, kinds: list[Any], act: Callable[[str], Any]) -> tuple[Any, dict[str, Any]]:
-    types = [kinds[event] for event in step.parts]
+@dataclass
+class World:
+    """A random app with everything its handlers share."""
 
-    async def single(a: Any) -> Any:
-        return act(a.p)
+    plan: Plan
+    seed: int
+    odds: b.Odds
+    healed: set[str] = field(default_factory=set)  #: delivery keys that were replayed: they go well now
+    started: Counter[tuple[str, int, bool]] = field(default_factory=Counter)  #: (key, attempt, replayed?)
+    finished: Counter[str] = field(default_factory=Counter)  #: delivery keys
+    paths: dict[str, str] = field(default_factory=dict)  #: delivery key -> path
+    wheres: dict[str, Where] = field(default_factory=dict)  #: delivery key of a join -> where it stands
+    observed: Observed = field(default_factory=Observed)
+    overlaps: list[str] = field(default_factory=list)  #: handlers with order= that were called twice at once
+    hanging: int = 0
+    running: set[tuple[str, str]] = field(default_factory=set)
 
-    async def gate(a: Any) -> Any:
-        return act(a.event.p)
+    def __post_init__(self) -> None:
+        self.events = classes_of(self.plan)
+        self.app = App("p", [self._handler(step) for step in self.plan.steps], settings=SETTINGS)
 
-    async def merge(a: Any, b: Any) -> Any:
-        return act(f"{a.p}+{b.p if b is not None else NONE}")
+    def event(self, emit: b.Emit) -> Payload:
+        made = self.events[emit.type].model_construct(
+            path=emit.path, lane=str(b.lane(emit.path)), state="broken" if emit.broken else "whole"
+        )
+        return made
 
-    async def gather(items: Any) -> Any:
-        return act(f"[{','.join(item.p for item in items)}]")
+    # -- handlers
 
-    async def around(a: Any, items: Any) -> Any:
-        return act(f"{a.p}+[{','.join(item.p for item in items)}]")
+    def _handler(self, step: Step) -> Handler[..., Any]:
+        async def call(ctx: Context, **given: Any) -> Any:
+            return await self._called(step, ctx, given)
 
-    if step.kind == "merge":
-        return merge, {"a": types[0], "b": types[1] | None if step.optional else types[1]}
-    if step.kind == "gather":
-        return gather, {"items": list[types[0]]}
-    if step.kind == "around":
-        return around, {"a": types[0], "items": list[types[1]]}
-    return (gate, {"a": Decision[types[0]]}) if step.kind == "gate" else (single, {"a": types[0]})
+        def on_limit(event: Payload) -> Payload:
+            assert step.on_limit is not None
+            return self.event(b.Emit(step.on_limit, b.limit_path(step, event.path)))
 
+        annotations = self._annotations(step)
+        call.__annotations__ = annotations
+        kinds = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in annotations if name != "return"]
+        call.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
+        if step.on_limit is not None:
+            on_limit.__annotations__ = {"event": self.events[step.taken[0]], "return": self.events[step.on_limit]}
+        timing = step.timing
+        join = None
+        if timing is not None:
+            join = Join(
+                take=timing.take, until=None if timing.until is None else lambda items: self._agrees(step, items),
+                timeout=timing.timeout, on_timeout="partial" if timing.partial else "dead-letter",
+                on_missing="partial" if timing.go_without else "wait",
+            )  # fmt: skip
+        options = Options(
+            retry=Retry(), join=join, max_visits=step.max_visits,
+            on_limit=on_limit if step.on_limit is not None else None, order="lane" if step.order else None,
+            effect="once" if step.once else "at-least-once",
+        )  # fmt: skip
+        return Handler(call, step.name, options)
 
-class Trial:
-    """One run of an app to its very end: gates approved, dead letters dropped, whatever order they come in."""
+    def _annotations(self, step: Step) -> dict[str, Any]:
+        annotations: dict[str, Any] = {"ctx": Context}
+        for part in step.parts:
+            kind: Any = Union[tuple(self.events[e] for e in part.types)]  # noqa: UP007 - made at run time
+            kind = Decision[kind] if part.decision else kind
+            annotations[part.name] = kind | None if part.optional else kind
+        if step.items is not None:
+            annotations["items"] = list[Union[tuple(self.events[e] for e in step.items)]]  # type: ignore[misc] # noqa: UP007
+        terms = [self._term(term.events, term.items) for term in step.terms]
+        annotations["return"] = Union[tuple(terms)]  # noqa: UP007 - made at run time
+        return annotations
 
-    def __init__(self, app: App, bus: LocalBus, clock: VirtualClock) -> None:
-        self.facts: list[Fact] = []
-        self._app, self._bus = app, bus
-        self.worker = Worker(app, bus, settings=app.settings, clock=clock, telemetry=self.facts.append)
-        self.run = Run(app, self.worker, bus, clock, "")
+    def _term(self, events: tuple[int, ...], items: tuple[int, ...] | None) -> Any:
+        members: list[Any] = [self.events[event] for event in events]
+        if items is not None:
+            members.append(list[Union[tuple(self.events[e] for e in items)]])  # type: ignore[misc] # noqa: UP007
+        if not members:
+            return NoneType
+        return members[0] if len(members) == 1 else tuple.__class_getitem__(tuple(members))
 
-    async def to_the_end(self, event: Event) -> None:
-        """Publish, then answer whatever a person owes until nothing is open."""
-        await self._bus.open()
-        await self.worker.start()
-        await self.run.publish(event)
-        for _ in range(500):
-            if self.run.gates:
-                await self.run.decide(self.run.gates[0])
-            elif self.run.dead_letters:
-                await self.run.drop(self.run.dead_letters[0])
-            else:
+    @staticmethod
+    def _agrees(step: Step, items: list[Payload]) -> bool:
+        assert step.timing is not None
+        return b.agrees(step.timing, [item.path for item in items])
+
+    # -- calls
+
+    async def _called(self, step: Step, ctx: Context, given: dict[str, Any]) -> Any:
+        frames, laps = place(ctx.scope)
+        parts = {part.name: _seen(given[part.name]) for part in step.parts}
+        items = tuple(item.path for item in given.get("items", ()))
+        visit = ctx.visit
+        path = b.path_of(step, frames, visit, [part or "-" for part in parts.values()], items)
+        again = ctx.key in self.healed
+        self.started[ctx.key, ctx.attempt, again] += 1
+        self.paths[ctx.key] = path
+        if step.is_join:
+            self.wheres[ctx.key] = (step.name, frames, laps)
+        lane = (step.name, str(getattr(given.get("a"), "lane", ""))) if step.order else None
+        if lane in self.running:
+            self.overlaps.append(f"{step.name}: two calls at once for {lane}")
+        if lane is not None:
+            self.running.add(lane)
+        try:
+            await asyncio.sleep(0)
+            for _ in range(b.dice(self.seed, "pace", path).randrange(4)):
+                await asyncio.sleep(0)
+            if not again:
+                await self._trouble(step, ctx, path)
+            value = self._value(b.returned(self.seed, self.odds, step, path))
+        finally:
+            if lane is not None:
+                self.running.discard(lane)
+        self.finished[ctx.key] += 1
+        if step.is_join:
+            self.observed.calls.setdefault((step.name, frames, laps), []).append(Call(parts, items))
+        return value
+
+    async def _trouble(self, step: Step, ctx: Context, path: str) -> None:
+        match b.trouble(self.seed, self.odds, step, path):
+            case "transient" if ctx.attempt == 1:
+                raise ConnectionError("once")
+            case "later" if ctx.attempt == 1:
+                raise RetryLater(100.0, "later")
+            case "reject":
+                raise Reject("no")
+            case "raise":
+                raise Surprise("what is that?")
+            case "many" | "wrong" as trouble:
+                raise _Returns([self._many(step)] if trouble == "many" else Stranger(path=path))
+            case "hang":
+                self.hanging += 1
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self.hanging -= 1
+            case _:
                 return
-        raise AssertionError("it does not come to an end")
 
-    @property
-    def emitted(self) -> Counter[tuple[int, str]]:
-        """(number of the event, payload) -> how often."""
-        return Counter((int(type(event).__name__[1:]), event.p) for event in self.run.events)  # type: ignore[attr-defined]
+    def _value(self, value: b.Returned) -> Any:
+        events = [self.event(emit) for emit in value.events]
+        members: list[Any] = list(events)
+        if value.items is not None:
+            members.append([self.event(emit) for emit in value.items])
+        if not members:
+            return None
+        return members[0] if len(members) == 1 else tuple(members)
 
-    @property
-    def duplicates(self) -> list[Skipped]:
-        """Settlements or parts that came to a slot twice."""
-        return [fact for fact in self.facts if isinstance(fact, Skipped) and fact.why in ("duplicate", "late")]
 
-    @property
-    def called(self) -> int:
-        """Calls that ended."""
-        return sum(isinstance(fact, Called) for fact in self.facts)
+class _Returns(Exception):
+    """Says what to return instead."""
 
-    def leftovers(self) -> list[str]:
-        """What is still stored of joins and items, stubs and verdicts apart."""
-        return [
-            key
-            for dispatcher in self.worker.dispatchers
-            for mailbox in dispatcher.committer.mailboxes.values()
-            for key in (*mailbox.items, *(j.id for j in mailbox.joins.values() if j.stub is None))
-        ]
+
+def _seen(value: Payload | Decision[Any] | None) -> str | None:
+    if isinstance(value, Decision):
+        final = value.final
+        return f"{value.event.path}{'+' if value.approved else '-'}{'e' if final.path != value.event.path else ''}"
+    return None if value is None else value.path
+
+
+def place(scope: str) -> tuple[tuple[int, ...], tuple[tuple[str, int], ...]]:
+    """Indexes of the scatters around, and laps, as a scope says them."""
+    frames, laps = [], []
+    for frame in scope.split("/") if scope else ():
+        name, at, visit = frame.partition("@")
+        if at:
+            laps.append((name, int(visit)))
+        else:
+            frames.append(int(frame.rpartition(".")[2]))
+    return tuple(frames), tuple(sorted(laps))
+
+
+__all__ = ["KernelTerm", "Payload", "World", "place"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.properties.faulty_bus import FaultyBus
+from tests.properties.test_wirings import _memory_is_what_is_stored, trial
 
 from stepwire.clock import VirtualClock
 from stepwire.dispatch import commit, loop
-from tests.properties.faulty_bus import FaultyBus
-from tests.properties.test_wirings import _memory_is_what_is_stored, trial
 
 SEEDS = range(0, 120, 3)
 

@@ -9,14 +9,14 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.properties.build import Trial, app_of
+from tests.properties.interpreter import Interpreter
+from tests.properties.wirings import generate
 
 from stepwire import WiringError
 from stepwire.bus.local import LocalBus
 from stepwire.clock import VirtualClock
 from stepwire.state import Mailbox
-from tests.properties.build import Trial, app_of
-from tests.properties.interpreter import Interpreter
-from tests.properties.wirings import generate
 
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 EXAMPLES = settings(

@@ -1,123 +1,304 @@
-"""Random wirings as plain data: what both the kernel and the reference interpreter are built from.
+"""Random apps as plain data: what the strategy draws, the interpreter reads and `build` makes real handlers of.
 
-A wiring is a list of steps; events are numbers, 0 is published. Nothing here knows Stepwire.
+Most of what is drawn is well-formed, block by block (a chain, a route, a merge, a scatter with its gather, a loop, a
+gate …, each from one event to another); now and then a careless author adds something, which is usually refused.
 """
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+from hypothesis import strategies as st
+
+T = TypeVar("T")
+Kind = Literal["until", "take", "missing", "timeout", "partial"]
 
 
-@dataclass(slots=True)
-class Step:
-    """One handler."""
+@dataclass(frozen=True)
+class Term:
+    """One alternative of a return: events emitted together, and the types of a list's items."""
+
+    events: tuple[int, ...] = ()
+    items: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One parameter that is an event."""
 
     name: str
-    kind: str  #: single | merge | gather | around (`E, list[F]`) | gate
-    parts: list[int]  #: events of its slots; of a gather the item, of an `around` the event and the item
-    alternatives: list[tuple[str, list[int]]]  #: ("event" | "tuple" | "list" | "head", events) or ("none", [])
-    limit: int = 0  #: max_visits
-    at_limit: int | None = None  #: what on_limit emits
-    optional: bool = False  #: is the last part of a merge optional?
+    types: tuple[int, ...]
+    optional: bool = False
+    decision: bool = False
 
 
-@dataclass(slots=True)
-class Wiring:
-    """Steps, and which events close a loop (they are entries too)."""
+@dataclass(frozen=True)
+class Timing:
+    """What makes a join depend on what came when."""
 
+    take: int | None = None
+    until: int | None = None  #: so many items of one parity
+    timeout: float | None = None
+    partial: bool = False  #: on_timeout
+    go_without: bool = False  #: on_missing
+
+
+@dataclass(frozen=True)
+class Step:
+    """A handler."""
+
+    name: str
+    parts: tuple[Part, ...]
+    terms: tuple[Term, ...]
+    items: tuple[int, ...] | None = None
+    max_visits: int | None = None
+    on_limit: int | None = None
+    timing: Timing | None = None
+    order: bool = False
+    once: bool = False
+
+    @property
+    def is_join(self) -> bool:
+        return self.items is not None or len(self.parts) > 1 or self.is_gate
+
+    @property
+    def is_gate(self) -> bool:
+        return any(part.decision for part in self.parts)
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        return tuple(event for part in self.parts for event in part.types) + (self.items or ())
+
+    @property
+    def emitted(self) -> tuple[int, ...]:
+        found = [event for term in self.terms for event in (*term.events, *(term.items or ()))]
+        return tuple(found) + ((self.on_limit,) if self.on_limit is not None else ())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An app. Event 0 is the entry."""
+
+    steps: tuple[Step, ...]
+    events: int
+    keyed: frozenset[int] = frozenset()  #: events whose record key is a field of theirs
+    topics: int = 0  #: events share so many topics; 0: each has its own
+
+    @property
+    def terminal(self) -> frozenset[int]:
+        taken = {event for step in self.steps for event in step.taken}
+        return frozenset(range(self.events)) - taken
+
+    def step(self, name: str) -> Step:
+        return next(step for step in self.steps if step.name == name)
+
+    def __str__(self) -> str:
+        return "\n".join(_shown(step) for step in self.steps)
+
+
+def _shown(step: Step) -> str:
+    parts = [
+        f"{'decision ' if p.decision else ''}{'|'.join(f'E{e}' for e in p.types)}{'?' if p.optional else ''}"
+        for p in step.parts
+    ]
+    if step.items is not None:
+        parts.append(f"[{'|'.join(f'E{e}' for e in step.items)}]")
+    terms = []
+    for term in step.terms:
+        members = [f"E{e}" for e in term.events]
+        if term.items is not None:
+            members.append(f"[{'|'.join(f'E{e}' for e in term.items)}]")
+        terms.append(" & ".join(members) or "None")
+    marks = [
+        f"{name}={value}"
+        for name in ("max_visits", "on_limit", "timing", "order", "once")
+        if (value := getattr(step, name)) not in (None, False)
+    ]
+    return f"{step.name}: {', '.join(parts)} -> {' | '.join(terms)} {' '.join(marks)}".rstrip()
+
+
+@dataclass
+class _Author:
+    """Draws blocks; `timed` allows joins that depend on time, `gates` gates."""
+
+    draw: Callable[[st.SearchStrategy[Any]], Any]
+    timed: bool
+    gates: bool
+    once: bool
     steps: list[Step] = field(default_factory=list)
-    heads: set[int] = field(default_factory=set)
-    events: int = 1
+    count: int = 1
+    forbidden: set[int] = field(default_factory=set)
 
     def new(self) -> int:
-        """Another event."""
-        self.events += 1
-        return self.events - 1
+        self.count += 1
+        return self.count - 1
 
-    def add(self, kind: str, parts: list[int], alternatives: list[tuple[str, list[int]]]) -> Step:
-        """Another step."""
-        step = Step(f"h{len(self.steps)}", kind, parts, alternatives)
-        self.steps.append(step)
-        return step
+    def chance(self, percent: int) -> bool:
+        return bool(self.draw(st.integers(0, 99)) >= 100 - percent)
 
+    def pick(self, options: Sequence[T]) -> T:
+        chosen: T = self.draw(st.sampled_from(options))
+        return chosen
 
-def generate(seed: int) -> Wiring:
-    """A wiring of nested blocks, and sometimes something careless added to it."""
-    rnd = random.Random(seed)
-    wiring = Wiring()
-    last = wiring.new()
-    _block(wiring, rnd, 0, last, 3)
-    if rnd.random() < 0.25:
-        step, event = rnd.choice(wiring.steps), rnd.randrange(1, wiring.events)
-        if rnd.random() < 0.5:
-            step.alternatives.append(("event", [event]))
+    def single(self, event: int, terms: Sequence[Term], **options: Any) -> None:
+        order = options.get("max_visits") is None and self.chance(8)
+        once = self.once and options.get("max_visits") is None and self.chance(8)
+        self._add((Part("a", (event,)),), terms, order=order, once=once, **options)
+
+    def _add(self, parts: Sequence[Part], terms: Sequence[Term], **options: Any) -> None:
+        name = f"h{len(self.steps)}"
+        self.steps.append(Step(name, tuple(parts), tuple(dict.fromkeys(terms)), **options))
+
+    def maybe(self, *terms: Term) -> list[Term]:
+        return [*terms, Term()] if self.chance(30) else list(terms)
+
+    def merge(self, one: tuple[int, ...], other: tuple[int, ...], terms: Sequence[Term], *, optional: bool) -> None:
+        absent = optional and self.chance(25)
+        parts = [Part("a", one), Part("b", other, optional=absent)]
+        timing = None
+        if self.timed and self.chance(25):
+            timing = Timing(
+                timeout=self.pick([None, 50.0, 400.0]), partial=absent and self.chance(50),
+                go_without=absent and self.chance(50),
+            )  # fmt: skip
+        self._add(parts, terms, timing=timing if timing != Timing() else None)
+
+    def gather(self, items: tuple[int, ...], terms: Sequence[Term], head: int | None = None) -> None:
+        timing = None
+        if self.timed and self.chance(40):
+            timing = Timing(
+                take=self.pick([None, 1, 2]), until=self.pick([None, 2]), timeout=self.pick([None, 50.0, 400.0]),
+                partial=self.chance(50), go_without=self.chance(30),
+            )  # fmt: skip
+            if timing.take is not None:
+                timing = replace(timing, until=None)
+        parts = [] if head is None else [Part("a", (head,))]
+        self._add(parts, terms, items=items, timing=timing)
+
+    # -- blocks: from event `i` to event `o`, with blocks inside down to depth `d`
+
+    def block(self, i: int, o: int, d: int) -> None:
+        kinds = ["chain", "sequence", "route", "fan", "tuple", "scatter", "scatter", "sort", "head", "loop", "union"]
+        kinds += ["gate"] if self.gates else []
+        kind = "chain" if d <= 0 else self.pick(kinds)
+        getattr(self, f"_{kind}")(i, o, d - 1)
+
+    def _chain(self, i: int, o: int, d: int) -> None:
+        del d
+        self.single(i, self.maybe(Term((o,))))
+
+    def _sequence(self, i: int, o: int, d: int) -> None:
+        middle = self.new()
+        self.block(i, middle, d)
+        self.block(middle, o, d)
+
+    def _route(self, i: int, o: int, d: int) -> None:
+        a, b = self.new(), self.new()
+        direct = [Term((o,))] if self.chance(30) else []
+        self.single(i, self.maybe(Term((a,)), Term((b,)), *direct))
+        self.block(a, o, d)
+        if self.chance(70):
+            self.block(b, o, d)
         else:
-            wiring.add("single", [event], [("none", [])])
-    return wiring
+            self.single(b, [Term()])
+
+    def _fan(self, i: int, o: int, d: int) -> None:
+        a, b = self.new(), self.new()
+        self.block(i, a, d)
+        self.block(i, b, d)
+        self.merge((a,), (b,), self.maybe(Term((o,))), optional=True)
+
+    def _tuple(self, i: int, o: int, d: int) -> None:
+        p, q, a, b = self.new(), self.new(), self.new(), self.new()
+        direct = [Term((o,))] if self.chance(40) else []
+        self.single(i, self.maybe(Term((p, q)), *direct))
+        self.block(p, a, d)
+        self.block(q, b, d)
+        self.merge((a,), (b,), self.maybe(Term((o,))), optional=True)
+
+    def _union(self, i: int, o: int, d: int) -> None:
+        p, q, a, a2, b = self.new(), self.new(), self.new(), self.new(), self.new()
+        self.single(i, [Term((p, q))])
+        self.single(p, self.maybe(Term((a,)), Term((a2,))))
+        self.block(q, b, d)
+        self.merge((a, a2), (b,), self.maybe(Term((o,))), optional=True)
+
+    def _scatter(self, i: int, o: int, d: int) -> None:
+        a, b = self.new(), self.new()
+        types = (a, b) if self.chance(15) else (a,)
+        direct = [Term((o,))] if self.chance(30) else []
+        self.single(i, self.maybe(Term((), types), *direct))
+        self.block(a, b, d)
+        self.gather((b,), self.maybe(Term((o,))))
+
+    def _sort(self, i: int, o: int, d: int) -> None:
+        a, b, c, p, q = self.new(), self.new(), self.new(), self.new(), self.new()
+        self.single(i, [Term((), (a,))])
+        self.single(a, self.maybe(Term((b,)), Term((c,))))
+        self.gather((b,), self.maybe(Term((p,))))
+        self.gather((c,), [Term((q,))])
+        self.merge((p,), (q,), self.maybe(Term((o,))), optional=d > 0)
+
+    def _head(self, i: int, o: int, d: int) -> None:
+        head, a, b = self.new(), self.new(), self.new()
+        met = head
+        self.single(i, self.maybe(Term((head,), (a,))))
+        self.block(a, b, d)
+        if self.chance(50):
+            met = self.new()
+            self.block(head, met, d)
+        self.gather((b,), self.maybe(Term((o,))), head=met)
+
+    def _loop(self, i: int, o: int, d: int) -> None:
+        start, end, again = self.new(), self.new(), self.new()
+        self.single(i, [Term((start,))])
+        self.block(start, end, d)
+        self.single(end, self.maybe(Term((o,)), Term((again,))))
+        self.single(again, [Term((start,))], max_visits=2, on_limit=o if self.chance(40) else None)
+
+    def _gate(self, i: int, o: int, d: int) -> None:
+        a = self.new()
+        self.block(i, a, d)
+        timing = Timing(timeout=self.pick([50.0, 400.0]), partial=True) if self.timed and self.chance(40) else None
+        optional = timing is not None and self.chance(60)
+        if timing is not None and not optional:
+            timing = replace(timing, partial=False)
+        parts = [Part("a", (a,), optional=optional, decision=True)]
+        self._add(parts, self.maybe(Term((o,))), timing=timing)
+
+    # -- a careless author
+
+    def careless(self) -> None:
+        number = self.draw(st.integers(0, len(self.steps) - 1))
+        step, event = self.steps[number], self.draw(st.integers(1, self.count - 1))
+        match self.pick(["alternative", "side", "side", "tuple"]):
+            case "alternative":
+                self.steps[number] = replace(step, terms=tuple(dict.fromkeys([*step.terms, Term((event,))])))
+            case "side":
+                out = self.pick([self.new(), event])
+                self.single(event, [Term((out,)), Term()] if out != event else [Term()])
+            case _:
+                other = self.draw(st.integers(1, self.count - 1))
+                both = (event, other) if event != other else (event,)
+                self.steps[number] = replace(step, terms=tuple(dict.fromkeys([*step.terms, Term(both)])))
 
 
-def _maybe(rnd: random.Random, alternatives: list[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
-    return alternatives + ([("none", [])] if rnd.random() < 0.35 else [])
-
-
-def _block(wiring: Wiring, rnd: random.Random, begin: int, end: int, depth: int) -> None:
-    """Steps that lead from one event to another."""
-    new, add = wiring.new, wiring.add
-    x = rnd.random() if depth else 0.0
-    if depth and rnd.random() < 0.22:
-        _loop(wiring, rnd, begin, end, depth)
-    elif x < 0.15:
-        add("single", [begin], _maybe(rnd, [("event", [end])]))
-    elif x < 0.25:
-        middle = new()
-        _block(wiring, rnd, begin, middle, depth - 1)
-        _block(wiring, rnd, middle, end, depth - 1)
-    elif x < 0.38:  # a route; the branches come back together, or one ends
-        one, other = new(), new()
-        direct = [("event", [end])] if rnd.random() < 0.3 else []
-        add("single", [begin], _maybe(rnd, [("event", [one]), ("event", [other]), *direct]))
-        _block(wiring, rnd, one, end, depth - 1)
-        if rnd.random() < 0.7:
-            _block(wiring, rnd, other, end, depth - 1)
-        else:
-            add("single", [other], [("none", [])])
-    elif x < 0.5:  # two handlers on one event, merged
-        one, other = new(), new()
-        _block(wiring, rnd, begin, one, depth - 1)
-        _block(wiring, rnd, begin, other, depth - 1)
-        add("merge", [one, other], _maybe(rnd, [("event", [end])])).optional = rnd.random() < 0.3
-    elif x < 0.62:  # a tuple, merged
-        left, right, one, other = new(), new(), new(), new()
-        add("single", [begin], _maybe(rnd, [("tuple", [left, right])]))
-        _block(wiring, rnd, left, one, depth - 1)
-        _block(wiring, rnd, right, other, depth - 1)
-        add("merge", [one, other], _maybe(rnd, [("event", [end])])).optional = rnd.random() < 0.3
-    elif x < 0.78:  # scatter, gather
-        item, done = new(), new()
-        add("single", [begin], _maybe(rnd, [("list", [item])]))
-        _block(wiring, rnd, item, done, depth - 1)
-        add("gather", [done], _maybe(rnd, [("event", [end])]))
-    elif x < 0.88:  # scatter beside an event, gathered with it
-        head, item, done = new(), new(), new()
-        add("single", [begin], _maybe(rnd, [("head", [head, item])]))
-        _block(wiring, rnd, item, done, depth - 1)
-        add("around", [head, done], _maybe(rnd, [("event", [end])]))
-    else:
-        add("gate", [begin], _maybe(rnd, [("event", [end])]))
-
-
-def _loop(wiring: Wiring, rnd: random.Random, begin: int, end: int, depth: int) -> None:
-    head, judged, again = wiring.new(), wiring.new(), wiring.new()
-    wiring.add("single", [begin], [("event", [head])])
-    _block(wiring, rnd, head, judged, depth - 1)
-    wiring.add("single", [judged], _maybe(rnd, [("event", [end]), ("event", [again])]))
-    back = wiring.add("single", [again], [("event", [head])])
-    back.limit = rnd.choice([1, 2, 3])
-    if rnd.random() < 0.4:
-        back.at_limit = end
-
-
-def choice(seed: int, step: str, payload: str, options: int) -> int:
-    """What a step does: a pure function of who it is and what it was given."""
-    return random.Random(f"{seed}/{step}/{payload}").randrange(options)
+@st.composite
+def plans(
+    draw: Callable[[st.SearchStrategy[Any]], Any],
+    *,
+    timed: bool = True,
+    gates: bool = True,
+    once: bool = False,
+    depth: int = 3,
+) -> Plan:
+    """Random apps."""
+    author = _Author(draw, timed, gates, once)
+    last = author.new()
+    author.block(0, last, draw(st.integers(1, depth)))
+    if author.chance(20):
+        author.careless()
+    keyed = frozenset(event for event in range(author.count) if author.chance(15))
+    return Plan(tuple(author.steps), author.count, keyed, draw(st.sampled_from([0, 0, 3])))

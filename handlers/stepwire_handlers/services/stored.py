@@ -49,7 +49,7 @@ class Stored:
         if known is None:
             return mailbox
         for number in self._partitions(handler):
-            after = prefix
+            after = _just_before(prefix)
             while rows := self._bus.store.state(known[0], number, after, PAGE):
                 for key, raw in rows:
                     if not key.startswith(prefix):
@@ -86,3 +86,8 @@ class Stored:
         for handler in self._app.runnable:
             for id_, raw in self.mailbox(handler.name, ITEM).items.items():
                 yield Item(handler.name, id_, decode_entry(raw))
+
+
+def _just_before(prefix: str) -> str:
+    """A text that sorts right before everything that begins with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) - 1) + "\uffff" if prefix else ""
