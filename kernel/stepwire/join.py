@@ -52,11 +52,12 @@ class JoinState:
     settled_items: int = 0
     items_present: int = 0
     decided: float = 0.0  #: when the decision was made
+    _times: dict[str, float] = None  # type: ignore[assignment]
     reminded: float = 0.0  #: the latest time at which a timer looks at it
     agreed: bool = False  #: `until` held of the items so far; asked again after a restore
 
     def __post_init__(self) -> None:
-        self.slots, self.absent, self.blocked = {}, set(), {}
+        self.slots, self.absent, self.blocked, self._times = {}, set(), {}, {}
 
     @property
     def empty(self) -> bool:
@@ -71,8 +72,7 @@ class JoinState:
         if meta is not None and "run" in meta:
             self.run, self.scope = meta["run"], meta["scope"]
             self.fork = meta.get("fork", self.fork)
-        if meta is not None and "at" in meta:
-            self.opened = min(self.opened or meta["at"], meta["at"])
+        self._note_time(slot, meta["at"] if meta is not None and "at" in meta else None)
         if slot == OPEN:
             self.open, self.size = raw, meta["size"] if meta else None
         elif slot == DECISION:
@@ -85,6 +85,16 @@ class JoinState:
             self.list_absent = meta is not None
         else:
             self._put_part(slot, raw, meta)
+
+    def _note_time(self, slot: str, at: float | None) -> None:
+        """`opened` is the earliest time of what is stored now, so that a fresh scan says the same."""
+        before = self._times.pop(slot, None)
+        if at is not None:
+            self._times[slot] = at
+        if before is not None and before == self.opened:
+            self.opened = min(self._times.values(), default=0.0)
+        elif at is not None:
+            self.opened = min(self.opened or at, at)
 
     def _put_part(self, slot: str, raw: bytes | None, meta: Mapping[str, Any] | None) -> None:
         item = slot.isdigit()
@@ -138,14 +148,15 @@ class JoinState:
 
 def deadline(join: JoinState, rules: Rules) -> float:
     """When the join expires; suspended while a slot is blocked, at most for `keep` (R8)."""
-    return join.opened + (rules.keep if _waits_for_replay(join, rules) else rules.timeout)
+    return join.opened + (rules.keep if _goes_without_replay(join, rules) else rules.timeout)
 
 
-def _waits_for_replay(join: JoinState, rules: Rules) -> bool:
-    return any(not _missing_is_fine(slot, rules) for slot in join.blocked)
+def _goes_without_replay(join: JoinState, rules: Rules) -> bool:
+    return any(not goes_without(slot, rules) for slot in join.blocked)
 
 
-def _missing_is_fine(slot: str, rules: Rules) -> bool:
+def goes_without(slot: str, rules: Rules) -> bool:
+    """Does a join go without this slot while its part lies in a dead letter?"""
     return rules.go_without and (slot.isdigit() or slot in rules.optional)
 
 
@@ -154,7 +165,8 @@ def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
     if join.stub is not None:
         return "forget" if now >= join.stub["until"] or join.stub["outstanding"] == [] else "wait"
     if join.call is not None:
-        return _judge_call(join.call, now)
+        verdict = _judge_call(join.call, now)
+        return "expired" if verdict == "call" and _replayed_too_early(join, rules) else verdict
     if join.decision is not None and not (join.slots or join.absent or join.blocked or join.open):
         return "forget" if now >= join.decided + rules.keep else "wait"  # an early decision waits for its event
     complete = _complete(join, rules)
@@ -176,8 +188,18 @@ def _judge_call(call: Mapping[str, Any], now: float) -> Verdict:
     return "call" if call.get("due") is None or now >= call["due"] else "wait"
 
 
+def _replayed_too_early(join: JoinState, rules: Rules) -> bool:
+    """A replay of a join that expired, while what it cannot do without is still missing."""
+    call = join.call or {}
+    if "frozen" in call or call.get("drop") or call.get("resolved"):
+        return False
+    if rules.decision and join.decision is None and not rules.decision_optional:
+        return True
+    return any(slot not in join.slots and slot not in rules.optional for slot in rules.parts)
+
+
 def _parts_settled(join: JoinState, rules: Rules) -> bool:
-    return all(join.settled(slot) or (slot in join.blocked and _missing_is_fine(slot, rules)) for slot in rules.parts)
+    return all(join.settled(slot) or (slot in join.blocked and goes_without(slot, rules)) for slot in rules.parts)
 
 
 def _complete(join: JoinState, rules: Rules) -> bool:

@@ -198,7 +198,7 @@ class Run:
                 if event is not None:
                     self.gates.append(Gate(join.id, handler, event))
                     continue
-            self.waiting += not join.blocked
+            self.waiting += not join.blocked and bool(join.slots or join.absent or join.open)
         for id_, raw in mailbox.items.items():
             if decode_meta(raw).get("unknown"):
                 self.unknown.append(id_)

@@ -21,8 +21,14 @@ APP = ["--app", "shop:app"]
 def stepwire(folder: Path, *arguments: str, code: int = 0, timeout: float = 30) -> str:
     """Run a command; its stdout. stderr must never hold a traceback."""
     done = subprocess.run(
-        [*STEPWIRE, *arguments], cwd=HERE, env=environment(folder), capture_output=True, text=True, timeout=timeout, check=False
-    )  # fmt: skip
+        [*STEPWIRE, *arguments],
+        cwd=HERE,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done.stdout if code in (0, 3, 4) else done.stderr
@@ -151,9 +157,13 @@ def test_the_graph_is_drawn_from_the_signatures(tmp_path: Path) -> None:
 def test_config_says_what_holds_and_why_and_masks_secrets(tmp_path: Path) -> None:
     """The effective values with their sources; a secret shows itself as stars."""
     done = subprocess.run(
-        [*STEPWIRE, "config", "--json"], env={**environment(tmp_path), "STEPWIRE_DECISION_KEY": "hunter2"}, cwd=tmp_path,
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [*STEPWIRE, "config", "--json"],
+        env={**environment(tmp_path), "STEPWIRE_DECISION_KEY": "hunter2"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "hunter2" not in done.stdout
     values = json.loads(done.stdout)
     assert values["bus"]["source"] == "environment STEPWIRE_BUS"

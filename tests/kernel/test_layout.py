@@ -64,7 +64,7 @@ def test_a_file_is_short_and_says_what_it_is_for(path: Path) -> None:
 def test_the_kernel_is_small() -> None:
     """The kernel does not grow unnoticed; the aim with the local bus is 2,900 lines of code, `testing` not counted."""
     total = sum(code_lines(path) for path in KERNEL.rglob("*.py") if path.name != "testing.py")
-    assert total <= 4_900, total
+    assert total <= 5_000, total
 
 
 def test_importing_the_kernel_imports_no_client() -> None:

@@ -11,13 +11,13 @@ from types import NoneType
 from typing import Annotated, Any, Union, cast
 
 from pydantic import AfterValidator
+from tests.properties import behaviour as b
+from tests.properties.interpreter import Call, Observed, Where
+from tests.properties.wirings import Plan, Step
 
 from stepwire import App, Context, Decision, Event, Handler, Join, Reject, Retry, RetryLater, Settings
 from stepwire.handler import Options
 from stepwire.signature import Term as KernelTerm
-from tests.properties import behaviour as b
-from tests.properties.interpreter import Call, Observed, Where
-from tests.properties.wirings import Plan, Step
 
 SETTINGS = Settings(max_outputs=b.MANY - 1, attempts=2, attempts_unknown=2)
 

@@ -73,7 +73,7 @@ async def test_arguments_are_checked_against_the_servers_schema_before_they_are_
 async def test_a_schema_that_cannot_be_used_lets_nothing_through(tool: str) -> None:
     """A schema that refers to another host is not fetched, and one that is none is said to be none."""
     async with Tools({"s": raw()}, allow=["s.*"]) as tools:
-        with pytest.raises(ToolRefused, match="a schema .* that cannot be used"):
+        with pytest.raises(ToolRefused, match=r"a schema .* that cannot be used"):
             await tools.call(tool, {"text": "x"})
 
 

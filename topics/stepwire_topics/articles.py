@@ -10,7 +10,7 @@ class Brief(Event, topic="articles.briefs"):
 
     subject: str
     audience: str = "general readers"
-    points: list[str] = []
+    points: tuple[str, ...] = ()
 
 
 class Outline(Event, topic="articles.outlines"):

@@ -104,9 +104,8 @@ async def _chosen(app: str, bus: str | None, ids: list[str] | None, handler: str
     loaded = load_app(app)
     async with opened(load(bus=bus)) as where:
         letters = DeadLetters(loaded, where)
-        found = (
-            [letters.find(id_) for id_ in ids] if ids else [x for x in letters.open() if handler in (None, x.handler)]
-        )
+        matching = [x for x in letters.open() if handler in (None, x.handler)]
+        found = [letters.find(id_) for id_ in ids] if ids else matching
         if verb == "replay":
             await letters.resume(found[:most], edit.encode() if edit else None)
         else:

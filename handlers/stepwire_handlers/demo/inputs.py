@@ -22,8 +22,8 @@ from stepwire_topics.support import TicketOpened
 SEED = 7
 TEXTS: dict[str, list[Event]] = {
     "articles": [
-        Brief(subject="Solar power for small farms", points=["cost", "storage", "selling to the grid"]),
-        Brief(subject="How to read a balance sheet", audience="founders", points=["assets", "liabilities", "cash"]),
+        Brief(subject="Solar power for small farms", points=("cost", "storage", "selling to the grid")),
+        Brief(subject="How to read a balance sheet", audience="founders", points=("assets", "liabilities", "cash")),
     ],
     "support": [
         TicketOpened(customer="Ann", body="I was charged twice for invoice 4711. Please refund one payment."),

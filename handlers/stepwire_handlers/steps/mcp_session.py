@@ -177,7 +177,7 @@ class _Link:
             )
         try:
             error = next(validator.iter_errors(dict(request.arguments)), None)
-        except Exception as broken:
+        except Exception as broken:  # noqa: BLE001 - a schema of somebody else breaks its validator in any way
             raise ToolRefused(
                 request.called,
                 f"server {self._name!r} gives a schema for {request.tool!r} that cannot be used "

@@ -41,6 +41,11 @@ class Delivery:
     timed_out: bool = False
     task: asyncio.Task[None] | None = None
 
+    @property
+    def address(self) -> str:
+        """What it is found by in the mailbox: a correlator's join is not known by the ask that it answers."""
+        return self.entry if self.is_join and self.entry else self.id
+
     def key(self, app: str, handler: str) -> str:
         """R2: the delivery key."""
         key = f"{app}/{handler}/{self.id}"
@@ -60,6 +65,7 @@ class Finished:
     then: Callable[[], None] | None = None  #: what happens once it is committed
     mark: tuple[Partition, str, int] | None = None  #: R12: about to call this delivery alone, for the n-th time
     retries: int = 0
+    holds: bool = False  #: does it hold a slot for a call that begins once it is committed?
 
     @property
     def size(self) -> int:

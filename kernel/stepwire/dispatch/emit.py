@@ -148,7 +148,7 @@ class Emitter:
             return []
         until = self.step.clock.now() + self.step.settings.keep + 86_400.0
         meta = {"kind": "verdict", "n": delivery.replay, "verdict": verdict, "until": until}
-        return [self._change(delivery, VERDICT + delivery.id, Entry(meta))]
+        return [self._change(delivery, VERDICT + delivery.address, Entry(meta))]
 
     def _change(self, delivery: Delivery, key: str, entry: Entry | None) -> Change:
         number = delivery.mailbox.partition if delivery.mailbox is not None else 0
@@ -225,17 +225,28 @@ class Emitter:
         return list(dict.fromkeys(joins))
 
     def _settle(
-        self, delivery: Delivery, owed: Iterable[Owed], scope: Scope, kind: str, outputs: list[Out]
+        self, delivery: Delivery, owed: Iterable[Owed], scope: Scope, kind: str, outputs: list[Out], by: str = ""
     ) -> list[str]:
         joins = []
         for slot in owed:
             meta = self.address(slot, delivery.run, scope)
             entry = Entry(
-                {**meta, "kind": kind, "at": self.step.clock.now(), "by": delivery.key(self.step.app, self.step.name)}
+                {
+                    **meta,
+                    "kind": kind,
+                    "at": self.step.clock.now(),
+                    "by": by or delivery.key(self.step.app, self.step.name),
+                }
             )
             outputs.append(Out(control_topic(self.step.app, slot.handler), meta["id"], {}, entry.encode()))
             joins.append(str(meta["id"]))
         return joins
+
+    def notices(self, delivery: Delivery, by: str) -> list[Out]:
+        """R8: a join that is blocked passes the notice on to what it owes."""
+        outputs: list[Out] = []
+        self._settle(delivery, self.step.wiring.owes(self.step.name), delivery.scope, "blocked", outputs, by)
+        return outputs
 
     def address(self, owed: Owed, run: str, scope: Scope) -> dict[str, Any]:
         """Which join, and which slot of it, stands for `owed` as seen from `scope`."""
@@ -279,7 +290,7 @@ class Emitter:
             "kafka_dlt-exception-fqcn": f"{type(error).__module__}.{type(error).__qualname__}",
             "kafka_dlt-exception-message": str(error)[:STACK],
             "kafka_dlt-exception-stacktrace": stack,
-            "sw_delivery": f"{step.app}/{step.name}/{delivery.id}",
+            "sw_delivery": f"{step.app}/{step.name}/{delivery.address}",
             "sw_kind": "join" if delivery.is_join else "part" if step.is_join else "event",
             "sw_attempts": str(delivery.attempt),
             "sw_replay": str(delivery.replay),

@@ -16,10 +16,12 @@ from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.emit import Emitter
 from stepwire.dispatch.mail import Mail
 from stepwire.dispatch.step import Step
+from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import digest
+from stepwire.join import goes_without
 from stepwire.outcome import DeadLetter, NewerType, NoRun
-from stepwire.state import ITEM, Entry, decode_entry, keep, kept
+from stepwire.state import ITEM, VERDICT, Entry, Mailbox, decode_entry, keep, kept
 from stepwire.telemetry import Skipped
 from stepwire.wiring.wiring import Owed
 
@@ -132,7 +134,17 @@ class Intake:
         applied = self.mail.apply(mailbox, entry)
         if applied.skipped:
             self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, applied.skipped))
-        return Finished(changes=applied.changes, done=done, applied=True)
+        return Finished(self._notices(mailbox, entry), applied.changes, done, applied=True)
+
+    def _notices(self, mailbox: Mailbox, entry: Entry) -> list[Out]:
+        """What a notice that a slot is blocked brings about: the join passes it on, unless it goes without."""
+        if entry.meta.get("kind") != "blocked":
+            return []
+        join = mailbox.joins.get(entry.meta["id"])
+        if join is None or entry.meta["slot"] not in join.blocked or goes_without(entry.meta["slot"], self.step.rules):
+            return []
+        delivery = Delivery(join.id, join.run, parse_scope(join.scope, ours=True))
+        return self.emitter.notices(delivery, entry.meta["by"])
 
     def _later(self, record: Record, where: tuple[Partition, int]) -> None:
         """An event of a newer version: wait for a newer worker, without an attempt."""
@@ -161,32 +173,45 @@ class Intake:
         applied = self.mail.apply(mailbox, entry)
         if applied.skipped:
             self.step.telemetry(Skipped(self.step.app, self.step.name, record.topic, applied.skipped))
-        self._dispatcher.committer.add(Finished(changes=applied.changes, done=[where], applied=True))
+        notices = self._notices(mailbox, entry)
+        self._dispatcher.committer.add(Finished(notices, applied.changes, [where], applied=True))
 
     def _replay_part(self, entry: Entry, where: tuple[Partition, int]) -> None:
         """A part that could not be read comes again, edited; or it is dropped, then its slot is absent."""
-        record = kept(entry)
-        codec = self.step.codecs[record.topic]
+        mailbox, meta = self._dispatcher.committer.mailboxes[where[0].number], entry.meta
+        if self.mail.refuses(mailbox, meta["id"], meta["replay"]):
+            self._skip(where[0].topic, "refused", where)
+            return
+        until = self.step.clock.now() + self.step.settings.keep + 86_400.0
+        said = {"kind": "verdict", "n": meta["replay"], "verdict": "dropped" if meta["drop"] else "replayed"}
+        verdict = self.mail.put(mailbox, VERDICT + meta["id"], Entry({**said, "until": until}))
+        finished = self._replayed_part(entry, kept(entry), where)
+        finished.changes.append(verdict)
+        finished.applied = True
+        self._dispatcher.committer.add(finished)
+
+    def _replayed_part(self, entry: Entry, record: Record, where: tuple[Partition, int]) -> Finished:
+        """The part as it can be read now; absent, if it was given up; or another dead letter."""
         delivery = self.builder.unreadable(record)
-        try:
-            decoded = codec.decode(record)
-        except DecodeError as error:
-            decoded = "other"
-            if not entry.meta["drop"]:
-                delivery.replay = entry.meta["replay"]
-                delivery.offset = where
-                self.unreadable(record, delivery, error)
-                return
-        if entry.meta["drop"] or not isinstance(decoded, Decoded):
-            slot = self._slot_by_type(record)
+        delivery.run = delivery.run or entry.meta["run"]
+        slot = self._slot_by_type(record)
+        if entry.meta["drop"]:
             outputs: list[Out] = []
             if slot is not None:
                 address = self.emitter.address(slot, delivery.run, delivery.scope)
                 gone = Entry({**address, "kind": "absent", "at": self.step.clock.now()})
                 outputs.append(Out(self.step.control, str(address["id"]), {}, gone.encode()))
-            self._dispatcher.committer.add(Finished(outputs, done=[where]))
-            return
-        self.post(self.part(record, self.builder.from_record(record, decoded)), where)
+            return Finished(outputs, done=[where])
+        try:
+            decoded = self.step.codecs[record.topic].decode(record)
+            if not isinstance(decoded, Decoded):
+                raise DecodeError(f"a part of {self.step.name}", f"its type is {decoded} to this worker")
+        except DecodeError as error:
+            delivery.replay, delivery.offset = entry.meta["replay"], where
+            finished = self.emitter.dead_part(delivery, slot if delivery.run else None, error)
+            finished.delivery = None
+            return finished
+        return self.posted(self.part(record, self.builder.from_record(record, decoded)), where)
 
     # -- dead letters
 

@@ -21,7 +21,7 @@ from stepwire.dispatch.pump import Pump
 from stepwire.dispatch.step import Step
 from stepwire.errors import BusError, BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
 from stepwire.ledger import Ledger
-from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, TooManyOutputs, Unknown, WrongReturn
+from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, Unknown
 from stepwire.state import Mailbox
 from stepwire.telemetry import Assigned, Called
 
@@ -175,7 +175,7 @@ class Dispatcher:
                 finished = self.pump.unknown(delivery, outcome.error)
             else:
                 finished = emitter.dead(delivery, outcome.error)
-        except (WrongReturn, TooManyOutputs) as error:
+        except Exception as error:  # noqa: BLE001 - WrongReturn, TooManyOutputs, an output that no JSON can carry
             outcome = DeadLetter(error)
             finished = emitter.dead(delivery, error)
         self.finish(finished, delivery, outcome, context)
@@ -298,7 +298,7 @@ class Dispatcher:
                 self.active -= 1
         keep = [f for f in self.committer.queue if not self._touches(f, partitions)]
         gone = [f for f in self.committer.queue if self._touches(f, partitions)]
-        self.active -= sum(f.delivery is not None for f in gone)
+        self.active -= sum(f.delivery is not None or f.holds for f in gone)
         self.committer.queue.clear()
         self.committer.queue.extend(keep)
         self.active -= sum(self._home(d) in partitions and d not in self.caller.running for d in self._alone[1:])

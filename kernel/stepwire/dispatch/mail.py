@@ -94,12 +94,17 @@ class Mail:
         changes.append(self.put(mailbox, ITEM + key, Entry(meta, entry.headers, entry.value)))
         return Applied(changes)
 
+    @staticmethod
+    def refuses(mailbox: Mailbox, id_: str, n: int) -> bool:
+        """R14: is this replay not above the stored number, or was the delivery dropped?"""
+        verdict = mailbox.verdicts.get(id_, {"n": 0, "verdict": ""})
+        return bool(n <= verdict["n"] or verdict["verdict"] == "dropped")
+
     def _replay(self, mailbox: Mailbox, entry: Entry) -> Applied:
         """R14: accepted if its number exceeds the stored one, unless the delivery was dropped or runs already."""
         meta = entry.meta
         id_, n = meta["id"], meta["replay"]
-        verdict = mailbox.verdicts.get(id_, {"n": 0, "verdict": ""})
-        if n <= verdict["n"] or verdict["verdict"] == "dropped":
+        if self.refuses(mailbox, id_, n):
             return Applied([], "refused")
         if meta["origin"] == "join":
             join = mailbox.joins.get(id_)

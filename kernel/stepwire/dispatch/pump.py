@@ -16,7 +16,7 @@ from stepwire.dispatch.step import Step
 from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import Event
-from stepwire.join import JoinState, deadline, judge
+from stepwire.join import STUB, JoinState, deadline, judge
 from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn
 from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta, keep, kept
 
@@ -85,8 +85,8 @@ class Pump:
         return Entry(meta, entry.headers, entry.value)
 
     @staticmethod
-    def _now(mailbox: Mailbox, key: str, entry: Entry) -> Change:
-        raw = entry.encode()
+    def _now(mailbox: Mailbox, key: str, entry: Entry | None) -> Change:
+        raw = None if entry is None else entry.encode()
         mailbox.put(key, raw)
         return Change(mailbox.partition, key, raw)
 
@@ -95,6 +95,9 @@ class Pump:
     def _look(self, mailbox: Mailbox, id_: str) -> None:
         join = mailbox.joins.get(id_)
         if join is None or id_ in mailbox.calling:
+            return
+        if join.stub is not None and len(join.stored) > 1:
+            self._tidy(mailbox, join)
             return
         if self._step.rules.until and not join.agreed and join.stub is None and join.call is None:
             join.agreed = self._agreed(mailbox, join)
@@ -109,6 +112,18 @@ class Pump:
         else:
             mailbox.calling.add(id_)
             self._conclude_join(mailbox, join, verdict)
+
+    def _tidy(self, mailbox: Mailbox, join: JoinState) -> None:
+        """Parts that were stored while the call's close was on its way: they settle slots of the stub."""
+        assert join.stub is not None
+        late = [slot for slot in join.stored if slot != STUB]
+        outstanding = join.stub["outstanding"]
+        left = None if outstanding is None else [slot for slot in outstanding if not join.settled(slot)]
+        changes = [self._now(mailbox, f"{JOIN}{join.id}/{slot}", None) for slot in late]
+        if left != outstanding:
+            stub = Entry({**join.stub, "outstanding": left}) if left else None
+            changes.append(self._now(mailbox, f"{JOIN}{join.id}/{STUB}", stub))
+        self._dispatcher.committer.add(Finished(changes=changes, applied=True))
 
     def _remind(self, mailbox: Mailbox, join: JoinState) -> None:
         if join.stub is not None:
@@ -242,7 +257,7 @@ class Pump:
         if options.retired:
             self._settled(delivery, "retired")
             return True
-        if options.max_visits is None or delivery.visit <= options.max_visits + delivery.replay:
+        if options.max_visits is None or delivery.visit <= options.max_visits or delivery.replay:
             return False
         dispatcher.active += 1
         if options.on_limit is None:
@@ -275,7 +290,7 @@ class Pump:
             delivery.mailbox.calling.discard(delivery.entry)
             dispatcher.committer.add(Finished(changes=[self._changed(delivery, claim=None)]))
 
-        dispatcher.committer.add(Finished(changes=[claimed], then=call_if_in_time))
+        dispatcher.committer.add(Finished(changes=[claimed], then=call_if_in_time, holds=True))
 
     def _resolved(self, delivery: Delivery) -> None:
         """R13: a person said what the call returned."""
