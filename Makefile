@@ -43,7 +43,7 @@ chaos: $(VENV)/.ready ## 2,000 events, 30 x kill -9, judged from outside: make c
 	@$(BIN)/python -m tests.chaos.run --bus $(BUS)
 
 soak: $(VENV)/.ready ## the property tests with a large budget
-	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/wirings
 
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

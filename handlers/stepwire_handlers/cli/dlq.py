@@ -115,8 +115,14 @@ async def _chosen(app: str, bus: str | None, ids: list[str] | None, handler: str
 
 
 @app.command()
-def replay(app: AppName, ids: Ids = None, handler: Handler = None, max: Most = 100, bus: BusUrl = None,
-           edit: Annotated[str | None, typer.Option(help="Another payload, JSON; for one id.")] = None) -> None:  # fmt: skip
+def replay(
+    app: AppName,
+    ids: Ids = None,
+    handler: Handler = None,
+    max: Most = 100,
+    bus: BusUrl = None,
+    edit: Annotated[str | None, typer.Option(help="Another payload, JSON; for one id.")] = None,
+) -> None:
     """Resume unfinished deliveries."""
     execute(lambda: _chosen(app, bus, ids, handler, max, "replay", edit))
 

@@ -91,7 +91,8 @@ class Tool(Generic[In, Out]):
             checked = self._given.validate_python(fields) if given is None else given
         except ValidationError as error:
             raise ToolRefused(self.name, f"its input does not fit: {_complaint(error)}") from None
-        arguments = self._given.dump_python(checked, mode="json", by_alias=True, exclude_none=True)
+        dumped = self._given.dump_python(checked, mode="json", by_alias=True, exclude_none=True)
+        arguments = {name: value for name, value in dumped.items() if value is not None}
         return self._validated(await self._call(self.name, arguments, self._key))
 
     def _validated(self, answer: Any) -> Out:

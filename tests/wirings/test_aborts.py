@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.properties.faulty_bus import FaultyBus
-from tests.properties.test_wirings import _memory_is_what_is_stored, trial
+from tests.wirings.faulty_bus import FaultyBus
+from tests.wirings.test_wirings import _memory_is_what_is_stored, trial
 
 from stepwire.clock import VirtualClock
 from stepwire.dispatch import commit, loop

@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.properties.build import Trial, app_of
-from tests.properties.interpreter import Interpreter
-from tests.properties.wirings import generate
+from tests.wirings.build import Trial, app_of
+from tests.wirings.interpreter import Interpreter
+from tests.wirings.wirings import generate
 
 from stepwire import WiringError
 from stepwire.bus.local import LocalBus
