@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tools.conftest import PATIENCE, free_port, listens, raw, scripted_http, until
 
-from conftest import PATIENCE, free_port, listens, raw, scripted_http, until
 from stepwire.errors import NotDone, SettingsError, Transient
 from stepwire_handlers.steps.tool import Tool, Tools
 from stepwire_handlers.steps.tool_errors import ToolOutcomeUnknown, ToolUnreachable

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from tests.tools.conftest import StandIns, free_port, own, serving
 
-from conftest import StandIns, free_port, own, serving
 from stepwire_handlers.mcp_servers.claims import Claims
 from stepwire_handlers.mcp_servers.once import Once
 from stepwire_handlers.mcp_servers.verdict import MaybeHappened, NotHappened

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
-from scripted_server import server
+from tests.tools.conftest import StandIns, raw
+from tests.tools.scripted_server import server
 
-from conftest import StandIns, raw
 from stepwire import App, Event, handler
 from stepwire.errors import SettingsError
 from stepwire_handlers.mcp_servers import slack

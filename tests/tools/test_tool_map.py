@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from scripted_server import server
+from tests.tools.scripted_server import server
 
 from stepwire.errors import SettingsError
 from stepwire_handlers.steps.mcp_servers import HttpServer, StdioServer, load, with_environment

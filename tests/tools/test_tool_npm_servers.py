@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 from pydantic import BaseModel
+from tests.tools.conftest import StandIns
 
-from conftest import StandIns
 from stepwire_handlers.mcp_servers.postgres import Rows
 from stepwire_handlers.mcp_servers.slack import Sent
 from stepwire_handlers.steps.tool import Tool, Tools

@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
+from tests.tools.conftest import SEED, StandIns, standins_process
 
-from conftest import SEED, StandIns, standins_process
 from stepwire_handlers.standins import database
 
 SLACK = {"Authorization": "Bearer xoxb-stand-in"}
