@@ -36,8 +36,9 @@ check: $(VENV)/.ready ## format, lint, strict types, import contracts
 format: $(VENV)/.ready ## rewrite files in the project's format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
-bench: $(VENV)/.ready ## speed and memory against peers, in one run (about 10 minutes)
-	@$(BIN)/python bench/run.py
+bench: $(VENV)/.ready ## speed and memory against peers, in one run
+	@UV_PROJECT_ENVIRONMENT=.venv-peers $(BIN)/uv sync --quiet --frozen --only-group peers
+	@$(BIN)/python -m bench.run
 
 chaos: $(VENV)/.ready ## 2,000 events, 30 x kill -9, judged from outside: make chaos BUS=local
 	@$(BIN)/python -m tests.chaos.run --bus $(BUS)
@@ -45,7 +46,13 @@ chaos: $(VENV)/.ready ## 2,000 events, 30 x kill -9, judged from outside: make c
 soak: $(VENV)/.ready ## the property tests with a large budget
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/wirings
 
+docs: $(VENV)/.ready ## write the pages that are made from the code
+	@$(BIN)/python -m typer stepwire_handlers.cli.main utils docs --name stepwire --output docs/cli.md
+	@sed -i '1i <!-- made from the code: make docs -->' docs/cli.md
+	@$(BIN)/python -m tests.telemetry.test_telemetry
+	@$(BIN)/python -m tests.kernel.test_refusals
+
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-all check format bench chaos soak clean
+.PHONY: help setup demo test test-all check format bench chaos soak docs clean

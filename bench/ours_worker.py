@@ -13,11 +13,15 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import uvloop
+
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Bus
+from stepwire.telemetry import Telemetry
 from stepwire.worker import Worker
-from stepwire_handlers.cli.run import telemetry
+from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.telemetry import build
 
 KEEPS = "every event before the next step, SQLite WAL, synchronous=NORMAL"
 VERSION = version("stepwire")
@@ -30,12 +34,21 @@ def url(file: Path) -> str:
     return f"sqlite:///{file.resolve()}"
 
 
+uvloop.install()  # as `stepwire run` does
+
+
+def telemetry(app: App, file: Path) -> Telemetry:
+    """Metrics and log line with the settings that hold if nobody sets any; the lines go to a file."""
+    sys.stderr = file.with_suffix(".log").open("w")
+    return build(Configuration(), app)
+
+
 @asynccontextmanager
 async def inside(app: App, file: Path) -> AsyncIterator[Bus]:
     """A worker in this process, with metrics and the log line on; its bus. A failure of the worker ends the load."""
     bus = LocalBus(str(file))
     await bus.open()
-    worker = Worker(app, bus, settings=app.settings, telemetry=telemetry(app))
+    worker = Worker(app, bus, settings=app.settings, telemetry=telemetry(app, file))
     await worker.start()
     try:
         async with asyncio.TaskGroup() as tasks:

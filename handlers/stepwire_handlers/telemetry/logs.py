@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 from pydantic_core import to_json
 
+from stepwire.codec import rfc3339
 from stepwire.telemetry import Assigned, Called, Committed, Fact
 from stepwire_handlers.telemetry.mask import masked
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+def _stamped(_: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Level and time; ten thousand lines a second make structlog's own stamps worth replacing."""
+    line["level"] = method
+    line["time"] = rfc3339(time.time())
+    return line
+
+
 def logger(kind: str, level: str) -> Any:
     """A fast structlog logger on stderr."""
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
     if kind == "console":
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
         return structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr),
             [structlog.processors.add_log_level, stamp, structlog.dev.ConsoleRenderer(timestamp_key="time")],
@@ -31,7 +41,7 @@ def logger(kind: str, level: str) -> Any:
     json = structlog.processors.JSONRenderer(serializer=lambda data, **_: to_json(data, fallback=str))
     return structlog.wrap_logger(
         structlog.BytesLogger(sys.stderr.buffer),
-        [structlog.processors.add_log_level, stamp, json],
+        [_stamped, json],
         structlog.make_filtering_bound_logger(LEVELS[level]),
     ).bind()
 

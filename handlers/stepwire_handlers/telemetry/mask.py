@@ -20,6 +20,10 @@ def _sensitive(kind: type[BaseModel]) -> frozenset[str]:
 
 def masked(value: Any, *, shorten: bool = True) -> Any:
     """Plain data for a log line or a page: sensitive fields masked at any depth, long texts cut if asked."""
+    if isinstance(value, str):
+        return value if not shorten or len(value) <= LONG else f"{value[:LONG]}… ({len(value)} characters)"
+    if value is None or isinstance(value, (int, float)):
+        return value
     if isinstance(value, BaseModel):
         hidden = _sensitive(type(value))
         return {name: MASK if name in hidden else masked(field, shorten=shorten) for name, field in value}
@@ -27,6 +31,4 @@ def masked(value: Any, *, shorten: bool = True) -> Any:
         return [masked(item, shorten=shorten) for item in value]
     if isinstance(value, dict):
         return {str(name): masked(item, shorten=shorten) for name, item in value.items()}
-    if isinstance(value, str) and shorten and len(value) > LONG:
-        return f"{value[:LONG]}… ({len(value)} characters)"
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    return str(value)

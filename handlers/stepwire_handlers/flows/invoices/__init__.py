@@ -106,9 +106,8 @@ async def write(told: ManagerTold, llm: Claude) -> MailWritten:
 async def save_draft(mail: MailWritten, create: Annotated[Tool[Answer, Answer], "gmail.create_draft"]) -> InvoiceDone:
     subject = f"Your invoice {mail.invoice.number}"
     draft = await create(to=[mail.customer.email], subject=subject, body=mail.body)
-    message = mail.body.rpartition("(Slack ")[2].rstrip(")")
     manager = mail.customer.account_manager
-    return InvoiceDone(invoice=mail.invoice, account_manager=manager, draft=str(draft["id"]), message=message)
+    return InvoiceDone(invoice=mail.invoice, account_manager=manager, draft=str(draft["id"]), message=mail.message)
 
 
 def extracted(seen: Entities, read: InvoiceRead) -> InvoiceExtracted | None:
