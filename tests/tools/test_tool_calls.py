@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tests.tools.conftest import delivery, raw
 from tests.tools.scripted_server import server
+from tests.tools.surroundings import delivery, raw
 
 from stepwire.errors import NotDone, Reject, RetryLater, SettingsError, Transient
 from stepwire_handlers.steps.tool import Tool, Tools

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tools.conftest import PATIENCE, free_port, listens, raw, scripted_http, until
+from tests.tools.surroundings import PATIENCE, free_port, listens, raw, scripted_http, until
 
 from stepwire.errors import NotDone, SettingsError, Transient
 from stepwire_handlers.steps.tool import Tool, Tools

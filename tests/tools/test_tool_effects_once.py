@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tests.tools.conftest import StandIns, free_port, own, serving
+from tests.tools.surroundings import StandIns, free_port, own, serving
 
 from stepwire_handlers.mcp_servers.claims import Claims
 from stepwire_handlers.mcp_servers.once import Once

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
-from tests.tools.conftest import StandIns, raw
 from tests.tools.scripted_server import server
+from tests.tools.surroundings import StandIns, raw
 
 from stepwire import App, Event, handler
 from stepwire.errors import SettingsError

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from pydantic import BaseModel
-from tests.tools.conftest import StandIns
+from tests.tools.surroundings import StandIns
 
 from stepwire_handlers.mcp_servers.postgres import Rows
 from stepwire_handlers.mcp_servers.slack import Sent

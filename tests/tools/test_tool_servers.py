@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from pydantic import BaseModel
-from tests.tools.conftest import StandIns, free_port, own
+from tests.tools.surroundings import StandIns, free_port, own
 
 from stepwire.errors import NotDone, Reject, RetryLater
 from stepwire_handlers.mcp_servers import gmail, postgres, slack

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
-from tests.tools.conftest import SEED, StandIns, standins_process
+from tests.tools.surroundings import SEED, StandIns, standins_process
 
 from stepwire_handlers.standins import database
 
