@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +36,12 @@ def new_standins(tmp_path: Path) -> Iterator[StandIns]:
 
 
 @pytest.fixture(scope="session")
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
+def dsn() -> Iterator[str]:
     """A PostgreSQL with three customers."""
-    return database.start(tmp_path_factory.mktemp("postgres") / "data", SEED)
+    # Not below pytest's folder, which every session closes to other users; run by root, PostgreSQL is one.
+    with tempfile.TemporaryDirectory(prefix="stepwire-postgres-") as folder:
+        yield database.start(Path(folder) / "data", SEED)
+        database.stop(Path(folder) / "data")
 
 
 @pytest.fixture(scope="session")

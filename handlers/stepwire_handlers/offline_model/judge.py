@@ -57,7 +57,7 @@ SOURCED = re.compile(
     re.IGNORECASE,
 )
 RUDE = re.compile(r"\b(?:stupid|idiot|dumb|shut up|hate|damn|ridiculous|pathetic|useless)\b", re.IGNORECASE)
-PRIVATE = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\b[A-Z]{2}\d{2}(?:\s?\w{4}){3,}|(?<!\w)\+\d[\d ]{8,}")
+PRIVATE = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.\w+|\b[A-Z]{2}\d{2}(?:\s?\w{4}){3,}|(?<!\w)\+\d[\d ]{8,}")
 DOUBLED = re.compile(r"\b(\w{2,})\s+\1\b", re.IGNORECASE)
 #: words of an instruction that ask for one aspect only
 ASPECTS = {

@@ -24,7 +24,7 @@ FENCES = (
 )
 RULE = re.compile(r"[^.\n]*<value name=…>[^.\n]*\.[^.\n]*\.")
 LABEL = "[offline model]"
-LABELS = re.compile(r"\s*\[offline model\]")
+LABELS = re.compile(r"(?<!\s)\s*\[offline model\]")
 ASKING = re.compile(
     r"\b(?:extract|read|classif\w*|choose|write|draft|tell|explain|describe|mention|summar\w*|give|return|find|list|fill|answer|reply|decide|rate|score|"
     r"judge|review|check|edit|revise|improve|rewrite|outline|create|identify|determine|translate|tell|what|which|who)\b",

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -35,7 +36,7 @@ def application() -> Starlette:
 
     async def create(http: HttpRequest) -> Response:
         request = await _checked(http, Request.model_validate_json)
-        answered = answer(request)
+        answered = await run_in_threadpool(answer, request)  # it computes; others must not wait
         usage = {"input_tokens": request.input_tokens, "output_tokens": answered.output_tokens}
         if not request.stream:
             body = message(identity("msg"), answered.text, answered.stop_reason, usage)

