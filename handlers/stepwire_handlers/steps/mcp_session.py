@@ -291,6 +291,8 @@ def _reason(error: BaseException) -> str:
             return f"there is no {error.filename!r}"
         case TimeoutError():
             return "it did not answer in time"
+        case ModuleNotFoundError(name="mcp" | "httpx2"):
+            return f"there is no Python package {error.name!r} here; pip install 'stepwire[mcp]'"
         case _ if type(error).__name__ == "MCPError" and str(error) != "Connection closed":
             return str(error)
         case _ if str(error) == "Connection closed":
