@@ -34,14 +34,19 @@ class Document:
 
     def code(self, concept: str) -> str | None:
         """An identifier by its label, such as `invoice_number`, `order_number`, `customer_number`, `vat_id`."""
-        found = [one for one in self.labelled.find(concept, self._codes) if self._plausible(one)]
-        if concept == "invoice_number":
-            found += [one for one in self.labelled.find("reference", self._codes) if self._plausible(one)]
-        if found:
-            return max(found, key=lambda one: (one.score, -one.line)).value.value
+        told = self.labelled_code(concept)
+        if told is None and concept == "invoice_number":
+            told = self.labelled_code("reference")
+        if told is not None:
+            return told
         if concept == "invoice_number":
             return next((code.value for line in self.lines for code in invoice_like(line.text)), None) or self._alone()
         return None
+
+    def labelled_code(self, concept: str) -> str | None:
+        """An identifier that a label vouches for, and nothing less."""
+        found = [one for one in self.labelled.find(concept, self._codes) if self._plausible(one)]
+        return max(found, key=lambda one: (one.score, -one.line)).value.value if found else None
 
     def day(self, concept: str) -> date | None:
         """A date by its label: `invoice_date`, `due_date`, `other_date`."""

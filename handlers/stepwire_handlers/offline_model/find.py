@@ -18,13 +18,18 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from stepwire_handlers.offline_model.labels import Kind, Label, labels_in
-from stepwire_handlers.offline_model.page import Line
+from stepwire_handlers.offline_model.page import Line, fold
 
 BESIDE, ALIGNED, BELOW, ABOVE = 8, 6, 5, 1  # how much the place of a value says that it belongs to the label
 HEADING = 5  # weight of the bare word for the document
 MOST_LABELS = 12  # of one line
 MOST = 120  # places of one label that are looked at, the last ones: sums stand at the end
+UNDER = 3  # lines under a label in a column
 REACH = 14  # lines below a label that are looked at
+NOTHING = re.compile(
+    r"\([^)]*\)|\d+(?:[.,]\d+)?\s?%|[€$£%]|"
+    r"\b(?:eur|usd|gbp|chf|sek|in|of|the|de|und|and|et|y|e|en|ht|no|zzgl|plus|inkl|incl|excl|exkl|inc|dont|sales)\b"
+)
 TABLE = {"item", "quantity", "unit_price"}  # two of these head a table of items
 
 
@@ -85,15 +90,19 @@ class Labelled:
     def _values(self, number: int, label: Label, scan: Scan[V]) -> list[Found[V]]:
         line = self.lines[number]
         beside = scan(_segment(line.text, label, self.labels[number]))
+        found = self._under(number, label, scan)
         if beside:
-            return [Found(beside[0], label, label.weight * 2 + BESIDE, number, tuple(beside))]
+            place = BESIDE if _next_to(line.text, label, beside[0]) else ABOVE
+            found.append(Found(beside[0], label, label.weight * 2 + place, number, tuple(beside)))
+        if found:
+            return found
         if label.weight == HEADING and len(line.text) == label.end and number + 1 < len(self.lines):
-            value = _whole(self.lines[number + 1].text, scan)
+            value = _whole(self.lines[number + 1].cells[0], scan)
             return [] if value is None else [Found(value, label, label.weight * 2 + BELOW, number + 1)]
         if not self.bare[number] or self.heads_table(number):
             return []
         block = self._block(number)
-        found = [
+        found += [
             Found(value, label, label.weight * 2 + place, at) for value, place, at in self._below(block, label, scan)
         ]
         if not found and number and len(block.labels) == 1:
@@ -102,6 +111,27 @@ class Labelled:
             if value is not None and not self.bare[number - 1]:
                 found.append(Found(value, label, label.weight * 2 + ABOVE, number - 1))
         return found
+
+    def _under(self, number: int, label: Label, scan: Scan[V]) -> list[Found[V]]:
+        """Where a page has columns: the cell that stands under the label's, within the next lines."""
+        line = self.lines[number]
+        cell = line.text[: label.start].count("  ")
+        near = self.lines[number + 1 : number + 1 + UNDER]
+        if not any(len(one.cells) > 1 for one in (line, *near[:1])) or self.heads_table(number):
+            return []
+        if not _is_label(line.cells[cell]):
+            return []
+        begin = line.columns[cell]
+        span = range(begin, begin + len(line.cells[cell]))
+        for at, below in enumerate(near, start=number + 1):
+            for text, start in zip(below.cells, below.columns, strict=False):
+                if start in span or begin in range(start, start + len(text)):
+                    value = _whole(text, scan)
+                    if value is not None:
+                        return [Found(value, label, label.weight * 2 + ALIGNED, at)]
+                    if labels_in(fold(text)):
+                        return []
+        return []
 
     def _below(self, block: _Block, label: Label, scan: Scan[V]) -> list[tuple[V, float, int]]:
         """Values under a block of labels: at the label's place in it, else the n-th of the label's kind."""
@@ -135,20 +165,31 @@ class Labelled:
 
 
 def _is_bare(line: Line, labels: Sequence[Label]) -> bool:
-    """Does the line hold labels and nothing else? A currency or a remark in brackets is nothing."""
-    if not labels:
-        return False
-    rest = line.folded
-    for label in reversed(labels):
-        rest = rest[: label.start] + " " + rest[label.end :]
+    """Does the line hold labels and nothing else? Then their values are elsewhere."""
     if len(labels) == 1 and labels[0].concept == "invoice_number" and labels[0].weight <= HEADING:
         return False  # the word "Invoice" at the top is a heading, not the first of a column of labels
-    rest = re.sub(
-        r"\([^)]*\)|\d+(?:[.,]\d+)?\s?%|\b(?:eur|usd|gbp|chf|sek|in|of|the|de|und|and|et|y|e|en|ht|no|zzgl|plus|inkl|incl|excl|exkl|inc|dont|sales)\b|[€$£]|%",
-        " ",
-        rest,
-    )
-    return not re.search(r"[a-z0-9]", rest)
+    return bool(labels) and _only_labels(line.folded, labels)
+
+
+def _is_label(cell: str) -> bool:
+    """Is a cell nothing but a label?"""
+    folded = fold(cell)
+    labels = labels_in(folded)
+    return bool(labels) and _only_labels(folded, labels)
+
+
+def _only_labels(folded: str, labels: Sequence[Label]) -> bool:
+    """Nothing but labels; a currency, a rate or a remark in brackets is nothing."""
+    rest = folded
+    for label in reversed(labels):
+        rest = rest[: label.start] + " " + rest[label.end :]
+    return not re.search(r"[a-z0-9]", NOTHING.sub(" ", rest))
+
+
+def _next_to(text: str, label: Label, value: Placed) -> bool:
+    """Is the value in the label's own cell, or the first thing in the next one?"""
+    between = text[label.end : value.start]
+    return "  " not in between or not re.search(r"\w", between)
 
 
 def _segment(text: str, label: Label, labels: Sequence[Label]) -> str:

@@ -48,7 +48,7 @@ def genre(document: Document) -> str | None:
                 ):
                     votes[kind] = TITLED
     concepts = {label.concept for line in document.lines for label in labels_in(line.folded) if label.weight >= PLAIN}
-    if "invoice_number" in concepts and document.code("invoice_number"):
+    if document.labelled_code("invoice_number"):
         votes["invoice"] += NUMBERED
     if "total" in concepts and document.total is not None:
         votes["invoice"] += SUMMED

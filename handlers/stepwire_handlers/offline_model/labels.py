@@ -93,7 +93,7 @@ _TABLE: tuple[tuple[str, Kind, int, str], ...] = (
     ("invoice_date", Kind.DATE, 5, r"(?:date|datum|fecha|data|dato)(?![a-z])"),
     ("other_date", Kind.DATE, 10, r"(?:delivery|service|order|ship(?:ping|ment)?|supply|leistungs|liefer|bestell|auftrags|lever|livraison|prestation|entrega|pedido|consegna|start|end|period|print(?:ed)?|birth)\s?-?\s?(?:dat(?:e|um)|zeitraum|zeitpunkt|period)|dat[ea]\s+(?:of\s+|de\s+|di\s+|d'|della\s+|del\s+)?(?:supply|delivery|service|order|livraison|commande|prestation|entrega|pedido|consegna|ordine|birth|naissance)|orderdatum|leverdatum|fecha\s+de\s+(?:entrega|pedido)"),
     # parties
-    ("vendor", Kind.NAME, 9, r"(?:from|seller|vendor|supplier|issued\s+by|billed\s+by|sold\s+by|payee|pay\s+to|payable\s+to|remit\s+to|merchant|service\s+provider|provider|absender|lieferant|verkaufer|rechnungssteller|aussteller|auftragnehmer|fournisseur|emetteur|vendeur|prestataire|emise?\s+par|proveedor|emisor|vendedor|emitido\s+por|fornitore|mittente|emittente|cedente|venditore|leverancier|verkoper|afzender|van|von|de(?=\s*:))"),
+    ("vendor", Kind.NAME, 9, r"(?:from(?=\s*:|\s*$)|seller|vendor|supplier|issued\s+by|billed\s+by|sold\s+by|payee|pay\s+to|payable\s+to|remit\s+to|merchant|service\s+provider|provider|absender|lieferant|verkaufer|rechnungssteller|aussteller|auftragnehmer|fournisseur|emetteur|vendeur|prestataire|emise?\s+par|proveedor|emisor|vendedor|emitido\s+por|fornitore|mittente|emittente|cedente|venditore|leverancier|verkoper|afzender|(?:van|von|de)(?=\s*:|\s*$))"),
     ("customer", Kind.NAME, 9, r"(?:bill(?:ed)?\s+to|invoice(?:d)?\s+to|sold\s+to|bill-to|customer(?:\s+name)?|client(?:\s+name)?|buyer|purchaser|attn|attention|to(?=\s*:|\s*$)|for(?=\s*:)|recipient|account\s+name|rechnung\s+an|rechnungs(?:empfanger|adresse|anschrift)|kunde(?:nname)?|kauferin?|kaufer|auftraggeber|empfanger|an(?=\s*:|\s*$)|facturee?\s+a|^(?:to|an|aan)(?=\s+[a-z][^.!?]{2,40}$)|adresse\s+de\s+facturation|destinataire|acheteur|facturar\s+a|facturado\s+a|datos\s+del\s+cliente|cliente|destinatario|comprador|spett(?:\.le|abile)?\.?|intestat[oa]\s+a|fatturare\s+a|cessionario|acquirente|klant(?:naam)?|factuur\s+aan|factuuradres|aan(?=\s*:|\s*$)|gefactureerd\s+aan|koper)"),
     ("ship_to", Kind.NAME, 9, r"(?:ship(?:ped)?\s+to|deliver(?:ed)?\s+to|lieferadresse|lieferung\s+an|adresse\s+de\s+livraison|livre\s+a|direccion\s+de\s+envio|enviar\s+a|indirizzo\s+di\s+spedizione|afleveradres|bezorgadres)"),
     # what heads a table of items, and the rest
@@ -111,12 +111,13 @@ _PATTERNS = tuple(
 
 
 def labels_in(folded: str) -> list[Label]:
-    """The labels of a line, from left to right, no two overlapping."""
+    """The labels of a line, from left to right, no two overlapping, none reaching over two columns."""
     found = []
-    for concept, kind, weight, pattern in _PATTERNS:
-        for match in pattern.finditer(folded):
-            if match.end() > match.start():
-                found.append(Label(concept, kind, weight, match.start(), match.end()))
+    for cell in re.finditer(r"(?:(?!  ).)+", folded):
+        for concept, kind, weight, pattern in _PATTERNS:
+            for match in pattern.finditer(folded, cell.start(), cell.end()):
+                if match.end() > match.start():
+                    found.append(Label(concept, kind, weight, match.start(), match.end()))
     chosen: list[Label] = []
     for label in sorted(found, key=lambda one: (one.start - one.end, -one.weight)):
         if all(label.end <= other.start or other.end <= label.start for other in chosen):

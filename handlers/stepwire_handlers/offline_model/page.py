@@ -21,6 +21,7 @@ GLUED_CODE = re.compile(r"(?<![A-Za-z])(EUR|USD|GBP|CHF|SEK|NOK|DKK|PLN|CZK|AUD|
 RAND = re.compile(r"(?<![A-Za-z])R\s?(?=\d{1,3}(?:[ ,]?\d{3})*[.,]\d{2}(?!\d))")
 GLUED_LABEL = re.compile(r"(?<=[a-z])(?=[A-Z]{1,5}[-/]?\d|(?:EUR|USD|GBP|CHF)\b)")
 MARKUP = re.compile(r"\*\*|`+|^#+\s+|^>\s+|^[-*•]\s+")
+LEADERS = re.compile(r"\s*(?:\.{4,}|_{4,}|…{2,}|(?:\. ){4,})\s*")  # Total ......... 12.00
 COLUMN_GAP = re.compile(r"\s*\t\s*|\s{3,}|\s+\|\s*|\s*\|\s+")
 
 
@@ -30,6 +31,7 @@ class Line:
 
     text: str
     folded: str
+    columns: tuple[int, ...] = (0,)  #: where on the page each cell begins, in characters
 
     @property
     def cells(self) -> list[str]:
@@ -44,12 +46,14 @@ def page(text: str) -> list[Line]:
         raws = [*raws[: LINES // 2], *raws[-LINES // 2 :]]
     lines = []
     for raw in raws:
-        soft = HARD_SPACE.sub(" ", HARD_GROUP.sub("'", raw))
+        soft = LEADERS.sub("   ", HARD_SPACE.sub(" ", HARD_GROUP.sub("'", raw.expandtabs())))
+        indent = len(soft) - len(soft.lstrip())
         soft = GLUED_LABEL.sub(" ", MARKUP.sub("", soft.strip()))
-        spaced = RAND.sub("ZAR ", GLUED_CODE.sub(r"\1 ", soft))
-        clean = COLUMN_GAP.sub("  ", spaced.strip().strip("|").strip())
+        spaced = RAND.sub("ZAR ", GLUED_CODE.sub(r"\1 ", soft)).strip().strip("|").strip()
+        clean = COLUMN_GAP.sub("  ", spaced)
         if clean and not re.fullmatch(r"[-=_*\s|+:.]+", clean):
-            lines.append(Line(clean, fold(clean)))
+            columns = (indent, *(indent + gap.end() for gap in COLUMN_GAP.finditer(spaced)))
+            lines.append(Line(clean, fold(clean), columns))
     return lines
 
 

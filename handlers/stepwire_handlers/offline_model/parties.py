@@ -7,11 +7,12 @@ company's, and the receiver the next one.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stepwire_handlers.offline_model.dates import dates
 from stepwire_handlers.offline_model.find import Labelled
-from stepwire_handlers.offline_model.labels import labels_in
+from stepwire_handlers.offline_model.labels import Label, labels_in
 from stepwire_handlers.offline_model.page import fold
 
 LEGAL = re.compile(
@@ -25,6 +26,8 @@ STREET = re.compile(
     r"gasse|rue|place|chemin|cedex|calle|plaza|avenida|via|viale|piazza|corso|straat|laan|plein|gracht|p\.?o\.? box)\b"
     r"|strasse\b|str\.|straat\b|gracht\b|\b\d{4,5}\b"
 )
+ABBREVIATION = re.compile(r"(?:\.\w+|\b\w{1,4})\.$")
+HOUSE = re.compile(r"\s\d{1,4}\s?[a-zA-Z]?$")
 MONEY = re.compile(r"\d[.,]\d{2}(?!\d)")
 TOP = 5  # lines in which a letterhead is expected
 HEADING = re.compile(
@@ -49,7 +52,7 @@ def names(text: str) -> list[Name]:
     if dates(text, month_first=False) or _is_label(text) or MONEY.search(text):
         return []
     inner = text.lstrip(" \t:.,;|-–—").rstrip(" \t:,;|-–—")
-    inner = inner if LEGAL.search(fold(inner)[-8:]) else inner.rstrip(".")
+    inner = inner if ABBREVIATION.search(inner) else inner.rstrip(".")
     start = text.find(inner) if inner else 0
     inner = re.split(r"\s{2,}|\s*[|·•;]\s*|,(?=\s*\d)|\s+\(", inner)[0].strip(" ,")
     head, comma, tail = inner.partition(",")
@@ -69,6 +72,8 @@ def names(text: str) -> list[Name]:
         or len(inner.split()) > 7
         or inner.endswith("?")
     ):
+        return []
+    if HOUSE.search(inner) and not LEGAL.search(folded):
         return []
     if not (inner[0].isupper() or inner[0].isdigit() or LEGAL.search(folded)):
         return []
@@ -137,9 +142,14 @@ def _free_names(labelled: Labelled) -> list[tuple[str, int]]:
             labels = labels_in(fold(cell))
             of_other = bool(labels) and labels[0].start == 0 and labels[0].concept in ("customer", "ship_to")
             for name in [] if of_other else names(cell):
-                if LEGAL.search(fold(name.value)) or (number < TOP and not labels):
+                if LEGAL.search(fold(name.value)) or (number < TOP and not _is_labelled(labels)):
                     found.append((name.value, number))
     return found
+
+
+def _is_labelled(labels: Sequence[Label]) -> bool:
+    """Does a label open the cell, or is a document named in it? "Norrsken Data" is a name for all its "data"."""
+    return any(label.start == 0 or label.concept == "invoice_number" for label in labels)
 
 
 def _is_label(text: str) -> bool:
