@@ -43,7 +43,7 @@ def choose(labels: Mapping[str, str], text: str) -> Choice:
 def speaks_of(name: str, description: str, text: str) -> bool:
     """Does a text speak of what a yes-or-no field is named after, and not deny it?"""
     asked = frozenset(stem(word) for word in name_words(name)) - EMPTY
-    wanted = asked | related(asked)
+    wanted = asked if name_words(name)[:1] in LITERAL else asked | related(asked)
     if not asked:
         wanted = frozenset(stems(description)) - EMPTY
     for sentence in sentences(text):
@@ -53,6 +53,7 @@ def speaks_of(name: str, description: str, text: str) -> bool:
     return False
 
 
+LITERAL = (["mentions"], ["mentioned"], ["contains"], ["has"], ["includes"])  # asks for the word, not for its kin
 EMPTY = frozenset(
     map(
         stem,

@@ -169,7 +169,7 @@ def revised(reading: Reading) -> str:
     ]
     text = subject(Reading("", {name: value for name, value in reading.values.items() if name not in WISHES}))
     least, most = word_limits("\n".join([reading.asked, reading.value("goal") or "", *wishes]))
-    return revise(text, wishes, about=ASKING.sub("", topic(reading)).strip(), least=least, most=most)
+    return revise(text, wishes, about=_bare(topic(reading)), least=least, most=most)
 
 
 def _opening(point: str, known: list[str], *, headed: bool) -> list[str]:
@@ -183,6 +183,11 @@ def _opening(point: str, known: list[str], *, headed: bool) -> list[str]:
 
 def _closed(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def _bare(goal: str) -> str:
+    """A goal without its verbs and its measure: what the text is about."""
+    return ASKING.sub("", re.sub(r"\b(?:in )?(?:about|at least|at most|up to)? ?\d+ words\b", "", goal)).strip()
 
 
 def _audience(reading: Reading) -> str:

@@ -17,7 +17,7 @@ VAT_ID = re.compile(
 )
 PHONE = re.compile(r"(?<![\w/])\+?\(?\d[\d\s()/-]{6,17}\d(?!\w)")
 CODE = re.compile(
-    r"(?<![\w@])(?P<code>(?:[A-Za-z]{1,8}[\s]?)?#?(?=[A-Za-z./–-]*\d)[A-Za-z0-9]+(?:\s?[-/._–]\s?[A-Za-z0-9]+)*)(?![\w@])"
+    r"(?<![\w@])(?P<code>(?:[A-Za-z]{1,8}[\s]?)?#?(?=[A-Za-z./–-]*\d)[A-Za-z0-9]+(?:(?:[-/._–]|\s?[/–-]\s?(?=\d))[A-Za-z0-9]+)*)(?![\w@])"
 )
 _TAIL = re.compile(r"^ (?=\d{2,8}(?:\s*$|\s{2}))(\d{2,8})")
 _GROUPS = re.compile(r"(?: \d{2,5})+(?=\s*$|\s{2})")

@@ -15,7 +15,7 @@ from stepwire_handlers.offline_model.reading import Reading
 from stepwire_handlers.offline_model.words import count, name_words, summary
 
 PEOPLE = ("recipient", "to", "customer", "customer_name", "name", "client", "contact", "author")
-SENDERS = ("signature", "signed_by", "team", "our_name", "agent")
+SENDERS = ("signature", "signed_by", "team", "our_name")
 MESSAGES = ("body", "text", "message", "ticket", "email", "content", "request", "question")
 NOT_FACTS = {*PEOPLE, *SENDERS, *MESSAGES, "remarks", "feedback", "juror", "language"}
 TO = re.compile(r"\b(?:tell|tells|inform|informs|ask|asks|thank|thanks|remind|reminds|to|for|answer|answers)\s+")

@@ -28,7 +28,7 @@ QUOTED = re.compile(r"[\"“']([^\"”'\n]{2,60})[\"”']")
 MORE = (
     "A word more on {word}, because the text is about it.",
     "Whoever reads on will meet {word} again.",
-    "There is more to it than {word}, but {word} belongs here.",
+    "There is more to it than this, but “{word}” belongs here, too.",
     "If one thing is to be remembered, let it be {word}.",
 )
 #: what may be said where nothing supports more

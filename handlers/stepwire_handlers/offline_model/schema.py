@@ -40,7 +40,7 @@ ADVICE = (
 REASONS = r"\b(?:reasons?|rationale|why|explanation|justification|reasoning|because|evidence)\b"
 WRITTEN = (
     r"\b(?:title|headline|subject|summary|body|text|draft|reply|response|answer|article|paragraphs?|outline|message|content|"
-    r"letter|note|abstract|post|story|section|edited|revised|introduction|conclusion|intro|markdown|email|mail)\b"
+    r"letter|note|abstract|post|story|section|edited|revised|introduction|conclusion|intro|markdown)\b"
 )
 HEADINGS = r"\b(?:title|headline|subject)\b"
 ADDRESS = r"\b(?:address|addr|from|to|customer|client|vendor|supplier|contact|sender|recipient)\b"
@@ -201,7 +201,7 @@ class _Filler:
         if re.search(ADVICE, asked.words):
             return " ".join(self.judgement.advice) or "Nothing to change."
         named = self._known(asked)
-        writes = re.search(WRITTEN, asked.words) and not re.search(ADDRESS, asked.words)
+        writes = self._writes(asked)
         copied = not writes or re.search(HEADINGS, asked.words)
         if copied and named not in (None, "") and not isinstance(named, (list, dict)):
             return str(named)
@@ -210,6 +210,14 @@ class _Filler:
         found = self._written(asked) if writes else self._found(asked)
         last = self.reading.facts.get(asked.name)
         return found if found is not None else str(last) if isinstance(last, (str, int, float)) else None
+
+    def _writes(self, asked: Field) -> bool:
+        """Is this field a text to be written? An `email` is one where a mail is asked for, else an address."""
+        if re.search(ADDRESS, asked.words):
+            return False
+        if re.search(r"\be?mail\b", asked.words):
+            return draft.kind_of("", self.reading.asked) == "letter"
+        return re.search(WRITTEN, asked.words) is not None
 
     def _date(self, asked: Field, form: str) -> str | None:
         named = self._known(asked)

@@ -46,7 +46,7 @@ def majority(
         votes: at least one.
         by: what of a vote counts, such as `lambda vote: vote.label`.
         tie: chooses among the values that lead together, given in the order in which they were first cast; so
-            `tie=min` takes the smallest, and `tie=lambda values: values[0]` the first cast.
+            `tie=lambda values: values[0]` takes the first cast, and `tie=min` the smallest.
 
     Raises Tie if several values lead and there is no `tie`, Reject if there is no vote.
     """

@@ -216,7 +216,10 @@ class Claude:
     async def _connect(self, sdk: Any, stack: AsyncExitStack) -> Client:
         url = self._base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
         key = self._key or os.environ.get("ANTHROPIC_API_KEY") or ("none" if url else None)
-        client = sdk.AsyncAnthropic(api_key=key, base_url=url, timeout=self.timeout, max_retries=0)
+        try:
+            client = sdk.AsyncAnthropic(api_key=key, base_url=url, timeout=self.timeout, max_retries=0)
+        except sdk.CredentialsError as error:
+            raise SettingsError(f"{NO_KEY}. A login that is configured cannot be used: {error}") from error
         if not (client.api_key or client.auth_token or client.credentials):
             await client.close()
             if self._offline is None:
