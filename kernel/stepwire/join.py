@@ -173,7 +173,8 @@ def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
     if complete and _ends_uncalled(join, rules):
         return "end"
     decided = not rules.decision or join.decision is not None
-    if decided and (complete or (_early(join, rules) and _parts_settled(join, rules))):
+    early = _early(join, rules) and _parts_settled(join, rules) and not _ends_uncalled(join, rules)
+    if decided and (complete or early):
         return "call"
     if now >= deadline(join, rules):
         return "call" if _may_fire_partial(join, rules) else "expired"

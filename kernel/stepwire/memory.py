@@ -114,22 +114,23 @@ class Run:
 
     async def resolve(self, id_: str, verdict: str, event: Event | None = None, by: str = "test") -> None:
         """Say what became of an unknown outcome: "done" (with the event it returned), "redo" or "drop"."""
-        handler = next(d.step.name for d in self._worker.dispatchers if self._holds(d, id_))
+        handler, partition = next(
+            (dispatcher.step.name, mailbox.partition)
+            for dispatcher in self._worker.dispatchers
+            for mailbox in dispatcher.committer.mailboxes.values()
+            if id_ in mailbox.items or id_ in mailbox.joins
+        )
         value = event.model_dump_json().encode() if event is not None else b"null"
         kind = type(event).__name__ if event is not None else ""
         meta = {"kind": "resolve", "id": id_, "verdict": verdict, "by": by, "type": kind}
-        await self._send(handler, id_, Entry(meta, {}, value))
-
-    @staticmethod
-    def _holds(dispatcher: Any, id_: str) -> bool:
-        return any(id_ in m.items or id_ in m.joins for m in dispatcher.committer.mailboxes.values())
+        await self._send(handler, id_, Entry(meta, {}, value), partition)
 
     async def _answer(self, dead: Dead, *, drop: bool, value: bytes | None) -> None:
         entry = replay(dead.record, drop=drop, edited=value)
         await self._send(dead.handler, str(entry.meta["id"]), entry)
 
-    async def _send(self, handler: str, key: str, entry: Entry) -> None:
-        await self._bus.publish([Out(control_topic(self._app.name, handler), key, {}, entry.encode())])
+    async def _send(self, handler: str, key: str, entry: Entry, partition: int | None = None) -> None:
+        await self._bus.publish([Out(control_topic(self._app.name, handler), key, {}, entry.encode(), partition)])
         await self._settle()
 
     async def publish(self, *events: Event) -> None:

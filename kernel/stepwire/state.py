@@ -80,10 +80,18 @@ class Mailbox:
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.queues: dict[str, dict[str, None]] = {}  #: order value -> ids, first in first out
         self.calling: set[str] = set()
+        self.fresh: dict[str, set[str]] = {}  #: id of what is being called -> keys that messages wrote meanwhile
         self.ready: deque[str] = deque()
         self.touched: deque[str] = deque()
         self.sequence = 0
         self._timers: list[tuple[float, str]] = []
+
+    def write(self, key: str, raw: bytes | None) -> None:
+        """Apply what a message changes, at once; a call's changes that are committed earlier must not undo it."""
+        id_ = key[2:].partition("/")[0]
+        if id_ in self.calling:
+            self.fresh.setdefault(id_, set()).add(key)
+        self.put(key, raw)
 
     def put(self, key: str, raw: bytes | None) -> None:
         """Apply one change; None removes."""

@@ -42,6 +42,7 @@ class Caller:
 
     def cancel(self, delivery: Delivery) -> None:
         """Hand a delivery back: the call is cut off and nothing of it is kept."""
+        delivery.dropped = True
         if delivery.task is not None:
             delivery.task.cancel()
 
@@ -55,12 +56,15 @@ class Caller:
                 outcome, context = await self._attempt(delivery)
                 if not isinstance(outcome, RetryAt) or outcome.wait > self._step.settings.in_place:
                     break
+                if delivery.dropped:
+                    return
                 self._retried(delivery, outcome, context)
                 await self._sleep(outcome.wait)
                 delivery.attempt += 1
         finally:
             self.running.pop(delivery, None)
-        self._concluded(delivery, outcome, context)
+        if not delivery.dropped:  # a handler may swallow the cancellation: what it then returns is not ours any more
+            self._concluded(delivery, outcome, context)
 
     async def _sleep(self, seconds: float) -> None:
         self.sleeping += 1
@@ -71,7 +75,7 @@ class Caller:
 
     async def _attempt(self, delivery: Delivery) -> tuple[Outcome, Context]:
         step = self._step
-        delivery.started = step.clock.now()
+        delivery.started, delivery.timed_out = step.clock.now(), False
         context = self._context(delivery)
         context.enter()
         arguments = {**delivery.args, **step.resources}
@@ -81,7 +85,7 @@ class Caller:
         try:
             return Done(await step.handler.function(**arguments)), context
         except asyncio.CancelledError:
-            if not delivery.timed_out:
+            if delivery.dropped or not delivery.timed_out:
                 raise
             task = asyncio.current_task()
             assert task is not None

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from stepwire.bus.protocol import Membership, Partition, Progress, Transaction
+from stepwire.bus.protocol import Change, Membership, Partition, Progress, Transaction
 from stepwire.dispatch.delivery import Finished
 from stepwire.dispatch.step import Step
 from stepwire.errors import BusUnavailable, RecordRefused
@@ -60,6 +60,13 @@ class Committer:
         """Queue for the next transaction."""
         self.queue.append(finished)
         self._news.set()
+
+    def conclude(self, finished: Finished) -> None:
+        """Queue what a delivery came to; what it was computed from has seen every message so far."""
+        delivery = finished.delivery
+        if delivery is not None and delivery.mailbox is not None:
+            delivery.mailbox.fresh.pop(delivery.entry, None)
+        self.add(finished)
 
     def owns(self, partition: Partition, progress: Progress) -> bool:
         """R12: was the last commit of this partition our own last?"""
@@ -170,14 +177,31 @@ class Committer:
     def _follow(self, finished: Finished) -> None:
         """Memory follows what is stored now."""
         delivery = finished.delivery
+        fresh: set[str] = set()
         if delivery is not None and delivery.mailbox is not None:
             delivery.mailbox.calling.discard(delivery.entry)
+            fresh = delivery.mailbox.fresh.pop(delivery.entry, fresh)
         if not finished.applied:
             for change in finished.changes:
-                self.mailboxes[change.partition].put(change.key, change.value)
+                if change.key not in fresh:  # a message wrote it later; its own commit is still to come
+                    self.mailboxes[change.partition].put(change.key, change.value)
+        if finished.closes and fresh:
+            self._forget_late(finished, fresh)
         if finished.then is not None:
             finished.then()
         self._concluded(finished)
+
+    def _forget_late(self, finished: Finished, fresh: set[str]) -> None:
+        """Messages that reached a join while its close was on its way, and found no stub: they are duplicates."""
+        assert finished.delivery is not None
+        mailbox = finished.delivery.mailbox
+        join = mailbox.joins.get(finished.delivery.entry) if mailbox is not None else None
+        if mailbox is None or join is None or join.stub is not None:
+            return
+        changes = [Change(mailbox.partition, key, None) for key in sorted(fresh)]
+        for change in changes:
+            mailbox.put(change.key, None)
+        self.add(Finished(changes=changes, applied=True))
 
     def _prune_marks(self, batch: list[Finished]) -> None:
         """R12: a marked delivery that was concluded is marked no more."""

@@ -39,6 +39,7 @@ class Delivery:
     missing: tuple[str, ...] = ()
     started: float = 0.0
     timed_out: bool = False
+    dropped: bool = False  #: its assignment was lost: whatever the call still does, nothing of it counts
     task: asyncio.Task[None] | None = None
 
     @property
@@ -65,6 +66,7 @@ class Finished:
     then: Callable[[], None] | None = None  #: what happens once it is committed
     mark: tuple[Partition, str, int] | None = None  #: R12: about to call this delivery alone, for the n-th time
     retries: int = 0
+    closes: bool = False  #: does it close the join that was called?
     holds: bool = False  #: does it hold a slot for a call that begins once it is committed?
 
     @property

@@ -95,6 +95,7 @@ class Emitter:
         finished = self._finished(delivery, outputs, "replayed")
         if delivery.is_join and delivery.mailbox is not None:
             until = self.step.clock.now() + self.step.settings.keep
+            finished.closes = False
             call = {"kind": "call", "dead": True, "until": until, "replay": delivery.replay, "error": str(error)[:500]}
             finished.changes = [self._change(delivery, f"{JOIN}{delivery.entry}/#call", Entry(call))]
             finished.changes += self._verdict(delivery, "replayed")
@@ -118,6 +119,7 @@ class Emitter:
         if delivery.mailbox is not None:
             if delivery.is_join:
                 finished.changes = self.close(delivery, delivery.mailbox.joins[delivery.entry])
+                finished.closes = True
             else:
                 finished.changes = [self._change(delivery, ITEM_KEY + delivery.entry, None)]
             finished.changes += self._verdict(delivery, verdict)

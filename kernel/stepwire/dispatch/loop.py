@@ -184,7 +184,7 @@ class Dispatcher:
         """Queue what a delivery came to for the next transaction."""
         finished.delivery = delivery
         finished.fact = self._fact(delivery, outcome, context)
-        self.committer.add(finished)
+        self.committer.conclude(finished)
 
     def _retried(self, delivery: Delivery, outcome: Outcome, context: Context) -> None:
         self.step.telemetry(self._fact(delivery, outcome, context))

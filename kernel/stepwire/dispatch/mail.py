@@ -41,7 +41,7 @@ class Mail:
     def put(self, mailbox: Mailbox, key: str, entry: Entry | None) -> Change:
         """One change, applied in memory at once."""
         raw = None if entry is None else entry.encode()
-        mailbox.put(key, raw)
+        mailbox.write(key, raw)
         return Change(mailbox.partition, key, raw)
 
     # -- joins
@@ -62,7 +62,9 @@ class Mail:
         join = mailbox.joins[entry.meta["id"]]
         assert join.stub is not None
         outstanding, slot = join.stub["outstanding"], entry.meta["slot"]
-        if outstanding is None or slot not in outstanding or entry.meta["kind"] == "blocked":
+        if entry.meta["kind"] == "blocked":
+            return Applied([])
+        if outstanding is None or slot not in outstanding:
             return Applied([], "late" if outstanding is None else "duplicate")
         left = [other for other in outstanding if other != slot]
         stub = Entry({**join.stub, "outstanding": left}) if left else None

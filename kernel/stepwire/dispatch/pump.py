@@ -87,7 +87,7 @@ class Pump:
     @staticmethod
     def _now(mailbox: Mailbox, key: str, entry: Entry | None) -> Change:
         raw = None if entry is None else entry.encode()
-        mailbox.put(key, raw)
+        mailbox.write(key, raw)
         return Change(mailbox.partition, key, raw)
 
     # -- joins
@@ -177,7 +177,7 @@ class Pump:
         self._dispatcher.active += 1
         finished = self._dispatcher.intake.emitter.settled(delivery, why)
         finished.delivery = delivery
-        self._dispatcher.committer.add(finished)
+        self._dispatcher.committer.conclude(finished)
 
     # -- items
 
@@ -237,7 +237,7 @@ class Pump:
         again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)
         finished = Finished(changes=[self._change(delivery, ITEM + delivery.entry, again)])
         finished.delivery = delivery
-        dispatcher.committer.add(finished)
+        dispatcher.committer.conclude(finished)
 
     # -- begin, from state or directly
 
