@@ -67,7 +67,7 @@ class Claims:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()  # the connection is used from worker threads, one at a time
         self._db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(self._db)
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute(_SCHEMA)
         self._db.execute("DELETE FROM claims WHERE answered_at < ?", (time.time() - _KEPT,))
@@ -114,6 +114,25 @@ class Claims:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log, once for all its processes.
+
+    The race: two servers start on a new file. Both read that it is not switched yet, both go for the exclusive
+    lock, and SQLite answers "database is locked" at once, whatever the timeout, since waiting for each other would
+    be a deadlock. The one that lost tries again: by then the file is switched, and nothing is left to lock.
+    """
+    until = time.monotonic() + _BUSY
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def claims_path(environ: Mapping[str, str] = os.environ) -> Path:
