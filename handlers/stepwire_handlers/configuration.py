@@ -1,6 +1,6 @@
 """What this process was told: flag > environment > stepwire.toml > default, checked once, before anything is consumed.
 
-In: flags, `STEPWIRE_*` variables (a secret also as `…_FILE`, the path of a file that holds it), a TOML file. Out: a
+In: flags, variables (`STEPWIRE_*`; a secret also as `…_FILE`, the path of a file that holds it), a TOML file. Out: a
 frozen `Configuration`, and for each value where it came from. Raises SettingsError with the nearest known name.
 pydantic-settings merges the same sources but cannot tell which one a value came from, so they are gathered here.
 """
@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from stepwire import Settings, SettingsError
 from stepwire.bus.local import LocalBus
 
 FILE = "stepwire.toml"
 PREFIX = "STEPWIRE_"
-OTHERS = frozenset({"STEPWIRE_TEST_ALL", "STEPWIRE_MCP", "STEPWIRE_PYTHON", "STEPWIRE_CLAIMS", "STEPWIRE_SOURCE"})
+WORKER = "worker"
+#: variables with our prefix that others read: commands, the shipped flows and servers, our own tests
+OTHERS = frozenset(
+    PREFIX + name for name in ("APP", "CLAIMS", "FAULT", "MCP", "PYTHON", "SOAK_FACTOR", "SOURCE", "TEST_ALL")
+)
+#: what Kubernetes puts into every pod of a namespace that has a service named `stepwire` or `stepwire-…`
+SERVICE_LINK = re.compile(r"STEPWIRE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 
 
 class Configuration(BaseModel):
@@ -30,17 +37,33 @@ class Configuration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bus: str = "sqlite:///.stepwire/bus.db"  #: sqlite:///path, sqlite://:memory:
+    bus: str = "sqlite:///.stepwire/bus.db"  #: sqlite:///path, sqlite:////absolute/path, sqlite://:memory:
     durability: Literal["process", "power"] = "process"  #: survive kill -9, or a power cut too (fsync every commit)
-    retention: float | None = None  #: seconds after which finished events are deleted; none: never
+    retention: float | None = Field(None, gt=0)  #: seconds after which finished events are deleted; none: never
     blobs: str = ".stepwire/blobs"  #: a folder, or s3://bucket/prefix
     decision_key: SecretStr | None = None  #: with it, gates take only decisions that are signed
-    log: Literal["json", "console", "off"] = "json"
+    anthropic_api_key: SecretStr | None = None  #: ANTHROPIC_API_KEY, as every client of the provider calls it
+    anthropic_base_url: str | None = None  #: ANTHROPIC_BASE_URL; any server that speaks the Messages API
+    log: Literal["auto", "json", "console", "off"] = "auto"  #: auto: coloured text on a terminal, else JSON
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     payload: Literal["off", "redacted", "full"] = "redacted"  #: events in log lines; sensitive fields are always masked
     http_host: str = "127.0.0.1"  #: of /metrics and the probes
-    http_port: int | None = None  #: none: no server
+    http_port: int | None = Field(None, ge=0, le=65_535)  #: none: no server; 0: any free one
     worker: Settings = Settings()  #: the kernel's limits: STEPWIRE_WORKER__DRAIN, or [worker] in the file
+
+    @field_validator("bus")
+    @classmethod
+    def _known_kind(cls, url: str) -> str:
+        _path_of(url)
+        return url
+
+
+class Setting(NamedTuple):
+    """One effective value as it may be shown: secrets are masked."""
+
+    name: str
+    value: str | float | int | None
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +71,13 @@ class Loaded:
     """A configuration, and where each of its values came from."""
 
     values: Configuration
-    sources: Mapping[str, str]
+    sources: Mapping[str, str]  #: name, or worker.<name> -> flag, environment NAME, or file:name
+
+    def shown(self) -> list[Setting]:
+        """Every value in order, masked, with its source."""
+        flat = self.values.model_dump(exclude={WORKER})
+        flat |= {f"{WORKER}.{name}": value for name, value in asdict(self.values.worker).items()}
+        return [Setting(name, _shown(value), self.sources.get(name, "default")) for name, value in flat.items()]
 
 
 def load(folder: Path | None = None, **flags: Any) -> Configuration:
@@ -60,92 +89,138 @@ def load_with_sources(folder: Path | None = None, **flags: Any) -> Loaded:
     """The same, with the source of every value."""
     found: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    path = (folder or Path.cwd()) / FILE
-    for origin, values in ((str(path), _file(path)), ("environment", _environment()), ("flag", flags)):
-        for name, value in values.items():
-            if value is None:
-                continue
-            found[name] = {**found.get(name, {}), **value} if isinstance(value, dict) else value
-            sources[name] = origin if origin != "environment" else f"environment {PREFIX}{name.upper()}"
-    _check_names(found, sources)
+    for name, value, source in (*_file(folder or Path()), *_environment(os.environ), *_flags(flags)):
+        found[name], sources[name] = value, source
+    worker = {name: found.pop(f"{WORKER}.{name}") for name in _inner() if f"{WORKER}.{name}" in found}
     try:
-        if isinstance(found.get("worker"), dict):
-            found["worker"] = Settings(**{name: _number(value) for name, value in found["worker"].items()})
-        return Loaded(Configuration(**found), sources)
-    except (ValidationError, TypeError, ValueError) as error:
+        return Loaded(Configuration(**found, **({WORKER: worker} if worker else {})), sources)
+    except ValidationError as error:
         raise SettingsError(_complaint(error, sources)) from None
+    except SettingsError as error:  # the kernel's own checks: they name the setting, not where it was set
+        raise SettingsError(f"{error} ({', '.join(sources[f'{WORKER}.{name}'] for name in worker)})") from None
 
 
-def _file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, OSError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from None
+def export(values: Configuration, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Hand on what flows and clients read from the environment themselves; what stands there stays."""
+    environment.setdefault("STEPWIRE_BLOBS", values.blobs)
+    if values.anthropic_api_key is not None:
+        environment.setdefault("ANTHROPIC_API_KEY", values.anthropic_api_key.get_secret_value())
+    if values.anthropic_base_url is not None:
+        environment.setdefault("ANTHROPIC_BASE_URL", values.anthropic_base_url)
 
 
-def _environment() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for variable, value in os.environ.items():
-        if not variable.startswith(PREFIX) or variable in OTHERS:
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name.endswith("_file") and name.removesuffix("_file") in _secrets():
-            found[name.removesuffix("_file")] = _secret_file(variable, Path(value))
-        elif name.startswith("worker__"):
-            found.setdefault("worker", {})[name.removeprefix("worker__")] = value
-        else:
-            found[name] = value
-    return found
-
-
-def _secrets() -> frozenset[str]:
-    return frozenset(n for n, field in Configuration.model_fields.items() if "SecretStr" in str(field.annotation))
-
-
-def _secret_file(variable: str, path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise SettingsError(f"{variable}={path} cannot be read: {error.strerror}") from None
-
-
-def _check_names(found: Mapping[str, Any], sources: Mapping[str, str]) -> None:
-    known = {*Configuration.model_fields}
-    inner = {field.name for field in fields(Settings)}
-    worker = found.get("worker")
-    wrong = [(name, known, sources[name]) for name in found.keys() - known]
-    wrong += [
-        (name, inner, sources["worker"]) for name in (worker if isinstance(worker, dict) else {}) if name not in inner
-    ]
-    for name, names, source in wrong:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(names))}"
-        raise SettingsError(f"{source}: there is no setting {name!r}{hint}")
-
-
-def _number(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return int(value) if value.lstrip("-").isdigit() else float(value)
-
-
-def _complaint(error: Exception, sources: Mapping[str, str]) -> str:
-    if not isinstance(error, ValidationError):
-        return f"the worker's settings do not fit: {error}"
-    first = error.errors(include_url=False, include_input=False)[0]
-    name = str(first["loc"][0])
-    return f"{sources.get(name, 'default')}: {name}: {first['msg']}"
+def secrets(values: Configuration) -> tuple[str, ...]:
+    """The secret values themselves, for those who must not show them."""
+    return tuple(value.get_secret_value() for _, value in values if isinstance(value, SecretStr))
 
 
 def open_bus(values: Configuration) -> LocalBus:
-    """The bus that the configuration names, not opened yet. Raises SettingsError."""
-    kind, _, path = values.bus.partition("://")
-    if kind != "sqlite" or not path:
-        raise SettingsError(
-            f"bus {values.bus!r} is of no kind that this release has; write sqlite:///path/to/file.db, three slashes"
-            + (" (Kafka comes with a later release)" if kind == "kafka" else "")
+    """The bus that the configuration names, not opened yet."""
+    return LocalBus(_path_of(values.bus), durability=values.durability, retention=values.retention)
+
+
+def _path_of(url: str) -> str:
+    """The file of a bus. Raises ValueError with the cure."""
+    if url.startswith("kafka://"):
+        raise ValueError("Kafka comes with a later release and is not installed; use sqlite:///path/to/file.db")
+    if url == "sqlite://:memory:":
+        return ":memory:"
+    path = url.removeprefix("sqlite:///")
+    if path in (url, ""):
+        raise ValueError(
+            f"{_shown(url)!r} names no bus; write sqlite:///path/to/file.db with three slashes, four if absolute"
         )
-    path = path if path == ":memory:" else path.removeprefix("/") if not path.startswith("//") else path[1:]
-    return LocalBus(path, durability=values.durability, retention=values.retention)
+    return path
+
+
+# -- the sources: each gives (name, value, where it is set)
+
+Found = Iterable[tuple[str, Any, str]]
+
+
+def _flags(flags: Mapping[str, Any]) -> Found:
+    for name, value in flags.items():
+        if value is not None:
+            yield _checked(name, "flag", _names()), value, "flag"
+
+
+def _file(folder: Path) -> Found:
+    path = folder / FILE
+    if not path.is_file():
+        return
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+    inner = data.pop(WORKER, {})
+    if not isinstance(inner, dict):
+        raise SettingsError(f"{path}: {WORKER} is a table; write [{WORKER}] and the names below it")
+    for name, value in {**data, **{f"{WORKER}.{name}": value for name, value in inner.items()}}.items():
+        yield _checked(name, str(path), _names()), value, f"{path}:{name}"
+
+
+def _environment(environment: Mapping[str, str]) -> Found:
+    variables = {_variable(name): name for name in _names()}
+    files = {f"{_variable(name)}_FILE": name for name in _secret_names()}
+    for variable, value in environment.items():
+        if not value:
+            continue  # set to nothing is not set: charts and compose files cannot leave a variable out
+        if variable in variables:
+            yield variables[variable], value, f"environment {variable}"
+        elif variable in files:
+            if environment.get(variable.removesuffix("_FILE")):
+                raise SettingsError(f"{variable} and {variable.removesuffix('_FILE')} are both set; unset one of them")
+            yield files[variable], _secret_in(variable, Path(value)), f"environment {variable}"
+        elif variable.startswith(PREFIX) and variable not in OTHERS and not SERVICE_LINK.fullmatch(variable):
+            _checked(variable, "environment", {*variables, *files})
+
+
+def _checked(name: str, where: str, known: Iterable[str]) -> str:
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+    raise SettingsError(f"{where}: there is no setting {name}; {hint}")
+
+
+def _secret_in(variable: str, path: Path) -> str:
+    try:
+        value = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}={path} cannot be read: {error}") from None
+    if not value:
+        raise SettingsError(f"{variable}={path}: the file is empty")
+    return value
+
+
+# -- names and words
+
+
+def _inner() -> list[str]:
+    return [field.name for field in fields(Settings)]
+
+
+def _names() -> list[str]:
+    return [name for name in Configuration.model_fields if name != WORKER] + [f"{WORKER}.{n}" for n in _inner()]
+
+
+def _secret_names() -> list[str]:
+    return [name for name, field in Configuration.model_fields.items() if "SecretStr" in str(field.annotation)]
+
+
+def _variable(name: str) -> str:
+    upper = name.upper().replace(".", "__")
+    return upper if upper.startswith("ANTHROPIC_") else PREFIX + upper
+
+
+def _complaint(error: ValidationError, sources: Mapping[str, str]) -> str:
+    """Where it is set and what is wrong with it; the value itself may be a secret."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    return f"{sources.get(name, 'default')}: {name}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _shown(value: Any) -> str | float | int | None:
+    if isinstance(value, str):
+        return re.sub(r"(?<=://)[^/@]*@", "***@", value)  # an address may carry a user and a password
+    return value if isinstance(value, int | float | None) else str(value)  # a SecretStr shows itself as stars

@@ -1,140 +1,120 @@
-"""Metrics and log lines: frozen names, rare series at 0, and no secret anywhere."""
+"""Metrics: frozen names and labels, rare series at 0, what is counted when, and their page."""
 
 from __future__ import annotations
 
-import io
-import json
-import sys
+import asyncio
+import inspect
+import re
 from pathlib import Path
-from typing import Annotated
 
 import pytest
-from prometheus_client import generate_latest
+from tests.telemetry.shop import APP, Order, listened
 
-from stepwire import App, Event, Reject, Sensitive, SettingsError, handler
-from stepwire.bus.local import LocalBus
+from stepwire import outcome
+from stepwire.bus.protocol import Partition
 from stepwire.clock import VirtualClock
-from stepwire.memory import Run
-from stepwire.worker import Worker
-from stepwire_handlers.configuration import Configuration, load, load_with_sources
-from stepwire_handlers.telemetry import Metrics, build
+from stepwire.telemetry import Assigned, Committed, Skipped
+from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.telemetry import Metrics
+from stepwire_handlers.telemetry.metrics import COUNTERS, FAILURES, GAUGES, HISTOGRAMS, page
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
-
-
-class Order(Event, topic="order"):
-    n: int
-    card: Annotated[str, Sensitive()] = "4711-0815"
-
-
-class Done(Event, topic="done", result=True):
-    n: int
-
-
-@handler()
-async def check(order: Order) -> Done:
-    if order.n < 0:
-        raise Reject("negative")
-    return Done(n=order.n)
-
-
-APP = App("shop", [check])
-
-
-class _Stderr(io.TextIOWrapper):
-    """A stderr that is remembered."""
-
-
-async def logged(monkeypatch: pytest.MonkeyPatch, payload: str, *events: Order) -> tuple[list[dict[str, object]], str]:
-    """Log lines and metrics of a worker that handled these events."""
-    stderr = _Stderr(io.BytesIO())
-    monkeypatch.setattr(sys, "stderr", stderr)
-    metrics = Metrics(APP)
-    hook = build(Configuration(payload=payload), APP, metrics)  # type: ignore[arg-type]
-    clock = VirtualClock()
-    bus = LocalBus(clock=clock)
-    await bus.open()
-    worker = Worker(APP, bus, clock=clock, telemetry=hook)
-    metrics.watch(worker)
-    await worker.start()
-    run = Run(APP, worker, bus, clock, "")
-    for event in events:
-        await run.publish(event)
-    scraped = generate_latest(metrics.registry).decode()
-    await run.close()
-    lines = stderr.buffer.getvalue().decode().splitlines()  # type: ignore[attr-defined]
-    return [json.loads(line) for line in lines], scraped
-
-
-async def test_each_step_is_one_line_and_sensitive_fields_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A delivery is a line with its outcome; a field marked Sensitive is in no line and no metric, even in full."""
-    for payload in ("redacted", "full"):
-        lines, scraped = await logged(monkeypatch, payload, Order(n=1), Order(n=-1))
-        outcomes = [line["outcome"] for line in lines if "outcome" in line]
-        assert outcomes == ["ok", "dead_letter"]
-        assert lines[0]["input"] == [{"n": 1, "card": "***"}]
-        assert "4711" not in json.dumps(lines) + scraped
-
-
-async def test_payloads_may_be_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With payload off no event is in a line."""
-    lines, _ = await logged(monkeypatch, "off", Order(n=1))
-    assert all("input" not in line for line in lines)
-
-
-async def test_metrics_count_what_happened_and_rare_series_start_at_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names and labels as the docs say; the first dead letter is an increase."""
-    _, scraped = await logged(monkeypatch, "off", Order(n=1), Order(n=-1))
-    assert 'stepwire_messages_processed_total{handler="check",outcome="ok",topic="order"} 1.0' in scraped
-    assert 'stepwire_dead_letters_total{error_type="Reject",handler="check"} 1.0' in scraped
-    assert 'stepwire_retries_total{error_type="",handler="check"} 0.0' in scraped
-    assert 'stepwire_messages_produced_total{topic="done"} 1.0' in scraped
-    assert 'stepwire_consumer_lag_messages{group="shop.check",partition="0",topic="order"} 0.0' in scraped
-
-
-def page() -> str:
-    """The table of metrics, from the code."""
-    worker = Worker(APP, LocalBus())
-    metrics = Metrics(APP)
-    metrics.watch(worker)
-    lines = ["# Metrics", "", "Made from the code by `tests/telemetry/test_telemetry.py`. Durations are seconds.", "",
-             "| name | type | meaning |", "|---|---|---|"]  # fmt: skip
-    for family in sorted(metrics.registry.collect(), key=lambda family: family.name):
-        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
-        lines.append(f"| `{family.name}{suffix}` | {family.type} | {family.documentation} |")
-    return "\n".join(lines) + "\n"
+QUIET = Configuration(log="off")
 
 
 def test_the_page_of_metrics_is_current() -> None:
-    """docs/metrics.md says what the code has; write it anew with `python -m tests.telemetry.test_telemetry`."""
+    """docs/metrics.md says what the code has; `make docs` writes it anew."""
     assert DOCS.read_text() == page()
 
 
-def test_a_flag_goes_before_the_environment_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the source of each value is known."""
-    (tmp_path / "stepwire.toml").write_text('log = "console"\npayload = "off"\n[worker]\ndrain = 5\n')
-    monkeypatch.setenv("STEPWIRE_PAYLOAD", "full")
-    loaded = load_with_sources(tmp_path, bus="sqlite:///x.db")
-    assert (loaded.values.log, loaded.values.payload, loaded.values.worker.drain) == ("console", "full", 5)
-    assert loaded.sources["payload"] == "environment STEPWIRE_PAYLOAD"
-    assert loaded.sources["bus"] == "flag"
+async def test_rare_series_start_at_0_and_what_happened_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first dead letter is an increase from 0; ok, retry and dead letter are told apart."""
+    async with listened(monkeypatch, QUIET) as heard:
+        before = await heard.scrape()
+        assert 'stepwire_dead_letters_total{error_type="Reject",handler="check",topic="order"} 0.0' in before
+        assert 'stepwire_messages_processed_total{handler="pay",outcome="retry",topic="checked"} 0.0' in before
+        for n in (1, 7, -1):
+            await heard.run.publish(Order(n=n))
+        after = await heard.scrape()
+    assert 'stepwire_messages_processed_total{handler="check",outcome="ok",topic="order"} 2.0' in after
+    assert 'stepwire_dead_letters_total{error_type="Reject",handler="check",topic="order"} 1.0' in after
+    assert 'stepwire_retries_total{error_type="Transient",handler="pay",topic="checked"} 1.0' in after
+    assert 'stepwire_handler_duration_seconds_count{handler="check",outcome="ok",topic="order"} 2.0' in after
+    assert 'stepwire_message_queue_delay_seconds_count{handler="pay",topic="checked"} 2.0' in after
+    assert 'stepwire_messages_produced_total{topic="done"} 2.0' in after
+    assert 'stepwire_consumer_lag_messages{group="shop.check",partition="0",topic="order"} 0.0' in after
+    assert 'stepwire_messages_in_flight{handler="check",topic="order"} 0.0' in after
+    assert 'stepwire_assigned_partitions{group="shop.check",topic="order"} 1.0' in after
+    assert re.search(r'stepwire_commit_duration_seconds_count{group="shop.check"} [1-9]', after)
 
 
-def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """STEPWIRE_DECISION_KEY_FILE names a file; the value shows itself nowhere."""
-    (tmp_path / "key").write_text("hunter2\n")
-    monkeypatch.setenv("STEPWIRE_DECISION_KEY_FILE", str(tmp_path / "key"))
-    values = load(tmp_path)
-    assert values.decision_key is not None
-    assert values.decision_key.get_secret_value() == "hunter2"
-    assert "hunter2" not in repr(values)
+async def test_calls_of_models_and_tools_are_counted_from_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens, cost, seconds and rate limits by model; calls by tool."""
+    async with listened(monkeypatch, QUIET) as heard:
+        await heard.run.publish(Order(n=1))
+        told = await heard.scrape()
+    model = 'gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="small"'
+    assert f'gen_ai_client_token_usage_sum{{{model},gen_ai_token_type="input"}} 100.0' in told
+    assert f'gen_ai_client_token_usage_sum{{{model},gen_ai_token_type="cache_read"}} 5.0' in told
+    assert f'gen_ai_client_operation_duration_seconds_sum{{error_type="",{model}}} 0.5' in told
+    assert f'gen_ai_client_operation_duration_seconds_count{{error_type="RateLimitError",{model}}} 1.0' in told
+    assert 'stepwire_model_cost_usd_total{gen_ai_request_model="small",handler="pay"} 0.25' in told
+    assert "stepwire_llm_rate_limited_total" in told
+    assert 'stepwire_tool_call_duration_seconds_count{outcome="ok",server="bank",tool="bank.pay"} 1.0' in told
 
 
-def test_a_misspelt_setting_is_refused_with_the_nearest_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is ignored silently."""
-    monkeypatch.setenv("STEPWIRE_PAYLAOD", "off")
-    with pytest.raises(SettingsError, match="did you mean payload"):
-        load(tmp_path)
+async def test_lag_counts_what_nobody_has_fetched_and_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped step is behind by every record of its topic, and by the age of the first."""
+    async with listened(monkeypatch, QUIET) as heard:
+        paused = next(d for d in heard.worker.dispatchers if d.step.name == "pay")
+        paused.stopping = True
+        await heard.worker.bus.publish([APP.record(Order(n=n), now=0.0)[0] for n in (1, 2, 3)])
+        while (await heard.worker.bus.ends(["checked"]))[Partition("checked", 0)] < 3 or heard.worker.dispatchers[
+            0
+        ].active:
+            await asyncio.sleep(0)
+        clock = heard.worker.clock
+        assert isinstance(clock, VirtualClock)
+        clock.turn(clock.now() + 100.0)
+        told = await heard.scrape()
+        paused.stopping = False
+    assert 'stepwire_consumer_lag_messages{group="shop.pay",partition="0",topic="checked"} 3.0' in told
+    assert 'stepwire_consumer_lag_seconds{group="shop.pay",partition="0",topic="checked"} 100.0' in told
+    assert 'stepwire_consumer_lag_messages{group="shop.check",partition="0",topic="order"} 0.0' in told
+
+
+def test_other_facts_have_their_counters() -> None:
+    """Duplicates, unreadable records, failed commits and changes of assignment."""
+    from prometheus_client import generate_latest
+
+    metrics = Metrics(APP)
+    metrics(Skipped("shop", "check", "order", "duplicate"))
+    metrics(Skipped("shop", "check", "order", "undecodable"))
+    metrics(Committed("shop.check", 3, {}, 0.0, "database is locked"))
+    metrics(Assigned("shop.check", "lost"))
+    told = generate_latest(metrics.registry).decode()
+    assert 'stepwire_duplicates_skipped_total{handler="check"} 1.0' in told
+    assert 'stepwire_deserialization_failures_total{topic="order"} 1.0' in told
+    assert 'stepwire_records_skipped_total{handler="check",why="undecodable"} 1.0' in told
+    assert 'stepwire_commit_failures_total{group="shop.check"} 1.0' in told
+    assert 'stepwire_rebalances_total{group="shop.check",kind="lost"} 1.0' in told
+
+
+def test_names_follow_the_rules_of_prometheus() -> None:
+    """One prefix or OpenTelemetry's, base units, no type or label in a name, nothing twice."""
+    families = (*COUNTERS, *HISTOGRAMS, *GAUGES)
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        assert re.fullmatch(r"(stepwire|gen_ai)_[a-z_]+", family.name)
+        assert not family.name.endswith(("_total", "_count", "_sum", "_bucket"))
+        assert list(family.buckets) == sorted(set(family.buckets))
+
+
+def test_every_failure_of_the_kernel_has_a_series_at_0() -> None:
+    """A new reason for a dead letter must find its place in the frozen list."""
+    kernel = {name for name, found in inspect.getmembers(outcome, inspect.isclass) if issubclass(found, Exception)}
+    own = {name for name in kernel if getattr(outcome, name).__module__ == outcome.__name__}
+    assert own <= set(FAILURES)
 
 
 if __name__ == "__main__":

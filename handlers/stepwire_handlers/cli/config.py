@@ -9,24 +9,13 @@ def command(bus: BusUrl = None, json: AsJson = False) -> None:
     """Print the effective settings and their sources: flag > environment > stepwire.toml > default."""
 
     async def main() -> int:
-        from dataclasses import asdict
-
         from stepwire_handlers.configuration import load_with_sources
 
-        loaded = load_with_sources(bus=bus)
-        rows = []
-        for name, value in loaded.values:
-            if name == "worker":
-                rows += [
-                    (f"worker.{key}", each, loaded.sources.get(name, "default")) for key, each in asdict(value).items()
-                ]
-            else:
-                rows.append((name, value, loaded.sources.get(name, "default")))  # a secret shows itself as stars
+        settings = load_with_sources(bus=bus).shown()
         if json:
-            echo_json({name: {"value": value if isinstance(value, int | float | None) else str(value), "source": source}
-                       for name, value, source in rows})  # fmt: skip
+            echo_json({name: {"value": value, "source": source} for name, value, source in settings})
         else:
-            table("settings", ("setting", "value", "source"), rows)
+            table("settings", ("setting", "value", "source"), [tuple(setting) for setting in settings])
         return 0
 
     execute(main)

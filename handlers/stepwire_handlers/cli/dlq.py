@@ -2,132 +2,215 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stepwire_handlers.cli.target import (
+    COMPLETED,
     AppName,
     AsJson,
     BusUrl,
+    complain,
     echo_json,
     execute,
-    load_app,
+    existing,
     moment,
-    opened,
     table,
-)  # fmt: skip
+    target,
+    text_of,
+)
 
 if TYPE_CHECKING:
-    from stepwire_handlers.services.dead_letters import DeadLetter
+    from collections.abc import Sequence
+
+    from stepwire_handlers.services.dead_letters import Blocked, DeadLetter, DeadLetters, Filter
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, stats, replay, drop.")
-Handler = Annotated[str | None, typer.Option("--handler", help="Only those of this handler.")]
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids, or how they begin; none: all that match.")]
-Most = Annotated[int, typer.Option("--max", help="At most so many.")]
+Handler = Annotated[str, typer.Option("--handler", help="Only those of this handler.")]
+Error = Annotated[str, typer.Option("--error", help="Only those of this exception, by its class.")]
+Run = Annotated[str, typer.Option("--run", help="Only those of this run, or how it begins.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids, or how they begin; none: what the options say.")]
+All = Annotated[bool, typer.Option("--all", help="Every open one; needed if nothing else says which.")]
+Most = Annotated[int, typer.Option("--max", min=1, help="At most so many, oldest first.")]
 
 
-def _data(letter: DeadLetter) -> dict[str, object]:
+def _data(letter: DeadLetter, status: str) -> dict[str, Any]:
     return {
-        "id": letter.id, "handler": letter.handler, "run": letter.run, "error": letter.error, "message": letter.message,
-        "attempts": int(letter.record.headers["sw_attempts"]), "replays": letter.number, "time": letter.record.time,
+        "id": letter.id, "handler": letter.handler, "run": letter.run, "status": status, "error": letter.error,
+        "message": letter.message, "attempts": letter.attempts, "replays": letter.number, "time": letter.record.time,
     }  # fmt: skip
 
 
 @app.command("list")
-def listing(app: AppName, handler: Handler = None, bus: BusUrl = None, json: AsJson = False) -> None:
-    """What nobody replayed or dropped yet."""
+def listing(
+    app: AppName,
+    handler: Handler = "",
+    error: Error = "",
+    run: Run = "",
+    every: Annotated[bool, typer.Option("--every", help="Also those that were replayed or dropped.")] = False,
+    bus: BusUrl = None,
+    json: AsJson = False,
+) -> None:
+    """What nobody replayed or dropped yet, oldest first."""
 
     async def main() -> int:
-        from stepwire_handlers.configuration import load
-        from stepwire_handlers.services.dead_letters import DeadLetters
+        from stepwire_handlers.services.dead_letters import DeadLetters, Filter
+        from stepwire_handlers.services.snapshot import snapshot
 
-        loaded = load_app(app)
-        async with opened(load(bus=bus)) as where:
-            found = [x for x in DeadLetters(loaded, where).open() if handler in (None, x.handler)]
+        loaded, values = target(app, bus)
+        wanted = Filter(handler, error, run)
+        async with existing(values) as where:
+            letters = DeadLetters(loaded, where)
+            with snapshot(where):
+                found = [(x, letters.status(x)) for x in letters.last() if wanted.matches(x)]
+        found = [(x, status) for x, status in found if every or status == "open"]
         if json:
-            echo_json([_data(letter) for letter in found])
+            echo_json([_data(*each) for each in found])
         else:
-            rows = [(x.id[:12], x.handler, x.run[:12], x.error, x.message[:80], moment(x.record.time)) for x in found]
-            table("dead letters", ("id", "handler", "run", "error", "message", "since"), rows)
-        return 0
+            rows = [(x.id[:12], x.handler, x.run[:12], status, x.error, x.message[:80], moment(x.record.time))
+                    for x, status in found]  # fmt: skip
+            table("dead letters", ("id", "handler", "run", "status", "error", "message", "since"), rows)
+        return COMPLETED
 
     execute(main)
 
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="The id, or how it begins.")], app: AppName, bus: BusUrl = None
+    id: Annotated[str, typer.Argument(help="The id, or how it begins; also one that was answered.")],
+    app: AppName,
+    raw: Annotated[bool, typer.Option("--raw", help="The payload as it is, sensitive fields included.")] = False,
+    bus: BusUrl = None,
+    json: AsJson = False,
 ) -> None:
-    """One of them: the whole cause, and the payload."""
+    """One of them: the whole cause, the headers, the payload, and what it holds up."""
 
     async def main() -> int:
-        from stepwire_handlers.configuration import load
         from stepwire_handlers.services.dead_letters import DeadLetters
 
-        loaded = load_app(app)
-        async with opened(load(bus=bus)) as where:
-            letter = DeadLetters(loaded, where).find(id)
-        record = letter.record
-        echo_json(_data(letter) | {"headers": dict(record.headers), "payload": record.value.decode(errors="replace")})
-        return 0
+        loaded, values = target(app, bus)
+        async with existing(values) as where:
+            letters = DeadLetters(loaded, where)
+            letter = letters.read(id)
+            status, blocked = letters.status(letter), letters.blocked_by(letter)
+            payload = _payload(letters, letter, raw)
+        data = _data(letter, status) | {
+            "headers": dict(letter.record.headers), "payload": payload, "blocks": [each._asdict() for each in blocked],
+        }  # fmt: skip
+        echo_json(data) if json else _draw(letter, data, blocked)
+        return COMPLETED
 
     execute(main)
 
 
+def _payload(letters: DeadLetters, letter: DeadLetter, raw: bool) -> object:
+    """Fields with what is sensitive masked; the text itself, if it is asked for or cannot be read."""
+    from stepwire_handlers.telemetry.mask import masked
+
+    found = None if raw else letters.payload(letter)
+    return letter.record.value.decode(errors="replace") if found is None else masked(found, shorten=False)
+
+
+def _draw(letter: DeadLetter, data: dict[str, Any], blocked: Sequence[Blocked]) -> None:
+    for name in ("id", "handler", "run", "status", "error", "message", "attempts", "replays"):
+        typer.echo(f"{name}: {data[name]}")
+    typer.echo(f"since: {moment(letter.record.time)}")
+    for each in blocked:
+        typer.echo(f"holds up: {each.handler} ({each.id[:12]}, {each.slot})")
+    typer.echo("\npayload:")
+    typer.echo(data["payload"]) if isinstance(data["payload"], str) else echo_json(data["payload"])
+    typer.echo("\nheaders:")
+    for name, value in sorted(data["headers"].items()):
+        if name != "kafka_dlt-exception-stacktrace":
+            typer.echo(f"  {name}: {value}")
+    typer.echo(f"\n{letter.record.headers.get('kafka_dlt-exception-stacktrace', '')}")
+
+
 @app.command()
 def stats(app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
-    """How many, by handler and error."""
+    """How many are open, by handler and error."""
 
     async def main() -> int:
-        from stepwire_handlers.configuration import load
         from stepwire_handlers.services.dead_letters import DeadLetters
 
-        loaded = load_app(app)
-        async with opened(load(bus=bus)) as where:
+        loaded, values = target(app, bus)
+        async with existing(values) as where:
             counts = DeadLetters(loaded, where).stats()
         rows = [(handler, error, count) for (handler, error), count in counts.most_common()]
         if json:
             echo_json([{"handler": handler, "error": error, "count": count} for handler, error, count in rows])
         else:
             table("dead letters", ("handler", "error", "count"), rows)
-        return 0
+        return COMPLETED
 
     execute(main)
-
-
-async def _chosen(app: str, bus: str | None, ids: list[str] | None, handler: str | None, most: int, verb: str,
-                  edit: str | None = None) -> int:  # fmt: skip
-    from stepwire_handlers.configuration import load
-    from stepwire_handlers.services.dead_letters import DeadLetters
-
-    loaded = load_app(app)
-    async with opened(load(bus=bus)) as where:
-        letters = DeadLetters(loaded, where)
-        matching = [x for x in letters.open() if handler in (None, x.handler)]
-        found = [letters.find(id_) for id_ in ids] if ids else matching
-        if verb == "replay":
-            await letters.resume(found[:most], edit.encode() if edit else None)
-        else:
-            await letters.drop(found[:most])
-    typer.echo(f"{len(found[:most])} of {len(found)}")
-    return 0
 
 
 @app.command()
 def replay(
     app: AppName,
     ids: Ids = None,
-    handler: Handler = None,
+    handler: Handler = "",
+    error: Error = "",
+    run: Run = "",
+    all: All = False,
     max: Most = 100,
+    edit: Annotated[str | None, typer.Option(help="Another payload for one id: JSON, @file or -.")] = None,
     bus: BusUrl = None,
-    edit: Annotated[str | None, typer.Option(help="Another payload, JSON; for one id.")] = None,
 ) -> None:
-    """Resume unfinished deliveries."""
-    execute(lambda: _chosen(app, bus, ids, handler, max, "replay", edit))
+    """Resume unfinished deliveries. A running worker does it at once, else the next one."""
+
+    async def main() -> int:
+        from stepwire_handlers.services.dead_letters import DeadLetters, Filter
+
+        loaded, values = target(app, bus)
+        edited = None if edit is None else text_of(edit, "--edit").encode()
+        async with existing(values) as where:
+            letters = DeadLetters(loaded, where)
+            found = _chosen(letters, ids, Filter(handler, error, run), all)
+            await letters.resume(found[:max], edited)
+        _say("replayed", len(found), max)
+        return COMPLETED
+
+    execute(main)
 
 
 @app.command()
-def drop(app: AppName, ids: Ids = None, handler: Handler = None, max: Most = 100, bus: BusUrl = None) -> None:
-    """Give unfinished deliveries up: what they owe is absent."""
-    execute(lambda: _chosen(app, bus, ids, handler, max, "drop"))
+def drop(
+    app: AppName, ids: Ids = None, handler: Handler = "", error: Error = "", run: Run = "", all: All = False,
+    max: Most = 100, bus: BusUrl = None,
+) -> None:  # fmt: skip
+    """Give unfinished deliveries up: what they owe is absent. There is no way back."""
+
+    async def main() -> int:
+        from stepwire_handlers.services.dead_letters import DeadLetters, Filter
+
+        loaded, values = target(app, bus)
+        async with existing(values) as where:
+            letters = DeadLetters(loaded, where)
+            found = _chosen(letters, ids, Filter(handler, error, run), all)
+            await letters.drop(found[:max])
+        _say("dropped", len(found), max)
+        return COMPLETED
+
+    execute(main)
+
+
+def _chosen(letters: DeadLetters, ids: list[str] | None, wanted: Filter, all_: bool) -> list[DeadLetter]:
+    """The open ones that are meant. Raises SettingsError if nothing says which."""
+    from stepwire.errors import SettingsError
+
+    if ids:
+        if any(wanted) or all_:
+            raise SettingsError("give ids, or options that say which ones, not both")
+        return list({(x.handler, x.id): x for x in map(letters.find, ids)}.values())
+    if not any(wanted) and not all_:
+        raise SettingsError("say which: ids, --handler, --error, --run, or --all; see: stepwire dlq list --app …")
+    return [letter for letter in letters.open() if wanted.matches(letter)]
+
+
+def _say(verb: str, found: int, most: int) -> None:
+    typer.echo(f"{verb} {min(found, most)} of {found}")
+    if found > most:
+        complain(f"{found - most} are left; repeat it, or raise --max")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,16 +10,29 @@ import typer
 from stepwire_handlers.cli.target import execute, load_app
 
 
+class Format(StrEnum):
+    """What a drawing is written in."""
+
+    mermaid = "mermaid"
+    text = "text"
+    json = "json"
+
+
 def command(
     app: Annotated[str, typer.Argument(help="The app, MODULE:name.")],
-    format: Annotated[str, typer.Option(help="mermaid or text.")] = "mermaid",
+    format: Annotated[Format, typer.Option(help="How to draw it.")] = Format.mermaid,
 ) -> None:
     """Draw an app."""
 
     async def main() -> int:
         from stepwire_handlers.drawing import mermaid, text
+        from stepwire_handlers.drawing.sketch import sketch
 
-        typer.echo((mermaid if format == "mermaid" else text)(load_app(app)))
+        loaded = load_app(app)
+        if format is Format.json:
+            typer.echo(sketch(loaded).model_dump_json(indent=2))
+        else:
+            typer.echo(mermaid(loaded) if format is Format.mermaid else text(loaded))
         return 0
 
     execute(main)

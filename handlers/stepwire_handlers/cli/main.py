@@ -1,27 +1,49 @@
-"""The command `stepwire`. Only typer is imported here; everything else when a command runs."""
+"""The command `stepwire`. Imported are typer and modules that import only typer; the rest when a command runs.
+
+Each command is a module of this package with a function `command` or a group `app`; one that is not there, because an
+installation left it out, is not offered, and harms none of the others.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
+
 import typer
 
-from stepwire_handlers.cli import config, demo, dev, dlq, gates, graph, new, offline, publish, run, runs, topics
+COMMANDS = {
+    "run": "run", "dev": "dev", "publish": "publish", "runs": "runs", "gates": "gates", "dlq": "dlq", "graph": "graph",
+    "topics": "topics", "config": "config", "new": "new", "demo": "demo", "offline-model": "offline",
+}  # fmt: skip
 
-cli = typer.Typer(
-    name="stepwire", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="AI workflows as events: every step a small stateless handler.",
-)  # fmt: skip
-cli.command("run")(run.command)
-cli.command("dev")(dev.command)
-cli.command("publish")(publish.command)
-cli.add_typer(runs.app, name="runs")
-cli.add_typer(gates.app, name="gates")
-cli.add_typer(dlq.app, name="dlq")
-cli.command("graph")(graph.command)
-cli.add_typer(topics.app, name="topics")
-cli.command("config")(config.command)
-cli.command("new")(new.command)
-cli.command("demo")(demo.command)
-cli.command("offline-model")(offline.command)
+
+def build() -> typer.Typer:
+    """The command with everything that is there."""
+    cli = typer.Typer(
+        name="stepwire", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        help="AI workflows as events: every step a small stateless handler.",
+    )  # fmt: skip
+    for name, module in COMMANDS.items():
+        found = _module(f"stepwire_handlers.cli.{module}")
+        if found is None:
+            continue
+        if hasattr(found, "command"):
+            cli.command(name, cls=getattr(found, "COMMAND", None))(found.command)
+        else:
+            cli.add_typer(found.app, name=name)
+    return cli
+
+
+def _module(name: str) -> ModuleType | None:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None
+
+
+cli = build()
 
 
 def main() -> None:

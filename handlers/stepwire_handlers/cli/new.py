@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from pathlib import Path
 from typing import Annotated
 
@@ -16,16 +15,17 @@ def command(name: Annotated[str, typer.Argument(help="The project's name; also i
 
     async def main() -> int:
         from stepwire.errors import SettingsError
-        from stepwire_handlers.scaffold import write
+        from stepwire_handlers.scaffold import package_of, write
 
-        package = name.replace("-", "_").lower()
-        if not package.isidentifier() or keyword.iskeyword(package) or package.startswith("stepwire"):
-            raise SettingsError(f"{name!r} is no name for a package; use letters, digits and -")
+        package = package_of(name)
         folder = Path(name)
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise SettingsError(f"{folder} exists and is not empty; choose another name")
-        for path in write(folder, name, package):
-            typer.echo(path, err=True)
+        try:
+            for path in write(folder, name, package):
+                typer.echo(path, err=True)
+        except OSError as error:
+            raise SettingsError(f"{folder} cannot be written: {error.strerror}") from None
         typer.echo(f"cd {name} && make test")
         return 0
 

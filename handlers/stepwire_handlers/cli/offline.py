@@ -7,13 +7,25 @@ from typing import Annotated
 
 import typer
 
+from stepwire_handlers.cli.target import USAGE, complain
+
 
 def command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0: a free one.")] = 8085,
+    port: Annotated[int, typer.Option(help="0: a free one.", min=0, max=65_535)] = 8085,
 ) -> None:
     """Answer model calls by rules, labelled as such. Point ANTHROPIC_BASE_URL at it."""
     import runpy
 
     sys.argv = ["offline-model", "--host", host, "--port", str(port)]
-    runpy.run_module("stepwire_handlers.offline_model", run_name="__main__")
+    try:
+        runpy.run_module("stepwire_handlers.offline_model", run_name="__main__")
+    except ImportError as error:
+        complain(f"the offline model needs {error.name}: pip install 'stepwire[serve]'")
+    except OSError as error:
+        complain(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port (0: any free one)")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    else:
+        return
+    raise typer.Exit(USAGE)

@@ -1,13 +1,18 @@
-"""`stepwire publish`: an event into an app, and if asked what came of it."""
+"""`stepwire publish`: an event into an app, and if asked what came of it.
+
+A known identity, the same id and source, is not published again: its run is followed. Two processes that publish the
+same identity at once take turns, so one of them finds it known.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from stepwire_handlers.cli.target import (
     COMPLETED,
@@ -20,16 +25,38 @@ from stepwire_handlers.cli.target import (
     complain,
     echo_json,
     execute,
-    load_app,
+    fields_of,
     opened,
-)  # fmt: skip
+    target,
+)
 
 if TYPE_CHECKING:
     from stepwire import App, Event
+    from stepwire.bus.local import LocalBus
     from stepwire_handlers.configuration import Configuration
     from stepwire_handlers.services.runs import RunView
 
-EXIT = {"completed": COMPLETED, "waiting": WAITING, "failed": DEAD_LETTER, "running": TIMED_OUT}
+PATIENCE = 300.0  #: seconds that --wait waits if it is not told
+TURN = 10.0  #: seconds to wait for another process that publishes under an id just now
+
+
+class COMMAND(TyperCommand):
+    """Reads `--wait [SECONDS]`: typer has no options whose value may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a bare `--wait` its default."""
+        found: list[str] = []
+        for index, arg in enumerate(args):
+            bare = arg == "--wait" and not _is_number(args[index + 1 : index + 2])
+            found.append(f"--wait={PATIENCE:g}" if bare else arg)
+        return super().parse_args(ctx, found)
+
+
+def _is_number(arguments: list[str]) -> bool:
+    try:
+        return bool(arguments) and float(arguments[0]) >= 0
+    except ValueError:
+        return False
 
 
 def command(
@@ -39,104 +66,215 @@ def command(
     attach: Annotated[list[str] | None, typer.Option(help="field=FILE, put into the blob store first.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="Default: random, or the hash of the attached file.")] = None,
     source: Annotated[str | None, typer.Option(help="Who publishes; with --id it identifies the event.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends or waits for a person.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds that --wait waits at most.")] = 300.0,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", metavar="[SECONDS]", min=0.0, help=f"Wait for the result; {PATIENCE:g} s if not said."),
+    ] = None,
     bus: BusUrl = None,
     json: AsJson = False,
 ) -> None:
-    """Publish an event. Exit: 0 completed, 3 waiting for a person, 4 dead letter, 5 timed out, 2 usage."""
+    """Publish an event; with --wait: what came of it.
+
+    Exit: 0 completed, or the result is there; 3 waiting for a person; 4 dead letter; 5 timed out; 2 usage; 1 bus.
+    """
 
     async def main() -> int:
         from stepwire.worker import prepare
-        from stepwire_handlers.configuration import load
-        from stepwire_handlers.services.publishing import publish, until_it_rests
 
-        values = load(bus=bus)
-        os.environ.setdefault("STEPWIRE_BLOBS", values.blobs)  # what the flow's own store is named by
-        loaded = load_app(app)
-        fields, key = await _with_attachments(_fields(json_data), attach or [], values)
-        event = _event(loaded, type, fields)
+        loaded, values = target(app, bus)
+        kind = _entry(loaded, type)
+        files = _files(kind, attach or [])
+        given = {} if json_data is None else fields_of(json_data, "--json-data")
+        _check_names(kind, given)
+        fields, key = await _attached(kind, given, files, values)
+        event = _event(kind, fields)
         async with opened(values) as where:
-            await prepare(loaded, where, loaded.settings)
-            run = await publish(loaded, where, event, id=id or key, source=source)
-            if not wait:
+            await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
+            run = await _publish(loaded, where, event, id or key, source)
+            if wait is None:
                 echo_json({"run": run}) if json else typer.echo(run)
                 return COMPLETED
-            view = await until_it_rests(loaded, where, run, timeout)
-        _report(view, json)
-        return EXIT[view.state]
+            view = await _result(loaded, where, run, wait)
+        return _report(view, json, app)
 
     execute(main)
 
 
-def _report(view: RunView, as_json: bool) -> None:
-    from stepwire_handlers.services.runs import summary
-
-    for waiting in view.gates:
-        complain(
-            f"waits for a person: {waiting.handler} ({waiting.kind}), stepwire gates decide {waiting.id[:12]} --app …"
-        )
-    for letter in view.dead:
-        complain(
-            f"dead letter: {letter.handler}: {letter.error}: {letter.message} (stepwire dlq show {letter.id[:12]})"
-        )
-    data = summary(view)
-    if as_json:
-        echo_json(data)
-    else:
-        typer.echo(f"{data['run']} {data['state']} {data['result'] or ''}")
+# -- the event
 
 
-def _fields(text: str | None) -> dict[str, Any]:
-    import json
-
-    from stepwire.errors import SettingsError
-
-    raw = sys.stdin.read() if text == "-" else Path(text[1:]).read_text() if text and text[0] == "@" else text or "{}"
-    try:
-        fields = json.loads(raw)
-    except ValueError as error:
-        raise SettingsError(f"--json-data is no JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise SettingsError("--json-data must be an object: the event's fields")
-    return fields
-
-
-async def _with_attachments(
-    fields: dict[str, Any], attach: list[str], values: Configuration
-) -> tuple[dict[str, Any], str | None]:
-    """The fields with attachments put into the blob store, and the hash of the file if there is one only."""
-    from stepwire.errors import SettingsError
-
-    if not attach:
-        return fields, None
-    from stepwire_handlers.blobs import blob_store
-    from stepwire_handlers.services.publishing import put
-
-    key = None
-    async with blob_store(values.blobs) as blobs:
-        for each in attach:
-            field, _, file = each.partition("=")
-            if not file or not Path(file).is_file():
-                raise SettingsError(f"--attach {each}: write field=FILE with a file that exists")
-            attachment = await put(blobs, Path(file))
-            fields = {**fields, field: attachment.model_dump()}
-            key = attachment.sha256
-    return fields, key if len(attach) == 1 else None
-
-
-def _event(app: App, name: str, fields: dict[str, Any]) -> Event:
-    from pydantic import ValidationError
-
+def _entry(app: App, name: str) -> type[Event]:
     from stepwire.errors import SettingsError
 
     entries = {entry.__name__: entry for entry in app.wiring.graph.entries}
     kind = entries.get(name) or next((e for e in entries.values() if name in (e.spec.type, e.spec.base)), None)
     if kind is None:
         raise SettingsError(f"runs of {app.name} begin with {', '.join(sorted(entries))}, not with {name}")
+    return kind
+
+
+def _files(kind: type[Event], attach: list[str]) -> list[tuple[str, Path]]:
+    """(field, file) of each --attach. Raises SettingsError for a field that takes none, and for no file."""
+    from stepwire.errors import SettingsError
+
+    takes = [name for name, info in kind.model_fields.items() if _holds_attachment(info.annotation)]
+    found = []
+    for each in attach:
+        field, _, file = each.partition("=")
+        if not file or not Path(file).is_file():
+            raise SettingsError(f"--attach {each}: write field=FILE with a file that exists")
+        if field not in takes:
+            known = f"it takes one in {', '.join(takes)}" if takes else "it takes none"
+            raise SettingsError(f"--attach {each}: {kind.__name__} has no attachment {field!r}; {known}")
+        found.append((field, Path(file)))
+    return found
+
+
+def _holds_attachment(annotation: Any) -> bool:
+    from typing import get_args
+
+    from stepwire_topics.attachment import Attachment
+
+    return annotation is Attachment or any(_holds_attachment(inner) for inner in get_args(annotation))
+
+
+def _is_list(kind: type[Event], field: str) -> bool:
+    from typing import get_origin
+
+    return get_origin(kind.model_fields[field].annotation) in (list, tuple)
+
+
+async def _attached(
+    kind: type[Event], fields: dict[str, Any], files: list[tuple[str, Path]], values: Configuration
+) -> tuple[dict[str, Any], str | None]:
+    """The fields with the files put into the blob store, and the hash of the file if there is one only."""
+    if not files:
+        return fields, None
+    import mimetypes
+
+    from stepwire_handlers.blobs import blob_store
+
+    found, key = dict(fields), None
+    async with blob_store(values.blobs) as blobs:
+        for field, path in files:
+            media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+            attachment = await blobs.put(path, media_type=media, name=path.name)
+            key, data = attachment.sha256, attachment.model_dump()
+            found[field] = [*found.get(field, []), data] if _is_list(kind, field) else data
+    return found, key if len(files) == 1 else None
+
+
+def _check_names(kind: type[Event], fields: dict[str, Any]) -> None:
+    """A field that the event does not have is a typing mistake: the model would ignore it."""
+    from stepwire.errors import SettingsError
+
+    known = {alias for name, info in kind.model_fields.items() for alias in (name, info.alias) if alias}
+    if unknown := sorted(fields.keys() - known):
+        raise SettingsError(f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}")
+
+
+def _event(kind: type[Event], fields: dict[str, Any]) -> Event:
+    from pydantic import ValidationError
+
+    from stepwire.errors import SettingsError
+    from stepwire_handlers.services.gates import reasons
+
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False)
-        reasons = "; ".join(f"{'.'.join(map(str, issue['loc']))}: {issue['msg']}" for issue in wrong)
-        raise SettingsError(f"these fields are no {kind.__name__}: {reasons}") from None
+        raise SettingsError(f"these fields are no {kind.__name__}: {reasons(error)}") from None
+
+
+# -- publishing
+
+
+async def _publish(app: App, bus: LocalBus, event: Event, id_: str | None, source: str | None) -> str:
+    """Publish, unless this identity is known; its run. Raises PublishError, BusUnavailable."""
+    import time
+
+    out, run = app.record(event, id=id_, source=source, now=time.time())
+    if id_ is None:
+        await bus.publish([out])
+        return run
+    async with _turn(bus):
+        same = (out.headers["ce_source"], out.headers["ce_id"])
+        records = bus.store.of_run(run)
+        if any((r.headers.get("ce_source"), r.headers.get("ce_id")) == same for r in records):
+            complain(f"published before under this id; following run {run}")
+        else:
+            await bus.publish([out])
+    return run
+
+
+@asynccontextmanager
+async def _turn(bus: LocalBus) -> AsyncIterator[None]:
+    """Looking whether an identity is known, and publishing it: one process at a time. A killed one lets go."""
+    import asyncio
+    import fcntl
+
+    from stepwire.errors import BusUnavailable
+
+    if bus.path == ":memory:":
+        yield
+        return
+    folder = Path(bus.path + ".locks")
+    folder.mkdir(exist_ok=True)
+    with (folder / "publish").open("w") as file:
+        end = asyncio.get_running_loop().time() + TURN
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if asyncio.get_running_loop().time() > end:
+                    raise BusUnavailable(
+                        f"another process publishes to {bus.path} for {TURN:g} s now; try again"
+                    ) from None
+                await asyncio.sleep(0.01)
+        yield
+
+
+# -- waiting
+
+
+async def _result(app: App, bus: LocalBus, run: str, seconds: float) -> RunView:
+    """The run once it has its result, is completed, or waits for a person; or as it is when time is up."""
+    from stepwire_handlers.services.runs import Runs, follow
+
+    async for view in follow(Runs(app, bus), bus, run, seconds):
+        if view.result is not None or view.state == "completed" or view.rests:
+            break
+    return view
+
+
+def _report(view: RunView, as_json: bool, app: str) -> int:
+    from stepwire_handlers.services.runs import summary
+
+    for waiting in view.gates:
+        complain(f"waits for a person: {waiting.handler} ({waiting.kind}): "
+                 f"stepwire gates decide {waiting.id[:12]} --app {app}")  # fmt: skip
+    for letter in view.dead:
+        complain(f"dead letter: {letter.handler}: {letter.error}: {letter.message} "
+                 f"(stepwire dlq show {letter.id[:12]} --app {app})")  # fmt: skip
+    data = summary(view)
+    code = _code(view)
+    if code == TIMED_OUT:
+        open_ = ", ".join(sorted({f"{item.handler} ({item.kind})" for item in view.open}))
+        complain(f"time is up; open: {open_}. It goes on without you, if a worker runs: stepwire run {app}; "
+                 f"look again with: stepwire runs show {view.id[:12]} --app {app}")  # fmt: skip
+    if as_json:
+        echo_json(data)
+    else:
+        from pydantic_core import to_json
+
+        for name, value in data.items():
+            typer.echo(f"{name}: {value if isinstance(value, str) else to_json(value).decode()}")
+    return code
+
+
+def _code(view: RunView) -> int:
+    if view.result is not None or view.state == "completed":
+        return COMPLETED
+    if not view.rests:
+        return TIMED_OUT
+    return WAITING if view.gates else DEAD_LETTER

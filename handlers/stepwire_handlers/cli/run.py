@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepwire_handlers.cli.target import BusUrl, complain, execute, load_app, opened
+from stepwire_handlers.cli.target import COMPLETED, CUT_OFF, BusUrl, complain, execute, opened, target
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from stepwire import App
+    from stepwire.bus.local import LocalBus
+    from stepwire.worker import Worker
+    from stepwire_handlers.configuration import Configuration
+
+LOOK = 0.1  #: seconds between two looks at which handlers are ours
 
 Only = Annotated[str | None, typer.Option("--only", help="Some of the handlers, by name, comma between them.")]
 Accept = Annotated[bool, typer.Option("--accept-owes-change", help="Start although open joins get other parts now.")]
-Log = Annotated[str | None, typer.Option("--log", help="json, console or off.")]
+Log = Annotated[str | None, typer.Option("--log", help="auto, json, console or off.")]
 Port = Annotated[int | None, typer.Option("--http-port", help="Serve /metrics, /livez, /readyz, /startupz here.")]
 
 
@@ -23,25 +33,122 @@ def command(
     http_port: Port = None,
     accept_owes_change: Accept = False,
 ) -> None:
-    """Run an app's handlers until SIGTERM or SIGINT: then finish, commit and leave."""
+    """Run an app's handlers until SIGTERM or SIGINT: then finish, commit and leave.
+
+    A second signal ends it at once; what ran is handed back. Exit: 0 drained, 1 the bus failed, 2 usage, 130 cut off.
+    """
 
     async def main() -> int:
-        from stepwire_handlers.configuration import load
-        from stepwire_handlers.services.running import serve
-
-        values = load(bus=bus, log=log, http_port=http_port)
-        os.environ.setdefault("STEPWIRE_BLOBS", values.blobs)  # what the flow's own store is named by
-        loaded = load_app(app)
-        names = [name.strip() for name in only.split(",")] if only else None
+        loaded, values = target(app, bus, log=log, http_port=http_port)
+        names = _names(loaded, only)
         async with opened(values) as where:
             if values.decision_key is None and any(h.signature.is_gate for h in loaded.handlers):
                 complain(
                     "decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)"
                 )
-            await serve(loaded, where, values, only=names, accept_owes_change=accept_owes_change)
-        return 0
+            return await _serve(loaded, where, values, names, accept_owes_change)
 
     import uvloop
 
     uvloop.install()
     execute(main)
+
+
+def _names(app: App, only: str | None) -> Sequence[str] | None:
+    """The handlers that are wanted; None: all. Raises SettingsError for a name that is none."""
+    import difflib
+
+    from stepwire.errors import SettingsError
+
+    if only is None:
+        return None
+    known = [handler.name for handler in app.runnable]
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise SettingsError(f"--only {name}: {app.name} has no such handler; {hint}")
+    if not names:
+        raise SettingsError(f"--only names no handler; there are {', '.join(known)}")
+    return names
+
+
+async def _serve(
+    app: App, bus: LocalBus, values: Configuration, only: Sequence[str] | None, accept_owes_change: bool
+) -> int:
+    """Run until a signal. Raises BusCorrupt, SettingsError."""
+    from contextlib import AsyncExitStack
+
+    from stepwire.worker import Worker
+    from stepwire_handlers.telemetry import Metrics, build
+
+    metrics = Metrics(app)
+    key = values.decision_key.get_secret_value() if values.decision_key else ""
+    worker = Worker(
+        app, bus, settings=app.settings, telemetry=build(values, app, metrics), only=only, decision_key=key,
+        accept_owes_change=accept_owes_change,
+    )  # fmt: skip
+    metrics.watch(worker)
+    async with AsyncExitStack() as stack:
+        if values.http_port is not None:
+            from stepwire_handlers.services.health import health
+
+            await stack.enter_async_context(health(worker, metrics, values.http_host, values.http_port))
+        return await _until_told(worker, app.name)
+
+
+async def _until_told(worker: Worker, name: str) -> int:
+    """Start, work, and stop in order: the first signal drains, the second ends it at once."""
+    import asyncio
+    import signal
+
+    told, cut = asyncio.Event(), asyncio.Event()
+
+    def tell() -> None:
+        (cut if told.is_set() else told).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell)
+    await worker.start()
+    watching = asyncio.create_task(_say_who_works(worker, name))
+    try:
+        await _first(asyncio.create_task(worker.wait()), asyncio.create_task(told.wait()))
+    finally:
+        watching.cancel()
+        stopping = asyncio.create_task(worker.stop())
+        await _first(stopping, asyncio.create_task(cut.wait()))
+    if stopping.cancelled():
+        complain(f"{name}: cut off; what was not committed runs again")
+        return CUT_OFF
+    return COMPLETED
+
+
+async def _first(one: asyncio.Task[None], other: asyncio.Task[bool]) -> None:
+    """Return when one of them is done, and take the other back. Raises what the first one raised."""
+    import asyncio
+
+    await asyncio.wait([one, other], return_when=asyncio.FIRST_COMPLETED)
+    for task in (one, other):
+        task.cancel()
+    await asyncio.gather(one, other, return_exceptions=True)
+    if not one.cancelled() and (error := one.exception()) is not None:
+        raise error
+
+
+async def _say_who_works(worker: Worker, name: str) -> None:
+    """One line when this worker stands by because another one has the handlers, and one when it takes over."""
+    import asyncio
+
+    said: set[str] = set()
+    while True:
+        await asyncio.sleep(LOOK)
+        joined = [dispatcher for dispatcher in worker.dispatchers if dispatcher.joined]
+        idle = {d.step.name for d in joined if not d.committer.ledgers}
+        if idle - said:
+            complain(f"{name}: standby for {', '.join(sorted(idle))}: another worker has the lock; "
+                     f"this one takes over when it ends")  # fmt: skip
+        if took := sorted(said - idle):
+            complain(f"{name}: took over {', '.join(took)}")
+        said = idle

@@ -2,137 +2,247 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stepwire_handlers.cli.target import (
+    COMPLETED,
+    DEAD_LETTER,
+    TIMED_OUT,
     AppName,
     AsJson,
     BusUrl,
     complain,
     echo_json,
     execute,
-    load_app,
+    existing,
     moment,
-    opened,
     table,
-)  # fmt: skip
+    target,
+)
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stepwire.bus.local import LocalBus
     from stepwire_handlers.services.runs import RunView
+    from stepwire_handlers.services.timeline import Step
 
 app = typer.Typer(no_args_is_help=True, help="Runs: list, show, watch.")
+Run = Annotated[str, typer.Argument(help="The run's id, or how it begins.")]
+STATES = ("running", "waiting", "completed", "failed")
+UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+COLUMNS = ("when", "step", "took", "made", "outcome", "seconds", "tries", "notes")
 
 
 @app.command("list")
 def listing(
     app: AppName,
-    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
     state: Annotated[str | None, typer.Option(help="running, waiting, completed or failed.")] = None,
+    since: Annotated[str | None, typer.Option(help="30m, 12h, 7d, or a date: 2026-01-31[T12:00].")] = None,
     bus: BusUrl = None,
     json: AsJson = False,
 ) -> None:
     """The newest runs."""
 
     async def main() -> int:
-        from stepwire_handlers.configuration import load
-        from stepwire_handlers.services.runs import Runs, summary
+        from stepwire.errors import SettingsError
+        from stepwire_handlers.services.listing import newest
 
-        loaded = load_app(app)
-        async with opened(load(bus=bus)) as where:
-            views = [view for view in Runs(loaded, where).newest(limit) if state in (None, view.state)]
+        if state is not None and state not in STATES:
+            raise SettingsError(f"--state {state}: there are {', '.join(STATES)}")
+        loaded, values = target(app, bus)
+        begin = _since(since)
+        async with existing(values) as where:
+            found = newest(loaded, where, limit, state, begin)
         if json:
-            echo_json([summary(view) | {"started": view.started} for view in views])
+            echo_json([_summary(view) | {"started": view.started} for view in found.views])
         else:
-            rows = [(v.id[:12], v.state, moment(v.started), len(v.lines), _waits(v)) for v in views]
+            rows = [(v.id[:12], v.state, moment(v.started), len(v.lines), _waits(v)) for v in found.views]
             table("runs", ("run", "state", "started", "events", "waits for"), rows)
-        return 0
+        if not found.whole and len(found.views) < limit:
+            complain(f"looked into the newest {found.looked} runs; there are older ones")
+        return COMPLETED
 
     execute(main)
+
+
+def _since(text: str | None) -> float:
+    """Epoch seconds. Raises SettingsError for what is no time."""
+    import time
+    from datetime import datetime
+
+    from stepwire.errors import SettingsError
+
+    if text is None:
+        return 0.0
+    try:
+        if text[-1:] in UNITS:
+            return time.time() - float(text[:-1]) * UNITS[text[-1]]
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except ValueError:
+        raise SettingsError(f"--since {text}: write 30m, 12h, 7d, or a date such as 2026-01-31T12:00") from None
 
 
 def _waits(view: RunView) -> str:
     return ", ".join(sorted({f"{item.kind}: {item.handler}" for item in view.open}))
 
 
-@app.command()
-def show(run: Annotated[str, typer.Argument(help="The run's id, or how it begins.")], app: AppName, bus: BusUrl = None,
-         json: AsJson = False) -> None:  # fmt: skip
-    """One run: every event, and what it waits for."""
-
-    async def main() -> int:
-        from stepwire_handlers.configuration import load
-        from stepwire_handlers.services.runs import Runs, summary
-        from stepwire_handlers.telemetry.mask import masked
-
-        loaded = load_app(app)
-        async with opened(load(bus=bus)) as where:
-            name = where.store.run_named(run)
-            if name is None:
-                complain(f"no run begins with {run!r}, or more than one; see: stepwire runs list --app …")
-                return 2
-            view = Runs(loaded, where).view(name)
-        if json:
-            lines = [
-                {
-                    "time": line.time,
-                    "handler": line.handler,
-                    "type": type(line.event).__name__,
-                    "event": masked(line.event),
-                }
-                for line in view.lines
-            ]
-            open_items = [
-                {"handler": i.handler, "kind": i.kind, "id": i.id, "due": i.due, "about": i.about} for i in view.open
-            ]
-            echo_json(summary(view) | {"events": lines, "open": open_items})
-        else:
-            draw(view)
-        return 0
-
-    execute(main)
-
-
-def draw(view: RunView) -> None:
-    """A run as a timeline."""
+def _summary(view: RunView) -> dict[str, Any]:
+    """The form of `--json`, with what is sensitive masked: a run is shown to others than who published it."""
+    from stepwire_handlers.services.runs import summary
     from stepwire_handlers.telemetry.mask import masked
 
-    begun = view.started
-    rows = [
-        (
-            f"+{line.time - begun:.3f} s",
-            line.handler or "published",
-            type(line.event).__name__,
-            _short(masked(line.event)),
-        )
-        for line in view.lines
-    ]
-    table(f"run {view.id}: {view.state}", ("when", "by", "event", "content"), rows)
-    for item in view.open:
-        due = f", due {moment(item.due)}" if item.due else ""
-        complain(f"waits: {item.kind} of {item.handler} ({item.id[:12]}){due} {item.about}")
-    for letter in view.dead:
-        complain(f"dead letter {letter.id[:12]}: {letter.handler}: {letter.error}: {letter.message}")
+    data = summary(view)
+    if view.result is not None:
+        data["result"] = {"type": type(view.result).__name__, **masked(view.result, shorten=False)}
+    return data
 
 
-def _short(data: object) -> str:
-    text = str(data)
-    return text if len(text) < 100 else text[:97] + "…"
+def _named(bus: LocalBus, run: str) -> str:
+    """The whole id. Raises StepwireError."""
+    from stepwire.errors import StepwireError
+
+    name = bus.store.run_named(run)
+    if name is None:
+        raise StepwireError(f"no run begins with {run!r}, or more than one; see: stepwire runs list --app …")
+    return name
 
 
 @app.command()
-def watch(run: Annotated[str, typer.Argument(help="The run's id.")], app: AppName, bus: BusUrl = None,
-          timeout: Annotated[float, typer.Option(help="Seconds.")] = 3_600.0) -> None:  # fmt: skip
-    """Follow a run until it ends or waits for a person."""
+def show(run: Run, app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
+    """One run, step by step, and what it waits for."""
 
     async def main() -> int:
-        from stepwire_handlers.configuration import load
-        from stepwire_handlers.services.publishing import until_it_rests
+        from stepwire.errors import StepwireError
+        from stepwire_handlers.services.runs import Runs
 
-        loaded = load_app(app)
-        async with opened(load(bus=bus)) as where:
-            draw(await until_it_rests(loaded, where, where.store.run_named(run) or run, timeout))
-        return 0
+        loaded, values = target(app, bus)
+        async with existing(values) as where:
+            view = Runs(loaded, where).view(_named(where, run))
+        if not view.lines and not view.open:
+            raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
+        if json:
+            echo_json(_whole(view))
+        else:
+            _draw(view)
+        return COMPLETED
 
     execute(main)
+
+
+def _whole(view: RunView) -> dict[str, Any]:
+    """A run with its events, its steps and what is open."""
+    from stepwire_handlers.services.timeline import timeline
+    from stepwire_handlers.telemetry.mask import masked
+
+    events = [
+        {"time": line.time, "handler": line.handler, "type": type(line.event).__name__, "event": masked(line.event)}
+        for line in view.lines
+    ]
+    return _summary(view) | {
+        "started": view.started,
+        "events": events,
+        "steps": [_step(step) for step in timeline(view)],
+        "open": [item._asdict() for item in view.open],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "handler": step.handler or None, "id": step.id, "outcome": step.outcome, "begun": step.begun,
+        "seconds": step.seconds, "attempts": step.attempts,
+        "inputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.inputs],
+        "outputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.outputs],
+        "about": step.about, "due": step.due, "stamps": dict(step.stamps),
+    }  # fmt: skip
+
+
+def _rows(view: RunView) -> list[tuple[Any, ...]]:
+    from stepwire_handlers.cli.output import short
+    from stepwire_handlers.services.timeline import timeline
+    from stepwire_handlers.telemetry.mask import masked
+
+    rows = []
+    for step in timeline(view):
+        made = ", ".join(f"{type(line.event).__name__} {masked(line.event)}" for line in step.outputs[:3])
+        if len(step.outputs) > 3:
+            made += f" and {len(step.outputs) - 3} more"
+        notes = [step.about] if step.about else []
+        notes += [f"due {moment(step.due)}"] if step.due else []
+        notes += [f"{name}={text}" for name, text in step.stamps.items()]
+        rows.append((
+            f"+{max(step.begun - view.started, 0.0):.3f} s", step.handler or "published",
+            ", ".join(dict.fromkeys(type(line.event).__name__ for line in step.inputs)), short(made), step.outcome,
+            "" if step.seconds is None else f"{step.seconds:.3f}", step.attempts, "; ".join(notes),
+        ))  # fmt: skip
+    return rows
+
+
+def _drawn(view: RunView) -> Table:
+    from stepwire_handlers.cli.output import drawn
+
+    return drawn(f"run {view.id}: {view.state}", COLUMNS, _rows(view))
+
+
+def _draw(view: RunView) -> None:
+    table(f"run {view.id}: {view.state}", COLUMNS, _rows(view))
+    for item in view.open:
+        due = f", due {moment(item.due)}" if item.due else ""
+        complain(f"open: {item.kind} of {item.handler or 'a join'} ({item.id[:12]}){due} {item.about}".rstrip())
+
+
+@app.command()
+def watch(
+    run: Run,
+    app: AppName,
+    bus: BusUrl = None,
+    timeout: Annotated[float, typer.Option(min=0.0, help="Seconds.")] = 3_600.0,
+) -> None:
+    """Follow a run until it is closed: completed (exit 0) or failed (4); 5 if time is up."""
+
+    async def main() -> int:
+        from stepwire_handlers.services.runs import Runs, follow
+
+        loaded, values = target(app, bus)
+        async with existing(values) as where:
+            name = _named(where, run)
+            with _screen() as screen:
+                async for view in follow(Runs(loaded, where), where, name, timeout):
+                    screen(view)
+                    if view.state == "completed" or (view.state == "failed" and view.rests):
+                        return COMPLETED if view.state == "completed" else DEAD_LETTER
+        complain(f"time is up; the run is {view.state}: {_waits(view)}")
+        return TIMED_OUT
+
+    execute(main)
+
+
+@contextmanager
+def _screen() -> Iterator[Callable[[RunView], None]]:
+    """Shows a run: a table that changes, on a terminal; a line for each new step, in a pipe."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda view: live.update(_drawn(view), refresh=True)
+        return
+    said: set[tuple[Any, ...]] = set()
+
+    def say(view: RunView) -> None:
+        for row in _rows(view):
+            if row not in said:
+                said.add(row)
+                typer.echo("  ".join(str(cell) for cell in row if cell not in ("", None)))
+        if (view.state,) not in said:
+            said.clear()
+            said.update([(view.state,), *_rows(view)])
+            typer.echo(f"run {view.id}: {view.state}")
+
+    yield say

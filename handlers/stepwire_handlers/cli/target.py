@@ -1,12 +1,18 @@
-"""What a command is about: an app named `MODULE:app`, and the bus that it runs on.
+"""What a command is about: an app named `MODULE:app`, and the bus that it runs on; and with which code it ends.
 
 Everything heavy is imported here, when a command runs, so that `stepwire --help` stays fast.
+
+    0  done; of `publish --wait`: the run completed, or has its result
+    1  it could not be done: the bus is locked, damaged or of another version; there is nothing of that id
+    2  what was asked for makes no sense; nothing was done
+    3  `publish --wait`: waits for a person (a gate, an unknown outcome)
+    4  `publish --wait`: a dead letter that nobody replayed or dropped
+    5  `publish --wait`: time was up
+    130  cut off by Ctrl-C, or by a second signal
 """
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -15,95 +21,247 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stepwire_handlers.cli.output import complain, echo_json, moment, table
+
 if TYPE_CHECKING:
     from stepwire import App
     from stepwire.bus.local import LocalBus
     from stepwire_handlers.configuration import Configuration
 
-COMPLETED, FAILED, USAGE, WAITING, DEAD_LETTER, TIMED_OUT = 0, 1, 2, 3, 4, 5
+COMPLETED, FAILED, USAGE, WAITING, DEAD_LETTER, TIMED_OUT, CUT_OFF = 0, 1, 2, 3, 4, 5, 130
+PATIENCE = 5.0  #: seconds that a command waits for a file that another process has locked
+PAUSE = 0.05  #: seconds between two tries
 
 AppName = Annotated[str, typer.Option("--app", help="The app, MODULE:name.", envvar="STEPWIRE_APP")]
 BusUrl = Annotated[str | None, typer.Option("--bus", help="sqlite:///path; default: as `stepwire config` says.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Data instead of a table.")]
 
 
+# -- the app
+
+
 def load_app(name: str) -> App:
-    """Import an app. Raises SettingsError that says what is wrong with the name or the module."""
+    """Import an app. Raises SettingsError that says what is wrong with the name or the module; WiringError."""
     from stepwire import App, SettingsError
 
     module, _, attribute = name.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module), attribute or "app")
-    except ModuleNotFoundError as error:
-        if error.name is not None and not module.startswith(error.name):
-            raise SettingsError(f"{module} needs the package {error.name}, which is not installed") from None
-        raise SettingsError(f"there is no module {module!r} here ({Path.cwd()}); write MODULE:app") from None
-    except AttributeError:
-        raise SettingsError(f"{module} has no {attribute or 'app'!r}; write MODULE:NAME of an App in it") from None
+    attribute = attribute or "app"
+    if not all(part.isidentifier() for part in module.split(".")):
+        hint = module.removesuffix(".py").replace("/", ".").strip(".")
+        near = f", such as {hint}:{attribute}" if hint and hint != module else ""
+        raise SettingsError(f"{name!r} names no module; write MODULE:app with the module's dotted name{near}")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    found = getattr(_imported(module), attribute, None)
+    if found is None:
+        raise SettingsError(f"{module} has no {attribute!r}; write MODULE:NAME of an App in it")
     if not isinstance(found, App):
-        raise SettingsError(f"{name} is a {type(found).__name__}, not an App")
+        raise SettingsError(f"{name} is a {type(found).__name__}, not an App; write MODULE:NAME of an App")
     return found
+
+
+def _imported(module: str) -> Any:
+    """The module. Whatever goes wrong in it is its author's, so it is told with its place, without a traceback."""
+    import importlib
+
+    from stepwire.errors import SettingsError, StepwireError
+
+    try:
+        return importlib.import_module(module)
+    except StepwireError:
+        raise
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if module.endswith(".py"):
+            raise SettingsError(
+                f"{module!r} is a file; write the module's name: {module.removesuffix('.py')}:app"
+            ) from None
+        if module == missing or module.startswith(missing + "."):
+            raise SettingsError(f"there is no module {missing!r} here ({Path.cwd()}); write MODULE:app") from None
+        raise SettingsError(f"{module} needs the package {missing}, which is not installed") from None
+    except Exception as error:  # noqa: BLE001 - it is the author's module; whatever it raises is said
+        raise SettingsError(f"{module} cannot be imported: {_place(error)}{type(error).__name__}: {error}") from None
+
+
+def _place(error: Exception) -> str:
+    """The line of the author's code that an import ended at."""
+    import traceback
+
+    if isinstance(error, SyntaxError):
+        return ""  # its message names the place
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+
+
+def target(name: str, bus: str | None, **flags: Any) -> tuple[App, Configuration]:
+    """The app with the settings that hold for it, and the configuration. Raises SettingsError, WiringError.
+
+    Configured settings of the worker go before what the app says of them itself; the author's own app is not changed.
+    """
+    from copy import copy
+    from dataclasses import replace
+
+    from stepwire_handlers.configuration import export, load_with_sources
+
+    found = load_with_sources(bus=bus, **flags)
+    export(found.values)  # before the app is imported, whose store and clients are named by the environment
+    app = copy(load_app(name))
+    inner = {source.removeprefix("worker.") for source in found.sources if source.startswith("worker.")}
+    app.settings = replace(app.settings, **{field: getattr(found.values.worker, field) for field in inner})
+    return app, found.values
+
+
+# -- the bus
 
 
 @asynccontextmanager
 async def opened(values: Configuration) -> AsyncIterator[LocalBus]:
-    """The configured bus, open."""
+    """The configured bus, open; the file is made if there is none. Raises BusUnavailable, BusCorrupt."""
     from stepwire_handlers.configuration import open_bus
 
     bus = open_bus(values)
-    await bus.open()
+    _refuse_foreign(Path(bus.path))
+    await _open(bus)
     try:
         yield bus
     finally:
         await bus.close()
 
 
-def complain(message: str) -> None:
-    """Say what is wrong, on stderr."""
-    typer.echo(message, err=True)
+@asynccontextmanager
+async def existing(values: Configuration) -> AsyncIterator[LocalBus]:
+    """The configured bus, open; whoever only looks must not make a file. Raises SettingsError if there is none."""
+    from stepwire.errors import SettingsError
+    from stepwire_handlers.configuration import open_bus
+
+    path = open_bus(values).path
+    if path != ":memory:" and not Path(path).exists():
+        raise SettingsError(
+            f"there is no bus at {Path(path).absolute()}: nothing was published there yet. Go to the folder of the "
+            f"worker, or name its file with --bus sqlite:///path"
+        )
+    async with opened(values) as bus:
+        yield bus
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Somebody else's database is not written into. Raises SettingsError; what cannot be read, the bus itself says."""
+    import sqlite3
+    from contextlib import closing, suppress
+
+    from stepwire.errors import SettingsError
+
+    if not path.is_file():
+        return
+    tables: set[str] = set()
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.05)) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables and not {"topics", "events", "groups"} <= tables:
+        raise SettingsError(f"{path} is a database of something else; name another file with --bus sqlite:///path")
+
+
+async def _open(bus: LocalBus) -> None:
+    """Open, waiting for whoever has locked the file just now."""
+    import asyncio
+    import sqlite3
+
+    from stepwire.errors import BusUnavailable
+
+    loop = asyncio.get_running_loop()
+    end = loop.time() + PATIENCE
+    while True:
+        try:
+            await bus.open()
+        except BusUnavailable as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+            if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or loop.time() > end:
+                raise
+            await asyncio.sleep(PAUSE)
+        else:
+            return
+
+
+# -- the command
 
 
 def execute(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
     """Run a command; a mistake of its user is a message and a code, never a traceback."""
-    from stepwire.errors import BusError, PublishError, SettingsError, StepwireError, WiringError
+    import asyncio
+    import sqlite3
+
+    from stepwire.bus.sqlite import meaning
+    from stepwire.errors import PublishError, SettingsError, StepwireError, WiringError
 
     try:
         code = asyncio.run(command())
     except (SettingsError, PublishError, WiringError) as error:
         complain(str(error))
         code = USAGE
-    except (BusError, StepwireError) as error:
+    except StepwireError as error:
         complain(str(error))
         code = FAILED
+    except sqlite3.Error as error:
+        complain(str(meaning(error, "read", "the bus")))
+        code = FAILED
     except KeyboardInterrupt:
-        code = 130
+        code = CUT_OFF
     raise typer.Exit(code)
 
 
-def echo_json(data: Any) -> None:
-    """Data on stdout."""
-    from pydantic_core import to_json
+def text_of(given: str, option: str) -> str:
+    """The text of an option: itself, `@file`, or `-` for stdin. Raises SettingsError for a file that is not there."""
+    from stepwire.errors import SettingsError
 
-    typer.echo(to_json(data, indent=2).decode())
-
-
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """A table on stdout."""
-    from rich.console import Console
-    from rich.table import Table
-
-    drawn = Table(*columns, title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for row in rows:
-        drawn.add_row(*("" if cell is None else str(cell) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 160)
-    console.print(drawn)
+    if given == "-":
+        return sys.stdin.read()
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"{option} {given}: {error.strerror}; write {option} @FILE with a file that exists"
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{option} {given}: it is no text in UTF-8; files go with --attach field=FILE") from None
 
 
-def moment(seconds: float | None) -> str:
-    """A time as people read it."""
-    from datetime import datetime
+def fields_of(given: str, option: str) -> dict[str, Any]:
+    """A JSON object of an option. Raises SettingsError for anything else."""
+    import json
 
-    return "" if not seconds else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    from stepwire.errors import SettingsError
+
+    try:
+        found = json.loads(text_of(given, option))
+    except ValueError as error:
+        raise SettingsError(f"{option} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise SettingsError(f"{option} must be a JSON object: the event's fields by name")
+    return found
+
+
+__all__ = [
+    "COMPLETED",
+    "CUT_OFF",
+    "DEAD_LETTER",
+    "FAILED",
+    "TIMED_OUT",
+    "USAGE",
+    "WAITING",
+    "AppName",
+    "AsJson",
+    "BusUrl",
+    "complain",
+    "echo_json",
+    "execute",
+    "existing",
+    "fields_of",
+    "load_app",
+    "moment",
+    "opened",
+    "table",
+    "target",
+    "text_of",
+]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import keyword
+import sys
 from collections.abc import Iterator
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
+
+from stepwire.errors import SettingsError
 
 #: what is written -> the file here that it comes from
 LAYOUT = {
@@ -13,12 +18,28 @@ LAYOUT = {
     "README.md": "README.md.txt",
     "stepwire.toml": "stepwire.toml.txt",
     ".gitignore": "gitignore.txt",
+    ".dockerignore": "dockerignore.txt",
     "Dockerfile": "Dockerfile.txt",
     "@package@/__init__.py": "package.py.txt",
     "@package@/flow.py": "flow.py.txt",
     "@package@/prompts/answer.md": "answer.md.txt",
     "tests/test_flow.py": "test_flow.py.txt",
 }
+
+
+def package_of(name: str) -> str:
+    """The package of a project. Raises SettingsError if the name cannot be one, or would hide another package."""
+    package = name.replace("-", "_").lower()
+    if not package.isidentifier() or not package.isascii() or package.startswith("_") or keyword.iskeyword(package):
+        raise SettingsError(f"{name!r} is no name for a package; use letters, digits and -, a letter first")
+    if package in sys.stdlib_module_names or package == "tests" or _is_installed(package):
+        raise SettingsError(f"there is a package {package} already, which this one would hide; choose another name")
+    return package
+
+
+def _is_installed(package: str) -> bool:
+    found = find_spec(package)
+    return found is not None and found.origin is not None  # a folder without code is found too
 
 
 def write(folder: Path, name: str, package: str) -> Iterator[Path]:

@@ -1,20 +1,27 @@
 """Dead letters: unfinished deliveries, listed, shown, resumed or given up (R8, R14).
 
-In: the `.dlt` topics of an app. Out: what is still unfinished, and control records that resume or drop it.
+In: the `.dlt` topics of an app. Out: what became of each, what it holds up, and control records that resume or drop it.
+Of several dead letters of one delivery the last one counts. Nothing is deleted: what was answered stays to be read.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from stepwire import App
+from pydantic import ValidationError
+
+from stepwire import App, Event
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
+from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, dead_letter_topic
-from stepwire.errors import StepwireError
+from stepwire.errors import DecodeError, StepwireError
 from stepwire.memory import replay
+from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Stored
 
 PAGE = 1_000
@@ -48,16 +55,56 @@ class DeadLetter:
         return int(self.record.headers["sw_replay"])
 
     @property
+    def attempts(self) -> int:
+        """How often it was called."""
+        return int(self.record.headers["sw_attempts"])
+
+    @property
     def run(self) -> str:
-        """The run it belongs to."""
+        """The run it belongs to; empty if nobody knows."""
         return self.record.headers["ce_swrun"]
+
+    @property
+    def kind(self) -> str:
+        """Event | part | join: what failed."""
+        return self.record.headers["sw_kind"]
+
+    @property
+    def original(self) -> Record:
+        """The record that failed, as it lay on its own topic."""
+        return self.record._replace(topic=self.record.headers["kafka_dlt-original-topic"])
+
+
+class Filter(NamedTuple):
+    """Which dead letters are meant; empty: any."""
+
+    handler: str = ""
+    error: str = ""
+    run: str = ""  #: how the run's id begins
+
+    def matches(self, letter: DeadLetter) -> bool:
+        """Is this one meant?"""
+        return (
+            self.handler in ("", letter.handler)
+            and self.error in ("", letter.error)
+            and letter.run.startswith(self.run)
+        )
+
+
+class Blocked(NamedTuple):
+    """A join that a dead letter holds up."""
+
+    handler: str
+    id: str
+    slot: str
 
 
 class DeadLetters:
-    """The dead letters of one app."""
+    """The dead letters of one app, as they are now: make a new one to look again."""
 
     def __init__(self, app: App, bus: LocalBus) -> None:
-        self._app, self._bus, self._stored = app, bus, Stored(app, bus)
+        self._app, self._bus = app, bus
+        self._stored, self._unread = Stored(app, bus), Unread(app, bus)
 
     def every(self) -> Iterator[DeadLetter]:
         """All that ever were, oldest first for each handler."""
@@ -69,19 +116,34 @@ class DeadLetters:
                 offset = records[-1].offset + 1
                 yield from (DeadLetter(handler.name, record) for record in records)
 
+    def last(self) -> list[DeadLetter]:
+        """The last one of each delivery, answered or not, newest last."""
+        with snapshot(self._bus):
+            last = {(letter.handler, letter.id): letter for letter in self.every()}
+        return sorted(last.values(), key=lambda letter: letter.record.time)
+
     def open(self) -> list[DeadLetter]:
         """Those that nobody replayed or dropped since, newest last."""
-        last = {(letter.handler, letter.id): letter for letter in self.every()}
-        return sorted((x for x in last.values() if not self.answered(x)), key=lambda letter: letter.record.time)
+        with snapshot(self._bus):
+            return [letter for letter in self.last() if not self.answered(letter)]
 
     def answered(self, letter: DeadLetter) -> bool:
-        """Was it replayed or dropped, or is a replay under way?"""
-        if self._stored.verdict(letter.handler, letter.id)["n"] > letter.number:
-            return True
-        if letter.record.headers["sw_kind"] == "join":
+        """Was it replayed or dropped, or is that under way?"""
+        return self.status(letter) != "open"
+
+    def status(self, letter: DeadLetter) -> str:
+        """Open | under way | replayed | dropped | forgotten (of a join: its parts were kept long enough)."""
+        verdict = self._stored.verdict(letter.handler, letter.id)
+        if verdict["n"] > letter.number:
+            return str(verdict["verdict"])
+        if "replay" in self._unread.kinds(letter.handler, letter.id):
+            return "under way"
+        if letter.kind == "join":
             join = self._stored.join(letter.handler, letter.id)
-            return join is None or join.call is None or not join.call.get("dead")
-        return self._stored.item(letter.handler, letter.id) is not None
+            if join is None or join.call is None:
+                return "forgotten"
+            return "open" if join.call.get("dead") else "under way"
+        return "open" if self._stored.item(letter.handler, letter.id) is None else "under way"
 
     def find(self, prefix: str) -> DeadLetter:
         """The open one whose id begins so. Raises StepwireError if there is none, or more than one."""
@@ -91,15 +153,77 @@ class DeadLetters:
             raise StepwireError(f"{what} with {prefix!r}; see: stepwire dlq list --app …")
         return found[0]
 
+    def read(self, prefix: str) -> DeadLetter:
+        """The one whose id begins so, answered or not. Raises StepwireError if there is none, or more than one."""
+        found = [letter for letter in self.last() if letter.id.startswith(prefix)]
+        if len(found) != 1:
+            what = "several dead letters begin" if found else "no dead letter begins"
+            raise StepwireError(f"{what} with {prefix!r}; see: stepwire dlq list --every --app …")
+        return found[0]
+
     def stats(self) -> Counter[tuple[str, str]]:
         """(handler, error) -> how many are open."""
         return Counter((letter.handler, letter.error) for letter in self.open())
 
+    def blocked_by(self, letter: DeadLetter) -> list[Blocked]:
+        """The joins that wait because of it."""
+        key = f"{self._app.name}/{letter.handler}/{letter.id}"  # `#n` follows it after a replay with an edit
+        with snapshot(self._bus):
+            return [
+                Blocked(handler, join.id, slot)
+                for handler, join in self._stored.joins()
+                for slot, by in join.blocked.items()
+                if by.partition("#")[0] == key
+            ]
+
+    # -- what it is about
+
+    def payload(self, letter: DeadLetter) -> Event | Mapping[str, Any] | None:
+        """The event, or of a join its parts by name; None if it cannot be read."""
+        if letter.kind == "join":
+            return self._parts(letter)
+        try:
+            event = self._codec(letter).event(letter.original)
+        except DecodeError:
+            return None
+        return None if isinstance(event, str) else event
+
+    def _codec(self, letter: DeadLetter) -> Codec:
+        topic = letter.original.topic
+        return Codec(topic, [event for event in self._app.wiring.events if event.spec.topic == topic])
+
+    def _parts(self, letter: DeadLetter) -> Mapping[str, Any] | None:
+        step = next(handler for handler in self._app.runnable if handler.name == letter.handler)
+        types = {part.name: part.types for part in step.signature.parts}
+        if step.signature.items is not None:
+            types[step.signature.items.name] = step.signature.items.types
+        shown = json.loads(letter.record.value)
+        return {name: _as_events(types.get(name, ()), data) for name, data in shown.items()}
+
+    # -- answers
+
     async def resume(self, letters: Sequence[DeadLetter], edited: bytes | None = None) -> None:
-        """Resume deliveries; an edited payload is for one that takes a single event."""
-        if edited is not None and any(letter.record.headers["sw_kind"] == "join" for letter in letters):
-            raise StepwireError("a join has no payload of its own; edit the event that brings the part")
+        """Resume deliveries; an edited payload is for one that takes a single event.
+
+        Raises StepwireError for an edit that does not fit, BusUnavailable.
+        """
+        if edited is not None:
+            self._check_edit(letters, edited)
         await self._send(letters, drop=False, edited=edited)
+
+    def _check_edit(self, letters: Sequence[DeadLetter], edited: bytes) -> None:
+        if len(letters) != 1:
+            raise StepwireError(f"an edited payload is for one dead letter, not for {len(letters)}; name one id")
+        (letter,) = letters
+        if letter.kind == "join":
+            raise StepwireError("a join has no payload of its own; edit the event that brings the part")
+        try:
+            event = self._codec(letter).event(letter.original._replace(value=edited))
+        except DecodeError as error:
+            raise StepwireError(f"the edited payload does not fit: {error.reason}") from None
+        if isinstance(event, str):
+            kind = letter.record.headers.get("ce_type", "")
+            raise StepwireError(f"{kind} is {event} to this release; replay it from the release that knows it")
 
     async def drop(self, letters: Sequence[DeadLetter]) -> None:
         """Give deliveries up: what they owe is absent."""
@@ -112,3 +236,15 @@ class DeadLetters:
             topic = control_topic(self._app.name, letter.handler)
             outs.append(Out(topic, str(entry.meta["id"]), {}, entry.encode()))
         await self._bus.publish(outs)
+
+
+def _as_events(types: Sequence[type[Event]], data: Any) -> Any:
+    """Plain data as the event that it was, so that whoever shows it can mask it."""
+    if isinstance(data, list):
+        return [_as_events(types, item) for item in data]
+    for kind in types:
+        try:
+            return kind.model_validate(data)
+        except ValidationError:
+            continue
+    return data

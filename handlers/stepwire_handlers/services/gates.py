@@ -1,6 +1,7 @@
 """What waits for a person: gates, and effects of which nobody knows whether they happened (R13).
 
-In: stored joins and items. Out: a list of them, and the control records that decide.
+In: stored joins and items. Out: a list of them, and the control records that decide. What was decided and lies unread
+on the control topic is not listed: it waits for a worker, no more for a person.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from stepwire import App, Event
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out
@@ -18,8 +21,12 @@ from stepwire.dispatch.step import control_topic, join_rules
 from stepwire.errors import DecodeError, StepwireError
 from stepwire.gate import decision
 from stepwire.join import JoinState, deadline
-from stepwire.state import Entry, decode_entry, kept
-from stepwire_handlers.services.stored import Stored
+from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
+from stepwire.wiring.graph import AnyHandler
+from stepwire_handlers.services.snapshot import Unread, snapshot
+from stepwire_handlers.services.stored import Item, Stored
+
+GATE, UNKNOWN = "gate", "unknown outcome"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,45 +37,61 @@ class Waiting:
     handler: str
     kind: str  #: gate | unknown outcome
     run: str
-    since: float
+    since: float  #: when it was asked
     until: float | None  #: when a gate expires
     event: Event | None
     why: str = ""
 
 
 class Gates:
-    """What waits for a person in one app."""
+    """What waits for a person in one app, as it is now: make a new one to look again."""
 
     def __init__(self, app: App, bus: LocalBus) -> None:
-        self._app, self._bus, self._stored = app, bus, Stored(app, bus)
+        self._app, self._bus = app, bus
+        self._stored, self._unread = Stored(app, bus), Unread(app, bus)
 
     def open(self) -> list[Waiting]:
-        """All of them, oldest first."""
-        found = [waiting for handler, join in self._stored.joins() if (waiting := self.of_join(handler, join))]
-        for item in self._stored.items():
-            if item.unknown:
-                record = kept(item.entry)
-                run = record.headers.get("ce_swrun") or str(item.entry.meta.get("run", ""))
-                event = self._event(item.entry)
-                found.append(
-                    Waiting(item.id, item.handler, "unknown outcome", run, record.time, None, event, item.unknown)
-                )
+        """All of them, oldest first. Only handlers that a person can owe something are looked at."""
+        found: list[Waiting] = []
+        with snapshot(self._bus):
+            for handler in self._app.handlers:
+                once = handler.options.effect == "once"
+                if handler.signature.is_gate or (once and handler.signature.is_join):
+                    joins = self._stored.mailbox(handler.name, JOIN).joins.values()
+                    found += [waiting for join in joins if (waiting := self.of_join(handler.name, join))]
+                elif once:
+                    items = self._stored.mailbox(handler.name, ITEM).items.items()
+                    found += [
+                        waiting
+                        for id_, raw in items
+                        if (waiting := self.of_item(Item(handler.name, id_, decode_entry(raw))))
+                    ]
         return sorted(found, key=lambda waiting: waiting.since)
+
+    def of_item(self, item: Item) -> Waiting | None:
+        """What a person owes a delivery; None if it waits for something else."""
+        if not item.unknown or "resolve" in self._unread.kinds(item.handler, item.id):
+            return None
+        record = kept(item.entry)
+        run = record.headers.get("ce_swrun") or str(item.entry.meta.get("run", ""))
+        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, self._event(item.entry), item.unknown)
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
         """What a person owes a join; None if it waits for something else."""
         step = self._app.wiring.handlers.get(handler)
-        if step is None or (join.call is not None and join.call.get("dead")):
+        if step is None or join.stub is not None or (join.call is not None and join.call.get("dead")):
             return None
+        said = self._unread.kinds(handler, join.id)
         if join.call is not None and join.call.get("unknown"):
             why = str(join.call["unknown"])
-            return Waiting(join.id, handler, "unknown outcome", join.run, join.opened, None, None, why)
+            unknown = Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why)
+            return None if "resolve" in said else unknown
         asked = next((part for part in step.signature.parts if part.decision), None)
-        if asked is None or join.decision is not None or asked.name not in join.slots:
+        if asked is None or join.decision is not None or asked.name not in join.slots or "decision" in said:
             return None
         until = deadline(join, join_rules(step, self._app.settings))
-        event = self._event(decode_entry(join.slots[asked.name]))
-        return Waiting(join.id, handler, "gate", join.run, join.opened, until, event)
+        entry = decode_entry(join.slots[asked.name])
+        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, self._event(entry))
 
     def _event(self, entry: Entry) -> Event | None:
         record = kept(entry)
@@ -87,27 +110,82 @@ class Gates:
             raise StepwireError(f"{what} with {prefix!r} (decided already?); see: stepwire gates list --app …")
         return found[0]
 
+    # -- answers
+
     async def decide(
         self, gate: Waiting, *, approved: bool, by: str, why: str, edited: dict[str, Any] | None, key: str
     ) -> None:
-        """Approve or decline; `edited` are the fields of the event as the person wants it."""
-        if gate.kind != "gate":
+        """Approve or decline; `edited` are the fields of the event as the person wants it.
+
+        Raises StepwireError for what is no gate and for an edit that does not fit, BusUnavailable.
+        """
+        if gate.kind != GATE:
             raise StepwireError(f"{gate.id[:12]} is an unknown outcome: use --done JSON, --redo or --drop")
-        value = b""
-        if edited is not None and gate.event is not None:
-            whole = {**gate.event.model_dump(mode="json"), **edited}
-            value = type(gate.event).model_validate(whole).model_dump_json().encode()
+        value = b"" if edited is None else self._edited(gate, edited)
         entry = decision(gate.id, approved=approved, by=by, why=why, edited=value, key=key, sent=time.time())
         await self._send(gate, entry)
 
+    @staticmethod
+    def _edited(gate: Waiting, fields: dict[str, Any]) -> bytes:
+        if gate.event is None:
+            raise StepwireError(f"the event of {gate.id[:12]} cannot be read by this release, so it cannot be edited")
+        kind = type(gate.event)
+        if unknown := sorted(fields.keys() - kind.model_fields.keys()):
+            raise StepwireError(
+                f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}"
+            )
+        try:
+            event = kind.model_validate({**gate.event.model_dump(mode="json"), **fields})
+        except ValidationError as error:
+            raise StepwireError(f"the edit is no {kind.__name__}: {reasons(error)}") from None
+        return event.model_dump_json().encode()
+
     async def resolve(self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null") -> None:
-        """Say what became of an unknown outcome: done (with the event it returned), redo or drop."""
-        if waiting.kind != "unknown outcome":
+        """Say what became of an unknown outcome: done (with the event it returned), redo or drop.
+
+        Raises StepwireError for a gate and for an event that the handler never returns, BusUnavailable.
+        """
+        if waiting.kind != UNKNOWN:
             raise StepwireError(f"{waiting.id[:12]} is a gate: use --approve or --decline")
-        json.loads(data)
-        meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": kind}
-        await self._send(waiting, Entry(meta, {}, data.encode()))
+        name, value = "", "null"
+        if verdict == "done":
+            name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
+        meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name}
+        await self._send(waiting, Entry(meta, {}, value.encode()))
 
     async def _send(self, waiting: Waiting, entry: Entry) -> None:
         topic = control_topic(self._app.name, waiting.handler)
         await self._bus.publish([Out(topic, waiting.id, {}, entry.encode())])
+
+
+def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
+    """What a person says that a handler returned: the event's class, and its JSON. Raises StepwireError."""
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise StepwireError(f"--done is no JSON: {error}") from None
+    single = [term.events[0] for term in handler.signature.returns if len(term.events) == 1 and term.items is None]
+    names = ", ".join(event.__name__ for event in single) or "no single event"
+    if value is None:
+        if any(not term.events and term.items is None for term in handler.signature.returns):
+            return "", "null"
+        raise StepwireError(f"{handler.name} never returns nothing; it returns {names}: give its JSON with --done")
+    fits: list[Event] = []
+    problem = ""
+    for event in single:
+        if kind in ("", event.__name__, event.spec.type):
+            try:
+                fits.append(event.model_validate(value))
+            except ValidationError as error:
+                problem = f" ({event.__name__}: {reasons(error)})"
+    if len(fits) == 1:
+        return type(fits[0]).__name__, fits[0].model_dump_json()
+    if fits:
+        raise StepwireError(f"that fits {' and '.join(type(event).__name__ for event in fits)}; say which with --type")
+    raise StepwireError(f"that is nothing that {handler.name} returns; it returns {names}{problem}")
+
+
+def reasons(error: ValidationError) -> str:
+    """What is wrong with which field, without any value."""
+    wrong = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, issue['loc'])) or 'value'}: {issue['msg']}" for issue in wrong)

@@ -1,64 +1,140 @@
 """/metrics /startupz /readyz /livez, in the worker's own loop.
 
-startupz: the bus was reached once. readyz: every handler has joined, or stands by. livez: loop and poll loop tick;
+In: a worker. Out: 200, or 503 with the checks that failed. startupz: every handler reached the bus once. readyz: every
+handler has joined or stands by, and the bus takes commits. livez: the event loop answers and no poll loop stands still;
 never the bus, never how long a handler takes: a broken bus or one slow call must not restart the fleet.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from typing import TYPE_CHECKING
 
 from stepwire.errors import SettingsError
 from stepwire.worker import Worker
-from stepwire_handlers.telemetry import Metrics
+from stepwire_handlers.telemetry.backlog import Backlog
+from stepwire_handlers.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+SAMPLE = 5.0  #: seconds between two looks at whether poll loops move; a probe reads the last one and asks nobody
+
+
+class Probes:
+    """What the probes say of a worker. Each gives the checks that failed, in words."""
+
+    def __init__(self, worker: Worker, backlog: Backlog) -> None:
+        self._worker, self._backlog = worker, backlog
+        self._reached: set[str] = set()
+
+    def startupz(self) -> list[str]:
+        """Has every handler reached the bus, once?"""
+        self._reached |= {d.step.name for d in self._worker.dispatchers if d.joined}
+        missing = [d.step.name for d in self._worker.dispatchers if d.step.name not in self._reached]
+        return [f"{name} has not reached the bus" for name in missing]
+
+    def readyz(self) -> list[str]:
+        """Does every handler work, or stand by, on a bus that takes commits?"""
+        dispatchers = self._worker.dispatchers
+        troubles = dict.fromkeys(d.committer.trouble for d in dispatchers if d.committer.trouble)
+        return [f"{d.step.name} has not joined" for d in dispatchers if not d.joined] + list(troubles)
+
+    def livez(self) -> list[str]:
+        """Does every poll loop move? That the event loop does, the answer itself shows."""
+        ended = [] if self._worker.alive else ["a dispatcher ended"]
+        return ended + [f"{name} does not fetch although there is something" for name in self._backlog.stalled]
+
+    async def watch(self) -> None:
+        """Look at the poll loops until cancelled."""
+        while True:
+            await self._backlog.measure()
+            await asyncio.sleep(SAMPLE)
 
 
 @asynccontextmanager
-async def health(worker: Worker, metrics: Metrics, host: str, port: int) -> AsyncIterator[None]:
-    """Serve the probes while the context is open. Raises SettingsError if the address is taken."""
-    import uvicorn  # noqa: PLC0415 - an extra
+async def health(worker: Worker, metrics: Metrics, host: str, port: int) -> AsyncIterator[str]:
+    """Serve while the context is open; the address. Raises SettingsError if it is taken, or the server not installed.
 
-    async def answer(request: Request) -> Response:
-        name = request.url.path
-        if name == "/metrics":
-            return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-        wrong = _wrong(worker, name)
-        return JSONResponse({"status": "failed" if wrong else "ok", "why": wrong}, 503 if wrong else 200)
+    Args:
+        worker: may be started later.
+        metrics: what the worker tells; it is told which worker to watch.
+        host: to listen on.
+        port: 0 takes a free one.
+    """
+    listening = _listen(host, port)
+    with listening:
+        if metrics.backlog is None:
+            metrics.watch(worker)
+        assert metrics.backlog is not None
+        probes = Probes(worker, metrics.backlog)
+        async with _serving(_application(probes, metrics), listening):
+            watching = asyncio.create_task(probes.watch())
+            try:
+                yield f"http://{host}:{listening.getsockname()[1]}"
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
 
-    app = Starlette(routes=[Route(path, answer) for path in ("/metrics", "/startupz", "/readyz", "/livez")])
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="critical", lifespan="off"))
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined,method-assign,unused-ignore]
-    serving = asyncio.create_task(_serve(server))
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.01)
-    if serving.done():
-        raise SettingsError(f"http://{host}:{port} cannot be served; is the port taken? Choose another --http-port")
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another http_port (0: any free one) or http_host"
+        ) from None
+
+
+def _application(probes: Probes, metrics: Metrics) -> Starlette:
+    try:
+        from prometheus_client import CONTENT_TYPE_LATEST  # noqa: PLC0415 - only where somebody asks for the server
+        from starlette.applications import Starlette  # noqa: PLC0415
+        from starlette.responses import JSONResponse, Response  # noqa: PLC0415
+        from starlette.routing import Route  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(f"http_port needs {error.name}: pip install 'stepwire[serve]'") from None
+
+    async def scrape(_: Request) -> Response:
+        return Response(await metrics.scrape(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    def probe(name: str) -> Route:
+        check = getattr(probes, name)
+
+        async def answer(_: Request) -> Response:
+            wrong = check()
+            return JSONResponse({"status": "failed" if wrong else "ok", "why": wrong}, 503 if wrong else 200)
+
+        return Route(f"/{name}", answer)
+
+    return Starlette(routes=[Route("/metrics", scrape), *map(probe, ("startupz", "readyz", "livez"))])
+
+
+@asynccontextmanager
+async def _serving(application: Starlette, listening: socket.socket) -> AsyncIterator[None]:
+    import uvicorn  # noqa: PLC0415 - only where somebody asks for the server
+
+    class Server(uvicorn.Server):
+        """A server that leaves the process's signals to the worker."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        application, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+    )
+    server = Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         yield
     finally:
         server.should_exit = True
-        await serving
-
-
-async def _serve(server: object) -> None:
-    try:
-        await server._serve()  # type: ignore[attr-defined]  # noqa: SLF001 - serve() would take the process's signals
-    except SystemExit:
-        return
-
-
-def _wrong(worker: Worker, probe: str) -> list[str]:
-    if probe == "/livez":
-        return [] if worker.alive else ["a dispatcher ended"]
-    if probe == "/startupz":
-        return [f"{d.step.name} has not reached the bus" for d in worker.dispatchers if not d.joined]
-    waiting = [f"{d.step.name} has not joined" for d in worker.dispatchers if not d.joined]
-    return waiting + [d.committer.trouble for d in worker.dispatchers if d.committer.trouble]
+        await running

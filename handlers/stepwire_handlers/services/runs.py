@@ -1,85 +1,79 @@
 """Runs, as anybody can see them who follows the topics: running, waiting and for what, completed or failed.
 
-Open = {(identity, handler) of every handler that takes an event} ∪ {join ids named by a part or an ended record}
-− {(cause, handler) seen} − {ended}: sets, not counts (DESIGN §8). In: the records of a run and what its handlers have
-stored. Out: a `RunView`. Listing runs walks the numbered runs from the newest, so it costs what is shown, not what is
-stored.
+`closing` says what is open; here each open item is looked up in what the handlers have stored, in one snapshot of the
+file, so that nothing is seen half done. In: an app and an open bus. Out: a `RunView`.
+
+A run is read by the index of its records, so it costs its own events, not those of the file.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepwire import App, Event
 from stepwire.bus.local import LocalBus
-from stepwire.bus.protocol import Record
-from stepwire.clock import SystemClock
-from stepwire.codec import Codec, Decoded
-from stepwire.dispatch.build import Builder
-from stepwire.dispatch.emit import Emitter
-from stepwire.dispatch.step import dead_letter_topic, runs_topic
-from stepwire.errors import DecodeError
-from stepwire.telemetry import silent
-from stepwire.wiring.wiring import Owed
+from stepwire.dispatch.step import join_rules
+from stepwire.join import JoinState, deadline, judge
+from stepwire.state import ITEM, decode_meta
+from stepwire_handlers.services.closing import Ended, Folded, Line, Opened, Reader, fold
 from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters
 from stepwire_handlers.services.gates import Gates, Waiting
-from stepwire_handlers.services.stored import Stored
+from stepwire_handlers.services.snapshot import Unread, snapshot
+from stepwire_handlers.services.stored import Item, Stored
 
-JOIN = ""  #: in an open item: a join id names its handler by itself
+LOOK = 0.02  #: seconds between two looks for somebody else's commit
+REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written: timers become due
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One event of the timeline."""
-
-    time: float
-    handler: str  #: who emitted it; empty: published
-    event: Event
-    identity: str
-    cause: str
-    scope: str
+RUNNING, TIMER, OPEN_JOIN, EXTERNAL, ORDER, DEAD = "running", "timer", "join", "external", "order", "dead letter"
+PERSON = frozenset({"gate", "unknown outcome"})
+MOVES = frozenset({RUNNING, TIMER, EXTERNAL, ORDER})  #: goes on without anybody's answer
 
 
-@dataclass(frozen=True, slots=True)
-class OpenItem:
+class OpenItem(NamedTuple):
     """One thing that a run waits for."""
 
     handler: str
-    kind: str  #: running | gate | unknown outcome | timer | join | external
+    kind: str  #: running | gate | unknown outcome | timer | order | join | external | dead letter
     id: str
-    due: float | None = None
+    since: float
+    due: float | None = None  #: when it goes on, or expires, by itself
     about: str = ""
+    attempt: int | None = None  #: the one that comes next, where a delivery is parked
 
 
 @dataclass(slots=True)
 class RunView:
-    """One run."""
+    """One run, as it was at one moment."""
 
     id: str
     lines: list[Line] = field(default_factory=list)
     open: list[OpenItem] = field(default_factory=list)
     gates: list[Waiting] = field(default_factory=list)
-    dead: list[DeadLetter] = field(default_factory=list)
-
-    @property
-    def result(self) -> Event | None:
-        """The event that is marked as the result."""
-        return next((line.event for line in self.lines if type(line.event).spec.result), None)
+    dead: list[DeadLetter] = field(default_factory=list)  #: that nobody replayed or dropped
+    ends: list[Ended] = field(default_factory=list)
+    parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> what it was made of
+    result: Event | None = None  #: the event that is marked as the result, in root scope
 
     @property
     def state(self) -> str:
-        """Running | waiting | completed | failed."""
-        if not self.open:
-            return "completed"
+        """Running | waiting | failed | completed."""
         kinds = {item.kind for item in self.open}
-        if "running" in kinds:
+        if RUNNING in kinds:
             return "running"
-        if kinds & {"gate", "unknown outcome"}:
+        if kinds & PERSON:
             return "waiting"
-        return "failed" if self.dead else "waiting"
+        if DEAD in kinds:
+            return "failed"
+        return "waiting" if kinds else "completed"
+
+    @property
+    def rests(self) -> bool:
+        """Is nothing open but what a person must answer, and what waits for that?"""
+        kinds = {item.kind for item in self.open}
+        return bool(kinds & {*PERSON, DEAD}) and not kinds & MOVES
 
     @property
     def started(self) -> float:
@@ -87,126 +81,158 @@ class RunView:
         return self.lines[0].time if self.lines else 0.0
 
 
+class _Look:
+    """What is stored at one moment."""
+
+    def __init__(self, app: App, bus: LocalBus) -> None:
+        self.stored, self.unread = Stored(app, bus), Unread(app, bus)
+        self.gates, self.letters = Gates(app, bus), DeadLetters(app, bus)
+
+
 class Runs:
     """The runs of one app on the local bus."""
 
     def __init__(self, app: App, bus: LocalBus) -> None:
-        self._app, self._bus = app, bus
-        steps = [app.step(handler, app.settings, SystemClock(), silent, bus) for handler in app.runnable]
-        self._emitters = {step.name: Emitter(step) for step in steps}
-        self._builder = Builder(steps[0])
-        topics = dict.fromkeys(event.spec.topic for event in app.wiring.events)
-        self._codecs = {t: Codec(t, [e for e in app.wiring.events if e.spec.topic == t]) for t in topics}
-        self._dlt = {dead_letter_topic(app.name, handler.name): handler.name for handler in app.runnable}
+        self._app, self._bus, self._reader = app, bus, Reader(app)
+        self._rules = {handler.name: join_rules(handler, app.settings) for handler in app.runnable}
+        self._joins = [handler.name for handler in app.handlers if handler.signature.is_join]
 
     def view(self, run: str) -> RunView:
-        """One run, as it is now."""
-        self._bus.log.refresh()
-        view = RunView(run)
-        opened: dict[tuple[str, str], str] = {}
-        closed: set[tuple[str, str]] = set()
-        for record in self._bus.store.of_run(run):
-            if record.topic in self._codecs:
-                self._event(view, record, opened, closed)
-            elif record.topic == runs_topic(self._app.name):
-                body = json.loads(record.value)
-                closed |= {(body["delivery"], body["handler"]), (body["delivery"], JOIN)}
-                opened |= {(id_, JOIN): "" for id_ in body["joins"] if (id_, JOIN) not in opened}
-            elif record.topic in self._dlt:
-                view.dead.append(DeadLetter(self._dlt[record.topic], record))
-        self._conclude(view, {key: handler for key, handler in opened.items() if key not in closed})
-        return view
+        """One run, as it is now; without lines if nobody here knows it. Raises BusUnavailable, BusCorrupt."""
+        with snapshot(self._bus):
+            return self._view(run, _Look(self._app, self._bus))
 
-    def _event(
-        self, view: RunView, record: Record, opened: dict[tuple[str, str], str], closed: set[tuple[str, str]]
-    ) -> None:
-        try:
-            decoded = self._codecs[record.topic].decode(record)
-        except DecodeError:
-            return  # it is among the dead letters
-        if not isinstance(decoded, Decoded):
-            return
-        envelope, event = decoded.envelope, decoded.event
-        identity = envelope.identity
-        view.lines.append(Line(record.time, envelope.handler, event, identity, envelope.cause, envelope.scope))
-        if envelope.handler:
-            closed |= {(envelope.cause, envelope.handler), (envelope.cause, JOIN)}
-        scope = self._builder.scope(type(event), envelope.source, envelope.scope)
-        for handler, slot in self._app.wiring.takers.get(type(event), ()):
-            known = self._app.wiring.handlers.get(handler)
-            if known is not None and known.signature.is_join:
-                address = self._emitters[handler].address(Owed(handler, slot), view.id, scope)
-                opened[str(address["id"]), JOIN] = handler
-            else:
-                opened[identity, handler] = handler
-
-    def _conclude(self, view: RunView, opened: dict[tuple[str, str], str]) -> None:
-        stored, gates = Stored(self._app, self._bus), Gates(self._app, self._bus)
-        letters = DeadLetters(self._app, self._bus)
-        latest = {(letter.handler, letter.id): letter for letter in view.dead}
-        view.dead = [letter for letter in latest.values() if not letters.answered(letter)]
-        dead = {letter.id for letter in view.dead}
-        for (id_, kind), handler in opened.items():
-            if kind == JOIN:
-                self._join(view, stored, gates, id_, handler)
-            elif handler in self._app.wiring.externals:
-                view.open.append(OpenItem(handler, "external", id_))
-            elif id_ in dead:
-                view.open.append(OpenItem(handler, "dead letter", id_))
-            else:
-                self._item(view, stored, id_, handler)
-
-    def _join(self, view: RunView, stored: Stored, gates: Gates, id_: str, handler: str) -> None:
-        names = [handler] if handler else [h.name for h in self._app.handlers if h.signature.is_join]
-        for name in names:
-            join = stored.join(name, id_)
-            if join is None:
-                continue
-            if join.stub is not None:
-                return
-            waiting = gates.of_join(name, join)
+    def _view(self, run: str, look: _Look) -> RunView:
+        folded = fold(self._bus.store.of_run(run), run, self._reader)
+        view = RunView(run, folded.lines, ends=folded.ends, parts=folded.parts)
+        view.result = next((line.event for line in view.lines if type(line.event) in self._reader.results), None)
+        view.dead = [letter for letter in folded.letters if look.letters.status(letter) in ("open", "forgotten")]
+        unanswered = {(letter.handler, letter.id): letter for letter in view.dead}
+        for opened in self._opened(folded, look):
+            item, waiting = self._item(opened, folded, look, unanswered)
+            view.open.append(item)
             if waiting is not None:
                 view.gates.append(waiting)
-                view.open.append(OpenItem(name, waiting.kind, id_, waiting.until, waiting.why))
-                return
-            call = join.call or {}
-            if call.get("dead"):
-                view.open.append(OpenItem(name, "dead letter", id_))
-            elif call.get("due"):
-                view.open.append(OpenItem(name, "timer", id_, call["due"], str(call.get("error", ""))))
-            else:
-                blocked = f"blocked by {', '.join(sorted(set(join.blocked.values())))}" if join.blocked else ""
-                view.open.append(OpenItem(name, "join", id_, None, blocked))
-            return
-        if handler:
-            view.open.append(OpenItem(handler, "running", id_))  # its part is not stored yet
+            unanswered.pop((item.handler, opened.address), None)
+        view.open += [_dead(letter, letter.id) for letter in unanswered.values()]
+        return view
 
-    def _item(self, view: RunView, stored: Stored, id_: str, handler: str) -> None:
-        item = stored.item(handler, id_)
+    @staticmethod
+    def _opened(folded: Folded, look: _Look) -> Iterator[Opened]:
+        yield from folded.open
+        for part in folded.newer:
+            if look.stored.item(part.handler, part.address) is not None:
+                yield part
+
+    # -- what an open item waits for
+
+    def _item(
+        self, opened: Opened, folded: Folded, look: _Look, letters: dict[tuple[str, str], DeadLetter]
+    ) -> tuple[OpenItem, Waiting | None]:
+        if opened.is_join:
+            return self._join(opened, folded, look, letters)
+        letter = letters.get((opened.handler, opened.address))
+        if letter is not None:
+            return _dead(letter, opened.id), None
+        if opened.handler in self._app.wiring.externals:
+            return self._external(opened, look), None
+        item = look.stored.item(opened.handler, opened.id)
         if item is None:
-            view.open.append(OpenItem(handler, "running", id_))
-        elif item.unknown:
-            view.gates.append(Waiting(id_, handler, "unknown outcome", view.id, 0.0, None, None, item.unknown))
-            view.open.append(OpenItem(handler, "unknown outcome", id_, None, item.unknown))
-        elif item.entry.meta.get("due"):
-            error = str(item.entry.meta.get("error", ""))
-            view.open.append(OpenItem(handler, "timer", id_, item.entry.meta["due"], error))
-        else:
-            view.open.append(OpenItem(handler, "running", id_))
+            return OpenItem(opened.handler, RUNNING, opened.id, opened.since), None
+        waiting = look.gates.of_item(item)
+        if waiting is not None:
+            return OpenItem(item.handler, waiting.kind, item.id, opened.since, None, waiting.why), waiting
+        return self._kept(opened, item, look), None
 
-    def newest(self, limit: int) -> Iterator[RunView]:
-        """Runs of this app, newest first."""
-        before: int | None = None
-        shown = 0
-        while shown < limit and (rows := self._bus.store.runs(before, 100)):
-            for _, name, _ in rows:
-                view = self.view(name)
-                if view.lines:
-                    yield view
-                    shown += 1
-                    if shown == limit:
-                        return
-            before = rows[-1][0]
+    def _kept(self, opened: Opened, item: Item, look: _Look) -> OpenItem:
+        """A delivery that lies in the mailbox: parked, behind another one, or about to be called."""
+        meta = item.entry.meta
+        due, attempt = meta.get("due"), meta.get("attempt")
+        said = look.unread.kinds(item.handler, item.id)
+        if due and not said:
+            return OpenItem(item.handler, TIMER, item.id, opened.since, due, str(meta.get("error", "")), attempt)
+        order = meta.get("order")
+        if order is not None and (head := self._ahead(item, look)):
+            return OpenItem(item.handler, ORDER, item.id, opened.since, None, f"behind {head[:12]}")
+        return OpenItem(item.handler, RUNNING, item.id, opened.since)
+
+    @staticmethod
+    def _ahead(item: Item, look: _Look) -> str:
+        """The delivery that keeps this one waiting because of their order; empty if none does."""
+        mailbox = look.stored.mailbox(item.handler, ITEM)
+        mailbox.restore_order()
+        head = next(iter(mailbox.queues.get(item.entry.meta["order"], {item.id: None})))
+        meta = decode_meta(mailbox.items[head]) if head in mailbox.items else {}
+        return head if head != item.id and (meta.get("due") or meta.get("unknown")) else ""
+
+    def _external(self, opened: Opened, look: _Look) -> OpenItem:
+        join = look.stored.join(opened.handler, opened.address) if opened.address != opened.id else None
+        due = deadline(join, self._rules[opened.handler]) if join is not None and join.opened else None
+        return OpenItem(opened.handler, EXTERNAL, opened.id, opened.since, due)
+
+    def _join(
+        self, opened: Opened, folded: Folded, look: _Look, letters: dict[tuple[str, str], DeadLetter]
+    ) -> tuple[OpenItem, Waiting | None]:
+        for name in [opened.handler] if opened.handler else self._joins:
+            letter = letters.get((name, opened.id))
+            if letter is not None:
+                return _dead(letter, opened.id), None
+            join = look.stored.join(name, opened.id)
+            if join is None and not look.unread.kinds(name, opened.id):
+                continue
+            if join is None or look.unread.kinds(name, opened.id) or _on_its_way(join, folded):
+                return OpenItem(name, RUNNING, opened.id, opened.since), None
+            waiting = look.gates.of_join(name, join)
+            if waiting is not None:
+                return OpenItem(name, waiting.kind, opened.id, waiting.since, waiting.until, waiting.why), waiting
+            return self._open_join(name, opened, join), None
+        return OpenItem(opened.handler, RUNNING, opened.id, opened.since), None  # its part is not stored yet
+
+    def _open_join(self, name: str, opened: Opened, join: JoinState) -> OpenItem:
+        call, rules = join.call or {}, self._rules[name]
+        verdict = judge(join, rules, self._bus.clock.now())
+        if verdict != "wait" and join.stub is None:
+            return OpenItem(name, RUNNING, opened.id, opened.since)
+        if call.get("due"):
+            error = str(call.get("error", ""))
+            return OpenItem(name, TIMER, opened.id, opened.since, call["due"], error, call.get("attempt"))
+        if join.blocked:
+            about = f"blocked by {', '.join(sorted(set(join.blocked.values())))}"
+            return OpenItem(name, OPEN_JOIN, opened.id, opened.since, deadline(join, rules), about)
+        missing = join.outstanding(rules)
+        about = "waits for " + (", ".join(missing[:5]) + (" …" if len(missing) > 5 else "") if missing else "its parts")
+        due = deadline(join, rules) if join.opened else None
+        return OpenItem(name, OPEN_JOIN, opened.id, opened.since, due, about)
+
+
+def _on_its_way(join: JoinState, folded: Folded) -> bool:
+    """Does a part lie on its topic that the join does not have yet?"""
+    if join.call is not None:
+        return False
+    return any(not join.settled(slot) for slot in folded.arrived.get(join.id, ()))
+
+
+def _dead(letter: DeadLetter, id_: str) -> OpenItem:
+    return OpenItem(letter.handler, DEAD, id_, letter.record.time, None, f"{letter.error}: {letter.message}")
+
+
+async def follow(runs: Runs, bus: LocalBus, run: str, seconds: float) -> AsyncIterator[RunView]:
+    """A run as it is, and again whenever something was written, until `seconds` are over; the last look is at the end.
+
+    Whoever follows stops by leaving the loop.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while True:
+        begun, version = loop.time(), bus.store.data_version()
+        yield runs.view(run)
+        if loop.time() >= end:
+            return
+        pause = max(LOOK, loop.time() - begun)  # a large run is not read more than half of the time
+        await asyncio.sleep(min(pause, max(end - loop.time(), 0.0)))
+        again = begun + REFRESH
+        while bus.store.data_version() == version and loop.time() < min(again, end):
+            await asyncio.sleep(LOOK)
 
 
 def summary(view: RunView) -> dict[str, Any]:

@@ -1,49 +1,121 @@
 """A log line for each step, through structlog: one JSON object, or coloured text on a terminal.
 
-In: facts. Out: lines on stderr. Payloads are off, redacted (sensitive fields masked, long texts cut) or full
-(sensitive fields still masked).
+In: facts, and what steps log themselves. Out: lines on stderr, written once for each turn of the event loop. Payloads
+are off, redacted (sensitive fields masked, long texts cut) or full (sensitive fields still masked).
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import logging
 import sys
-import time
-from collections.abc import MutableMapping
-from typing import Any
+import traceback
+from collections.abc import Callable, MutableMapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
 
 import structlog
 from pydantic_core import to_json
 
-from stepwire.codec import rfc3339
 from stepwire.telemetry import Assigned, Called, Committed, Fact
-from stepwire_handlers.telemetry.mask import masked
+from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+TRACEBACK = 4_096  #: characters of a traceback that are kept, its end
+Line = MutableMapping[str, Any]
 
 
-def _stamped(_: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+class Sink:
+    """Where rendered lines go. Inside an event loop they are written together at the end of its turn."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting: list[bytes] = []
+
+    def msg(self, line: bytes) -> None:
+        """One line. structlog calls it by the name of its level."""
+        self._waiting.append(line)
+        if len(self._waiting) > 1:
+            return  # somebody was told already
+        try:
+            asyncio.get_running_loop().call_soon(self.flush)
+        except RuntimeError:
+            self.flush()
+
+    debug = info = warning = error = critical = msg
+
+    def flush(self) -> None:
+        """Write what waits. Nobody may read stderr any more; that is no reason to end a step."""
+        lines, self._waiting = b"\n".join([*self._waiting, b""]), []
+        raw = getattr(self._stream, "buffer", None)
+        with contextlib.suppress(OSError, ValueError):
+            if raw is None:
+                self._stream.write(lines.decode())
+            else:
+                raw.write(lines)
+                raw.flush()
+
+
+def _stamped(_: Any, method: str, line: Line) -> Line:
     """Level and time; ten thousand lines a second make structlog's own stamps worth replacing."""
     line["level"] = method
-    line["time"] = rfc3339(time.time())
+    line["time"] = datetime.now(UTC)
     return line
 
 
-def logger(kind: str, level: str) -> Any:
-    """A fast structlog logger on stderr."""
-    if kind == "console":
-        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
-        return structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr),
-            [structlog.processors.add_log_level, stamp, structlog.dev.ConsoleRenderer(timestamp_key="time")],
-            structlog.make_filtering_bound_logger(LEVELS[level]),
-        ).bind()
-    json = structlog.processors.JSONRenderer(serializer=lambda data, **_: to_json(data, fallback=str))
-    return structlog.wrap_logger(
-        structlog.BytesLogger(sys.stderr.buffer),
-        [_stamped, json],
-        structlog.make_filtering_bound_logger(LEVELS[level]),
-    ).bind()
+class _Json:
+    """The last processor: a line as bytes, without the secrets of the configuration."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._secrets = secrets
+
+    def __call__(self, _: Any, __: str, line: Line) -> bytes:
+        try:
+            text = to_json(line, by_alias=False, inf_nan_mode="strings", fallback=str)
+        except ValueError:  # bytes or half a surrogate pair somewhere inside; telemetry must not raise
+            text = json.dumps(line, default=str).encode()
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, MASK.encode())
+        return text
+
+
+class _Console:
+    """The same as text for people."""
+
+    def __init__(self, secrets: Sequence[str], *, colors: bool) -> None:
+        self._render = structlog.dev.ConsoleRenderer(timestamp_key="time", colors=colors)
+        self._secrets = secrets
+
+    def __call__(self, target: Any, method: str, line: Line) -> bytes:
+        line["time"] = f"{line['time']:%H:%M:%S}"
+        return without(self._render(target, method, line), self._secrets).encode("utf-8", "backslashreplace")
+
+
+class Pipeline:
+    """Processors, then the sink: what every line goes through.
+
+    `write` is the short way for the line of a step: structlog's own logger binds, filters and copies before it comes to
+    the same processors, which is half of what a line costs.
+    """
+
+    def __init__(self, kind: Literal["auto", "json", "console"], level: str, secrets: Sequence[str] = ()) -> None:
+        hidden = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+        terminal = sys.stderr.isatty()
+        self._sink = Sink(sys.stderr)
+        if kind == "console" or (kind == "auto" and terminal):
+            self._render: Callable[[Any, str, Line], bytes] = _Console(hidden, colors=terminal)
+        else:
+            self._render = _Json([to_json(secret)[1:-1] for secret in hidden])
+        self.threshold = LEVELS[level]
+        wrapper = structlog.make_filtering_bound_logger(self.threshold)
+        self.logger = structlog.wrap_logger(self._sink, [_stamped, self._render], wrapper).bind()
+
+    def write(self, level: str, line: Line) -> None:
+        """A line that is above the threshold."""
+        self._sink.msg(self._render(None, level, _stamped(None, level, line)))
 
 
 class _Forward(logging.Handler):
@@ -54,18 +126,32 @@ class _Forward(logging.Handler):
         self._target = target
 
     def emit(self, record: logging.LogRecord) -> None:
-        about = {name: getattr(record, name) for name in ("run", "handler", "key") if hasattr(record, name)}
-        self._target.log(record.levelno, record.getMessage(), **about)
+        try:
+            about = {name: getattr(record, name) for name in ("run", "handler", "key") if hasattr(record, name)}
+            if record.exc_info and record.exc_info[1] is not None:
+                about["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))[-TRACEBACK:]
+            self._target.log(_level(record.levelno), record.getMessage(), **about)
+        except Exception:  # noqa: BLE001 - as every logging handler: a bad line must not end a step
+            self.handleError(record)
+
+
+def _level(number: int) -> int:
+    """The level below that structlog knows, for those who invent their own."""
+    return max((known for known in (*LEVELS.values(), logging.CRITICAL) if known <= number), default=logging.DEBUG)
 
 
 class StepLog:
     """Writes a line for what happened."""
 
-    def __init__(self, kind: str, level: str, payload: str) -> None:
-        self._log, self._payload = logger(kind, level), payload
+    def __init__(
+        self, kind: Literal["auto", "json", "console"], level: str, payload: str, secrets: Sequence[str] = ()
+    ) -> None:
+        self._pipeline = Pipeline(kind, level, secrets)
+        self._log = self._pipeline.logger
+        self._payload = payload
         ours = logging.getLogger("stepwire")
         ours.handlers = [_Forward(self._log)]
-        ours.setLevel(LEVELS[level])
+        ours.setLevel(self._pipeline.threshold)
         ours.propagate = False
 
     def __call__(self, fact: Fact) -> None:
@@ -79,15 +165,22 @@ class StepLog:
             self._log.debug("assigned", group=fact.group, kind=fact.kind)  # type: ignore[union-attr]
 
     def _called(self, fact: Called) -> None:
-        line = {"outcome": fact.outcome, "run": fact.run, "key": fact.key, "attempt": fact.attempt,
-                "ms": round(fact.seconds * 1_000, 1)}  # fmt: skip
+        level = "info" if fact.outcome == "ok" else "warning"
+        if self._pipeline.threshold > LEVELS[level]:
+            return
+        line: dict[str, Any] = {
+            "event": f"{fact.app}.{fact.handler}", "outcome": fact.outcome, "run": fact.run, "key": fact.key,
+            "attempt": fact.attempt, "ms": round(fact.seconds * 1_000, 1),
+        }  # fmt: skip
         if fact.error:
-            line |= {"error": fact.error, "message": fact.message, "retry_in": round(fact.wait, 1)}
+            line["error"] = fact.error
+            line["message"] = without(fact.message, sensitive_values(fact.inputs))
+            if fact.wait:
+                line["retry_in"] = round(fact.wait, 1)
         for name, fields in fact.notes:
-            line[name] = dict(fields)
+            line.setdefault(name, []).append(fields)
         if self._payload != "off":
             shorten = self._payload == "redacted"
-            line["input"] = [masked(value, shorten=shorten) for value in fact.inputs]
-            line["output"] = [masked(value, shorten=shorten) for value in fact.outputs]
-        write = self._log.info if fact.outcome == "ok" else self._log.warning
-        write(f"{fact.app}.{fact.handler}", **line)
+            line["input"] = shown(fact.inputs, shorten=shorten)
+            line["output"] = shown(fact.outputs, shorten=shorten)
+        self._pipeline.write(level, line)

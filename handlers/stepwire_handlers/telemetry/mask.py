@@ -1,21 +1,91 @@
-"""Masks what an author marked `Sensitive`, wherever events are shown."""
+"""Masks what an author marked `Sensitive`, wherever events are shown, and secrets wherever text is.
+
+In: events, and whatever they hold. Out: plain data with stars. A mark holds wherever it stands in a field's annotation:
+`Annotated[str, Sensitive()]`, `Annotated[str, Sensitive()] | None`, `list[Annotated[str, Sensitive()]]`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import types
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
-from stepwire.event import sensitive_fields
+from stepwire.event import Sensitive, sensitive_fields
 
 MASK = "***"
 LONG = 500  #: characters of a text that are shown where payloads are redacted
+SHORTEST = 4  #: characters; a shorter sensitive value is part of too many harmless words to be searched for
+SHORTEST_SECRET = 8  #: the same for a secret of the configuration, which is looked for in every line
+SCALARS = frozenset({str, int, float, bool, type(None), datetime, date, time, timedelta, Decimal})
+
+
+class _Plan(NamedTuple):
+    """What must be done to show an event of one class."""
+
+    hidden: frozenset[str]
+    flat: bool  #: only scalars, none hidden: it may be shown as it is
+    texts: tuple[str, ...]  #: fields that may be long
 
 
 @lru_cache(maxsize=1_024)
-def _sensitive(kind: type[BaseModel]) -> frozenset[str]:
-    return sensitive_fields(kind)
+def _plan(kind: type[Any]) -> _Plan:
+    if kind is type(None):
+        return _Plan(frozenset(), flat=True, texts=())
+    if not issubclass(kind, BaseModel):  # a dataclass inside of an event, or no event at all
+        hints = _hints(kind) if dataclasses.is_dataclass(kind) else {}
+        return _Plan(frozenset(name for name, hint in hints.items() if _is_marked(hint)), flat=False, texts=())
+    annotations = {name: field.annotation for name, field in kind.model_fields.items()}
+    hidden = sensitive_fields(kind) | {name for name, annotation in annotations.items() if _is_marked(annotation)}
+    flat = not hidden and kind.model_config.get("extra") != "allow" and all(map(_is_scalar, annotations.values()))
+    return _Plan(hidden, flat, tuple(name for name, annotation in annotations.items() if str in _leaves(annotation)))
+
+
+def _hidden(value: object) -> frozenset[str]:
+    return _plan(type(value)).hidden  # type: ignore[arg-type]  # a class is hashable, mypy does not see it here
+
+
+def _members(value: Any) -> Iterator[tuple[str, Any]] | None:
+    """The fields of a model or a dataclass; None: it is neither."""
+    if isinstance(value, BaseModel):
+        return iter(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return None
+
+
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(kind, include_extras=True)
+    except NameError:  # an annotation that cannot be read may be a marked one
+        return {field.name: Sensitive for field in dataclasses.fields(kind)}
+
+
+def _is_marked(annotation: Any) -> bool:
+    if isinstance(annotation, Sensitive) or annotation is Sensitive:
+        return True
+    return any(_is_marked(inner) for inner in get_args(annotation)) if get_origin(annotation) is not Literal else False
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """The alternatives of an annotation."""
+    if get_origin(annotation) is Annotated:
+        yield from _leaves(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for inner in get_args(annotation):
+            yield from _leaves(inner)
+    else:
+        yield annotation
+
+
+def _is_scalar(annotation: Any) -> bool:
+    return all(leaf in SCALARS or get_origin(leaf) is Literal for leaf in _leaves(annotation))
 
 
 def masked(value: Any, *, shorten: bool = True) -> Any:
@@ -24,11 +94,58 @@ def masked(value: Any, *, shorten: bool = True) -> Any:
         return value if not shorten or len(value) <= LONG else f"{value[:LONG]}… ({len(value)} characters)"
     if value is None or isinstance(value, (int, float)):
         return value
-    if isinstance(value, BaseModel):
-        hidden = _sensitive(type(value))
-        return {name: MASK if name in hidden else masked(field, shorten=shorten) for name, field in value}
-    if isinstance(value, (list, tuple)):
+    if (members := _members(value)) is not None:
+        hidden = _hidden(value)
+        return {name: MASK if name in hidden else masked(field, shorten=shorten) for name, field in members}
+    if isinstance(value, Enum):
+        return masked(value.value, shorten=shorten)
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [masked(item, shorten=shorten) for item in value]
     if isinstance(value, dict):
         return {str(name): masked(item, shorten=shorten) for name, item in value.items()}
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
     return str(value)
+
+
+def shown(values: tuple[Any, ...], *, shorten: bool) -> list[Any]:
+    """The same for what a step took or gave; what needs no mask is handed on as it is, which is ten times faster."""
+    found = []
+    for value in values:
+        plan = _plan(value.__class__)
+        if not plan.flat or (shorten and _has_long_text(value, plan.texts)):
+            found.append(masked(value, shorten=shorten))
+        else:
+            found.append(value)
+    return found
+
+
+def _has_long_text(value: Any, names: tuple[str, ...]) -> bool:
+    for name in names:
+        text = getattr(value, name, None)
+        if text.__class__ is str and len(text) > LONG:
+            return True
+    return False
+
+
+def sensitive_values(value: Any, *, inside: bool = False) -> Iterator[str]:
+    """The texts below sensitive fields: an exception's message may quote them."""
+    if (members := _members(value)) is not None:
+        hidden = _hidden(value)
+        for name, field in members:
+            yield from sensitive_values(field, inside=inside or name in hidden)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from sensitive_values(item, inside=inside)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from sensitive_values(item, inside=inside)
+    elif inside and len(text := str(value)) >= SHORTEST:
+        yield text
+
+
+def without(text: str, values: Iterable[str]) -> str:
+    """The text with these values masked."""
+    for value in values:
+        text = text.replace(value, MASK)
+    return text

@@ -1,79 +1,160 @@
 """Prometheus metrics: every name, label and bucket that Stepwire has, frozen in this one file.
 
-In: facts of the kernel, and gauges read when somebody scrapes. Out: a registry of its own. Series of rare events start
-at 0 for every handler, so that `increase()` sees the first one.
+In: facts of the kernel, and what is true of a worker when somebody scrapes. Out: a registry of its own. Series of rare
+events start at 0 for every step and every error that the kernel itself raises, so that `increase()` sees the first one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+import time
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stepwire import App
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Skipped
+from stepwire_handlers.telemetry.backlog import Backlog
+from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
 
 if TYPE_CHECKING:
     from stepwire.worker import Worker
 
-CALL = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)  #: seconds of a handler's call
-DELAY = (0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 3_600, 14_400)  #: seconds from record to call
-MODEL = tuple(0.01 * 2**n for n in range(17))  #: seconds of a model call, as OpenTelemetry's GenAI conventions
-TOKENS = tuple(4.0**n for n in range(1, 14))
-OUTCOMES = ("ok", "retry", "dead_letter", "abandoned", "unknown")
+CALL = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+DELAY = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 3_600.0, 14_400.0)
+COMMIT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+MODEL = tuple(0.01 * 2**n for n in range(17))  #: OpenTelemetry's list, longer: it ends at 82 s, models do not
+TOKENS = tuple(4.0**n for n in range(14))
+OUTCOMES = ("ok", "retry", "dead_letter", "unknown")
+#: what the kernel and a step's own signals are called, as they stand in `error_type`
+FAILURES = ("CrashLoop", "DecodeError", "HandlerTimeout", "JoinExpired", "NewerType", "NoRun", "RecordRefused",
+            "Reject", "TooManyOutputs", "VisitLimit", "WrongReturn")  # fmt: skip
+PASSING = ("HandlerTimeout", "NotDone", "RetryLater", "Transient")
+GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+LIMITED = frozenset({"RateLimitError", "OverloadedError"})  #: how the provider's client calls 429 and 529
+
+PROCESSED = Family(
+    "stepwire_messages_processed",
+    "counter",
+    ("handler", "topic", "outcome"),
+    "Deliveries that came to an end, or to a wait; a join's topic is its control topic",
+)
+DURATION = Family(
+    "stepwire_handler_duration_seconds", "histogram", ("handler", "topic", "outcome"), "Wall time of a call", CALL
+)
+QUEUED = Family(
+    "stepwire_message_queue_delay_seconds",
+    "histogram",
+    ("handler", "topic"),
+    "From the record's time to its first call",
+    DELAY,
+)
+RETRIES = Family("stepwire_retries", "counter", ("handler", "topic", "error_type"), "Retries that were scheduled")
+DEAD = Family("stepwire_dead_letters", "counter", ("handler", "topic", "error_type"), "Deliveries kept unfinished")
+DUPLICATES = Family("stepwire_duplicates_skipped", "counter", ("handler",), "Second events, or second parts of a join")
+UNREADABLE = Family("stepwire_deserialization_failures", "counter", ("topic",), "Records that are no event")
+SKIPPED = Family("stepwire_records_skipped", "counter", ("handler", "why"), "Records that came to nothing, by design")
+PRODUCED = Family("stepwire_messages_produced", "counter", ("topic",), "Records committed")
+COMMITS = Family("stepwire_commit_duration_seconds", "histogram", ("group",), "Transactions that committed", COMMIT)
+COMMIT_FAILURES = Family("stepwire_commit_failures", "counter", ("group",), "Transactions that did not commit")
+REBALANCES = Family("stepwire_rebalances", "counter", ("group", "kind"), "Changes of what a group's member owns")
+IN_FLIGHT = Family("stepwire_messages_in_flight", "gauge", ("handler", "topic"), "Calls that run now")
+LIMIT = Family("stepwire_handler_concurrency_limit", "gauge", ("handler",), "Calls that may run at once")
+OLDEST = Family(
+    "stepwire_oldest_in_flight_start_timestamp_seconds",
+    "gauge",
+    ("handler",),
+    "Start of the oldest call that runs, 0 if none does",
+)
+LAG = Family("stepwire_consumer_lag_messages", "gauge", ("group", "topic", "partition"), "Records not finished")
+LAG_SECONDS = Family(
+    "stepwire_consumer_lag_seconds",
+    "gauge",
+    ("group", "topic", "partition"),
+    "Age of the first record not finished, 0 if there is none",
+)
+ASSIGNED = Family("stepwire_assigned_partitions", "gauge", ("group", "topic"), "Partitions held")
+POLLED = Family(
+    "stepwire_last_poll_timestamp_seconds",
+    "gauge",
+    ("group",),
+    "When records were asked for last; now, if there is nothing to ask for",
+)
+COMMITTED = Family("stepwire_last_commit_timestamp_seconds", "gauge", ("group",), "When the last transaction committed")
+MODEL_CALLS = Family(
+    "gen_ai_client_operation_duration_seconds",
+    "histogram",
+    (*GEN_AI, "error_type"),
+    "Calls of models; error_type is empty if it answered",
+    MODEL,
+)
+MODEL_TOKENS = Family(
+    "gen_ai_client_token_usage",
+    "histogram",
+    (*GEN_AI, "gen_ai_token_type"),
+    "Tokens of a call: input, output, cache_read, cache_write",
+    TOKENS,
+)
+MODEL_COST = Family(
+    "stepwire_model_cost_usd", "counter", ("handler", "gen_ai_request_model"), "US dollars, by our table"
+)
+MODEL_LIMITED = Family("stepwire_llm_rate_limited", "counter", GEN_AI[1:], "Calls answered with 429 or 529")
+TOOL_CALLS = Family(
+    "stepwire_tool_call_duration_seconds", "histogram", ("server", "tool", "outcome"), "Calls of tools", CALL
+)
+BUILD = Family("stepwire_build", "gauge", ("version", "app"), "The release")  # fmt: skip
+
+COUNTERS = (PROCESSED, RETRIES, DEAD, DUPLICATES, UNREADABLE, SKIPPED, PRODUCED, COMMIT_FAILURES, REBALANCES,
+            MODEL_COST, MODEL_LIMITED)  # fmt: skip
+HISTOGRAMS = (DURATION, QUEUED, COMMITS, MODEL_CALLS, MODEL_TOKENS, TOOL_CALLS)
+GAUGES = (IN_FLIGHT, LIMIT, OLDEST, LAG, LAG_SECONDS, ASSIGNED, POLLED, COMMITTED)
 
 
-class Metrics:
-    """The metrics of one worker."""
+class Metrics(Collector):
+    """The metrics of one worker. Not for threads: facts, and scrapes, belong to the event loop."""
 
     def __init__(self, app: App) -> None:
         self.registry = CollectorRegistry()
-        self._app = app.name
-        counter = partial(Counter, registry=self.registry)
-        histogram = partial(Histogram, registry=self.registry)
-        topical = ["handler", "topic", "outcome"]
-        self.processed = counter("stepwire_messages_processed", "Finished handler runs", topical)
-        self.duration = histogram(
-            "stepwire_handler_duration_seconds", "Wall time of a call", ["handler", "outcome"], buckets=CALL
-        )
-        self.delay = histogram("stepwire_message_queue_delay_seconds", "Record to call", ["handler"], buckets=DELAY)
-        self.retries = counter("stepwire_retries", "Scheduled retries", ["handler", "error_type"])
-        self.dead = counter("stepwire_dead_letters", "Unfinished deliveries", ["handler", "error_type"])
-        self.duplicates = counter("stepwire_duplicates_skipped", "Second events or parts", ["handler"])
-        self.unreadable = counter("stepwire_deserialization_failures", "Records that are no event", ["topic"])
-        self.skipped = counter("stepwire_records_skipped", "Records that came to nothing", ["handler", "why"])
-        self.produced = counter("stepwire_messages_produced", "Events written", ["topic"])
-        self.commits = counter("stepwire_commits", "Transactions", ["group"])
-        self.failures = counter("stepwire_commit_failures", "Transactions that did not commit", ["group"])
-        self.rebalances = counter("stepwire_rebalances", "Changes of assignment", ["group", "kind"])
-        model = ["gen_ai_request_model"]
-        self.calls = histogram("gen_ai_client_operation_duration_seconds", "Model calls", model, buckets=MODEL)
-        self.tokens = histogram(
-            "gen_ai_client_token_usage", "Tokens of a model call", [*model, "gen_ai_token_type"], buckets=TOKENS
-        )
-        self.cost = counter("stepwire_model_cost_usd", "What model calls cost", ["handler", *model])
-        self.tools = counter("stepwire_tool_calls", "Calls of tools", ["tool", "outcome"])
-        build = Info("stepwire_build", "The release", registry=self.registry)
-        build.info({"version": version("stepwire"), "app": app.name})
-        self._cache: dict[tuple[str, str, str], tuple[Any, Any]] = {}
-        self._delays: dict[str, Any] = {}
-        for handler in app.handlers:
-            self._begin(handler.name)
+        self.backlog: Backlog | None = None
+        self._worker: Worker | None = None
+        self._counters = {family: Counter(family) for family in COUNTERS}
+        self._histograms = {family: Histogram(family) for family in HISTOGRAMS}
+        self._calls: dict[Labels, tuple[Count, Spread, Spread]] = {}
+        self._commits: dict[str, Spread] = {}
+        self._committed: dict[Labels, float] = {}
+        self._build = {"version": version("stepwire"), "app": app.name}
+        for collector in (*self._counters.values(), *self._histograms.values(), self):
+            self.registry.register(collector)
+        for handler in app.runnable:
+            self._begin(app.name, handler.name, {event.spec.topic for event in handler.signature.taken})
 
-    def _begin(self, handler: str) -> None:
-        self.retries.labels(handler, "")
-        self.dead.labels(handler, "")
-        self.duplicates.labels(handler)
-        self.failures.labels(f"{self._app}.{handler}")
+    def _begin(self, app: str, handler: str, topics: Iterable[str]) -> None:
+        """Series of rare events, at 0."""
+        self._count(DUPLICATES, handler)
+        self._count(COMMIT_FAILURES, f"{app}.{handler}")
+        for topic in topics:
+            self._count(UNREADABLE, topic)
+            for outcome in OUTCOMES:
+                self._count(PROCESSED, handler, topic, outcome)
+            for error in PASSING:
+                self._count(RETRIES, handler, topic, error)
+            for error in FAILURES:
+                self._count(DEAD, handler, topic, error)
 
     def watch(self, worker: Worker) -> None:
-        """Read these gauges of a worker whenever somebody scrapes."""
-        self.registry.register(_Gauges(worker))
+        """Read the gauges of this worker at each scrape."""
+        self._worker, self.backlog = worker, Backlog(worker)
+
+    async def scrape(self) -> bytes:
+        """Everything, as Prometheus reads it. Asks the bus how far behind the worker is."""
+        if self.backlog is not None:
+            await self.backlog.measure()
+        return generate_latest(self.registry)
+
+    # -- facts
 
     def __call__(self, fact: Fact) -> None:
         """The hook."""
@@ -81,80 +162,105 @@ class Metrics:
         if kind is Called:
             self._called(fact)  # type: ignore[arg-type]
         elif kind is Committed:
-            self._committed(fact)  # type: ignore[arg-type]
+            self._commit(fact)  # type: ignore[arg-type]
         elif kind is Skipped:
             self._skipped(fact)  # type: ignore[arg-type]
         elif kind is Assigned:
-            self.rebalances.labels(fact.group, fact.kind).inc()  # type: ignore[union-attr]
+            self._count(REBALANCES, fact.group, fact.kind).value += 1  # type: ignore[union-attr]
+
+    def _count(self, family: Family, *labels: str) -> Count:
+        return self._counters[family].at(*labels)
 
     def _called(self, fact: Called) -> None:
         key = (fact.handler, fact.topic, fact.outcome)
-        found = self._cache.get(key)
-        if found is None:
-            found = self._cache[key] = (self.processed.labels(*key), self.duration.labels(fact.handler, fact.outcome))
-            self._delays.setdefault(fact.handler, self.delay.labels(fact.handler))
-        found[0].inc()
-        found[1].observe(fact.seconds)
+        series = self._calls.get(key)
+        if series is None:
+            delay = self._histograms[QUEUED].at(fact.handler, fact.topic)
+            series = self._calls[key] = (self._count(PROCESSED, *key), self._histograms[DURATION].at(*key), delay)
+        series[0].value += 1
+        series[1].observe(fact.seconds)
         if fact.attempt == 1:
-            self._delays[fact.handler].observe(fact.queue_delay)
-        if fact.outcome == "retry":
-            self.retries.labels(fact.handler, fact.error).inc()
-        elif fact.outcome == "dead_letter":
-            self.dead.labels(fact.handler, fact.error).inc()
+            series[2].observe(fact.queue_delay)
+        if fact.error:
+            if fact.outcome == "retry":
+                self._count(RETRIES, fact.handler, fact.topic, fact.error).value += 1
+            elif fact.outcome == "dead_letter":
+                self._count(DEAD, fact.handler, fact.topic, fact.error).value += 1
         for name, fields in fact.notes:
             if name == "model":
                 self._model(fact.handler, fields)
             elif name == "tool":
-                self.tools.labels(str(fields.get("tool", "")), str(fields.get("outcome", ""))).inc()
+                self._tool(fields)
 
-    def _model(self, handler: str, note: Any) -> None:
-        model = str(note.get("model", ""))
-        self.calls.labels(model).observe(note.get("seconds", 0.0))
-        for label, name in (("input", "input_tokens"), ("output", "output_tokens")):
-            self.tokens.labels(model, label).observe(note.get(name, 0) or 0)
-        self.cost.labels(handler, model).inc(note.get("cost_usd") or 0.0)
-
-    def _committed(self, fact: Committed) -> None:
-        if fact.error:
-            self.failures.labels(fact.group).inc()
+    def _model(self, handler: str, note: Mapping[str, Any]) -> None:
+        model, error = str(note.get("model", "")), str(note.get("error", ""))
+        labels = ("chat", "stepwire.offline" if note.get("offline") else "anthropic", model)
+        self._histograms[MODEL_CALLS].at(*labels, error).observe(note.get("seconds") or 0.0)
+        if error:
+            if error in LIMITED:
+                self._count(MODEL_LIMITED, *labels[1:]).value += 1
             return
-        self.commits.labels(fact.group).inc()
+        self._count(MODEL_LIMITED, *labels[1:])
+        for token_type in ("input", "output", "cache_read", "cache_write"):
+            if tokens := note.get(f"{token_type}_tokens"):
+                self._histograms[MODEL_TOKENS].at(*labels, token_type).observe(tokens)
+        self._count(MODEL_COST, handler, model).value += note.get("cost_usd") or 0.0
+
+    def _tool(self, note: Mapping[str, Any]) -> None:
+        labels = (str(note.get(name, "")) for name in TOOL_CALLS.labels)
+        self._histograms[TOOL_CALLS].at(*labels).observe(note.get("seconds") or 0.0)
+
+    def _commit(self, fact: Committed) -> None:
+        if fact.error:
+            self._count(COMMIT_FAILURES, fact.group).value += 1
+            return
+        spread = self._commits.get(fact.group)
+        if spread is None:
+            spread = self._commits[fact.group] = self._histograms[COMMITS].at(fact.group)
+        spread.observe(fact.seconds)
+        self._committed[fact.group,] = time.time()
         for topic, count in fact.outputs.items():
-            self.produced.labels(topic).inc(count)
+            self._count(PRODUCED, topic).value += count
 
     def _skipped(self, fact: Skipped) -> None:
         if fact.why == "duplicate":
-            self.duplicates.labels(fact.handler).inc()
+            self._count(DUPLICATES, fact.handler).value += 1
         elif fact.why == "undecodable":
-            self.unreadable.labels(fact.topic).inc()
-        self.skipped.labels(fact.handler, fact.why).inc()
+            self._count(UNREADABLE, fact.topic).value += 1
+        self._count(SKIPPED, fact.handler, fact.why).value += 1
 
-
-class _Gauges(Collector):
-    """What is true at this moment, read from the worker."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    # -- gauges
 
     def collect(self) -> Iterable[Metric]:
-        """Called at each scrape."""
-        flight = GaugeMetricFamily("stepwire_messages_in_flight", "Calls running now", labels=["handler"])
-        limit = GaugeMetricFamily("stepwire_handler_concurrency_limit", "Calls allowed at once", labels=["handler"])
-        oldest = GaugeMetricFamily("stepwire_oldest_in_flight_start_timestamp_seconds",
-                                   "Start of the oldest running call, 0 if none", labels=["handler"])  # fmt: skip
-        poll = GaugeMetricFamily(
-            "stepwire_last_poll_timestamp_seconds", "When the bus was asked last", labels=["group"]
-        )
-        lag = GaugeMetricFamily("stepwire_consumer_lag_messages", "Records that are not finished",
-                                labels=["group", "topic", "partition"])  # fmt: skip
-        parts = GaugeMetricFamily("stepwire_assigned_partitions", "Partitions held", labels=["group"])
+        """What is true at this moment; called by the registry."""
+        yield InfoMetricFamily(BUILD.name, BUILD.about, value=self._build)
+        yield gauge(COMMITTED, self._committed)
+        if self._worker is None or self.backlog is None:
+            return
+        flight: dict[Labels, float] = {}
         for dispatcher in self._worker.dispatchers:
-            step, name = dispatcher.step, [dispatcher.step.name]
-            flight.add_metric(name, len(dispatcher.caller.running))
-            limit.add_metric(name, step.concurrency)
-            oldest.add_metric(name, dispatcher.caller.oldest())
-            poll.add_metric([step.group], dispatcher.last_poll)
-            parts.add_metric([step.group], len(dispatcher.committer.ledgers))
-            for (topic, number), behind in dispatcher.lag().items():
-                lag.add_metric([step.group, topic, str(number)], behind)
-        return [flight, limit, oldest, poll, lag, parts]
+            name = dispatcher.step.name
+            flight |= {(name, topic): 0.0 for topic in dispatcher.step.codecs}
+            for delivery in dispatcher.caller.running:
+                flight[name, delivery.topic] = flight.get((name, delivery.topic), 0.0) + 1
+        dispatchers = {d.step.name: d for d in self._worker.dispatchers}
+        yield gauge(IN_FLIGHT, flight)
+        yield gauge(LIMIT, {(name,): d.step.concurrency for name, d in dispatchers.items()})
+        yield gauge(OLDEST, {(name,): d.caller.oldest() for name, d in dispatchers.items()})
+        yield gauge(LAG, self.backlog.messages)
+        yield gauge(LAG_SECONDS, self.backlog.seconds)
+        yield gauge(ASSIGNED, self.backlog.assigned())
+        yield gauge(POLLED, self.backlog.polled())
+
+
+def page() -> str:
+    """The table of metrics as docs/metrics.md has it."""
+    lines = ["# Metrics", "", "Made from `telemetry/metrics.py` by `make docs`. Durations are seconds.", "",
+             "| name | type | labels | meaning |", "|---|---|---|---|"]  # fmt: skip
+    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD)):
+        suffix = "_total" if family.kind == "counter" else "_info" if family is BUILD else ""
+        labels = ", ".join(family.labels)
+        lines.append(f"| `{family.name}{suffix}` | {family.kind} | {labels} | {family.about} |")
+    lines += ["", "## Buckets", "", "| name | upper bounds |", "|---|---|"]
+    lines += [f"| `{family.name}` | {', '.join(f'{bound:g}' for bound in family.buckets)} |" for family in HISTOGRAMS]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""What `stepwire dev` is made of: a worker in a process of its own, started again at a change, and its timeline."""

@@ -1,0 +1,104 @@
+"""A run step by step: what each delivery took, what it came to, and how long that was.
+
+In: a `RunView`. Out: `Step`s in the order in which they began; pure. Time runs from the record of the last input to
+the record of the first output, so it holds the wait for a free slot too. Attempts are known of what failed or is
+parked; a success does not record them. What a step stamped into the envelope, such as its prompt's version or a cost,
+is shown with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import NamedTuple
+
+from stepwire_handlers.services.closing import Ended, Line
+from stepwire_handlers.services.dead_letters import DeadLetter
+from stepwire_handlers.services.runs import OpenItem, RunView
+
+PUBLISHED = ""  #: in place of a handler: the event came from outside
+
+
+class Step(NamedTuple):
+    """One delivery of a run, or one event that was published into it."""
+
+    handler: str  #: empty: published
+    id: str  #: identity of its event, or join id; of a published event its own identity
+    outcome: str  #: published | emitted | ended | absent | dropped | retired | dead letter | the kind of its open item
+    begun: float
+    ended: float | None
+    inputs: Sequence[Line]
+    outputs: Sequence[Line]
+    attempts: int | None = None
+    about: str = ""  #: an error, or what it waits for
+    due: float | None = None
+    stamps: Mapping[str, str] = {}
+
+    @property
+    def seconds(self) -> float | None:
+        """From its last input to its first output, if both are there."""
+        return max(self.ended - self.begun, 0.0) if self.handler and self.ended is not None and self.inputs else None
+
+
+@dataclass(slots=True)
+class _Delivery:
+    outputs: list[Line] = field(default_factory=list)
+    end: Ended | None = None
+    letter: DeadLetter | None = None
+    item: OpenItem | None = None
+
+
+def timeline(view: RunView) -> list[Step]:
+    """Every step of a run."""
+    events = {line.identity: line for line in view.lines}
+    published = [_published(line) for line in events.values() if not line.cause]
+    found = [
+        _step(id_, handler, delivery, [events[id_]] if id_ in events else _distinct(view.parts.get(id_, ())))
+        for (id_, handler), delivery in _deliveries(view).items()
+    ]
+    return sorted([*published, *found], key=lambda step: (step.begun, bool(step.handler), step.ended or inf))
+
+
+def _published(line: Line) -> Step:
+    return Step(PUBLISHED, line.identity, "published", line.time, line.time, (), (line,))
+
+
+def _distinct(lines: Sequence[Line]) -> list[Line]:
+    return list({line.identity: line for line in lines}.values())
+
+
+def _deliveries(view: RunView) -> dict[tuple[str, str], _Delivery]:
+    found: dict[tuple[str, str], _Delivery] = {}
+
+    def of(id_: str, handler: str) -> _Delivery:
+        return found.setdefault((id_, handler), _Delivery())
+
+    for line in _distinct(view.lines):
+        if line.cause and line.handler:
+            of(line.cause, line.handler).outputs.append(line)
+    for end in view.ends:
+        of(end.delivery, end.handler).end = end
+    for letter in view.dead:
+        of(letter.id, letter.handler).letter = letter
+    for item in view.open:
+        of(item.id, item.handler).item = item
+    return found
+
+
+def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -> Step:
+    outputs, end, letter, item = delivery.outputs, delivery.end, delivery.letter, delivery.item
+    known = [line.time for line in inputs] or [item.since if item else 0.0]
+    ended = outputs[0].time if outputs else end.time if end is not None else letter.record.time if letter else None
+    begun = max(known) or ended or 0.0
+    step = Step(handler, id_, "", begun, ended, inputs, outputs)
+    if outputs:
+        return step._replace(outcome="emitted", stamps=dict(outputs[0].stamps))
+    if end is not None:
+        return step._replace(outcome={"none": "ended", "emitted": "ended"}.get(end.why, end.why))
+    if letter is not None:
+        about = f"{letter.error}: {letter.message}"
+        return step._replace(outcome="dead letter", attempts=letter.attempts, about=about)
+    assert item is not None
+    attempts = None if item.attempt is None else item.attempt - 1
+    return step._replace(outcome=item.kind, attempts=attempts, about=item.about, due=item.due)

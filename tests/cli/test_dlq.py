@@ -1,0 +1,140 @@
+"""`stepwire dlq`: dead letters listed, read, resumed and given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.cli.shell import APP, Shell, ended, until
+
+
+def letters(shell: Shell, *options: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = shell("dlq", "list", *options, "--json", schema="dlq-list").data
+    return found
+
+
+def failed(shell: Shell) -> tuple[str, str]:
+    """A run that failed, and the id of its dead letter."""
+    run = shell("publish", "Order", "--json-data", '{"n": -1, "card": "4111 1111"}').out.strip()
+    shell.work()
+    return run, letters(shell, "--run", run[:10])[0]["id"]
+
+
+def test_a_dead_letter_is_listed_counted_and_shown_whole(shell: Shell) -> None:
+    """Cause, headers, attempts and payload; what is sensitive only if asked for."""
+    _, id_ = failed(shell)
+    (letter,) = letters(shell)
+    assert (letter["handler"], letter["error"], letter["status"]) == ("check", "Reject", "open")
+    assert shell("dlq", "stats", "--json", schema="dlq-stats").data == [
+        {"handler": "check", "error": "Reject", "count": 1}
+    ]
+    shown = shell("dlq", "show", id_[:6], "--json", schema="dlq-show").data
+    assert shown["attempts"] == 1
+    assert shown["headers"]["kafka_dlt-original-topic"] == "market.orders"
+    assert shown["payload"]["n"] == -1
+    said = shell("dlq", "show", id_[:6]).out
+    assert "a negative order" in said
+    assert "4111" not in said
+    assert "4111" in shell("dlq", "show", id_[:6], "--raw").out
+    assert "check" in shell("dlq", "list").out
+    assert "check" in shell("dlq", "stats").out
+
+
+def test_an_edited_replay_heals_the_run(shell: Shell) -> None:
+    """It is under way until a worker took it, then replayed, and the run completes."""
+    run, id_ = failed(shell)
+    assert shell("dlq", "replay", id_[:6], "--edit", '{"n": 3}').out == "replayed 1 of 1\n"
+    assert letters(shell) == []
+    assert [letter["status"] for letter in letters(shell, "--every")] == ["under way"]
+    assert "no open dead letter" in shell("dlq", "replay", id_[:6], code=1).err
+    shell.work()
+    assert [letter["status"] for letter in letters(shell, "--every")] == ["replayed"]
+    assert shell.seen(run)["result"] == {"type": "Done", "n": 3}
+    assert shell("dlq", "show", id_[:6], "--json", schema="dlq-show").data["status"] == "replayed"
+
+
+def test_a_replay_that_fails_again_is_one_dead_letter_with_its_number(shell: Shell) -> None:
+    """The last one counts."""
+    _, id_ = failed(shell)
+    shell("dlq", "replay", id_)
+    shell.work()
+    assert [(letter["status"], letter["replays"]) for letter in letters(shell, "--every")] == [("open", 1)]
+
+
+def test_a_dropped_one_lets_the_run_end(shell: Shell) -> None:
+    """What it owed is absent, and there is no way back."""
+    run, id_ = failed(shell)
+    shell("dlq", "drop", id_)
+    shell.work()
+    assert [letter["status"] for letter in letters(shell, "--every")] == ["dropped"]
+    assert shell.seen(run)["state"] == "completed"
+    assert "no open dead letter" in shell("dlq", "replay", id_, code=1).err
+
+
+def test_what_it_holds_up_is_shown_and_healed_with_it(shell: Shell) -> None:
+    """The join that waits for the failed step is named; the replay completes the run."""
+    shell("publish", "Left", "--json-data", '{"number": "7"}')
+    run = shell("publish", "Right", "--json-data", '{"number": "7", "bad": true}').out.strip()
+    shell.work()
+    (letter,) = letters(shell)
+    (held,) = shell("dlq", "show", letter["id"], "--json", schema="dlq-show").data["blocks"]
+    assert (held["handler"], held["slot"]) == ("pair", "weighed")
+    assert "holds up: pair" in shell("dlq", "show", letter["id"]).out
+    shell("dlq", "replay", letter["id"], "--edit", '{"number": "7"}')
+    shell.work()
+    assert shell.seen(run)["state"] == "completed"
+
+
+def test_many_are_chosen_by_filter_and_bounded(shell: Shell) -> None:
+    """By handler, error and run, oldest first, at most --max; what is left is said."""
+    runs = [shell.order(-n) for n in (1, 2, 3)]
+    shell.work()
+    assert [letter["run"] for letter in letters(shell)] == runs
+    assert letters(shell, "--handler", "finish") == letters(shell, "--error", "KeyError") == []
+    said = shell("dlq", "drop", "--handler", "check", "--error", "Reject", "--max", "2")
+    assert said.out == "dropped 2 of 3\n"
+    assert "1 are left" in said.err
+    assert [letter["run"] for letter in letters(shell)] == runs[2:]
+    assert shell("dlq", "drop", "--all").out == "dropped 1 of 1\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["replay"], 2, "say which"),
+        (["drop"], 2, "say which"),
+        (["replay", "ID", "--all"], 2, "not both"),
+        (["replay", "--all", "--max", "0"], 2, ""),
+        (["replay", "feed"], 1, "no open dead letter begins with 'feed'"),
+        (["show", "feed"], 1, "no dead letter begins with 'feed'"),
+        (["replay", "ID", "--edit", "{"], 1, "does not fit"),
+        (["replay", "ID", "--edit", '{"n": "x"}'], 1, "n: "),
+        (["replay", "ID", "--edit", "@nowhere.json"], 2, "No such file"),
+    ],
+)
+def test_a_mistake_answers_nothing(shell: Shell, options: list[str], code: int, says: str) -> None:
+    """One message with the cure, and it stays open."""
+    _, id_ = failed(shell)
+    assert says in shell("dlq", *(id_ if option == "ID" else option for option in options), code=code).err
+    assert len(letters(shell)) == 1
+
+
+def test_an_edit_is_for_one(shell: Shell) -> None:
+    """The same payload for several deliveries is refused."""
+    shell.order(-1)
+    shell.order(-2)
+    shell.work()
+    assert "one dead letter, not for 2" in shell("dlq", "replay", "--all", "--edit", '{"n": 1}', code=1).err
+
+
+def test_the_same_replay_from_two_shells_makes_one_set_of_children(shell: Shell) -> None:
+    """R14: both say it, the worker does it once."""
+    run, id_ = failed(shell)
+    both = [shell.begin("dlq", "replay", id_, "--edit", '{"n": 3}') for _ in range(2)]
+    codes = sorted(process.wait(30) for process in both)
+    assert codes in ([0, 0], [0, 1])  # the second may find it answered already
+    worker = shell.begin("run", APP)
+    until(lambda: shell.seen(run)["state"] == "completed", "the replay")
+    worker.terminate()
+    ended(worker)
+    assert [event["type"] for event in shell.seen(run)["events"]] == ["Order", "Checked", "Done"]

@@ -1,0 +1,109 @@
+"""`stepwire gates`: what waits for a person, and their decision."""
+
+from __future__ import annotations
+
+import pytest
+from tests.cli.shell import Shell
+
+
+def waiting(shell: Shell, *publish: str) -> tuple[str, str]:
+    """Publish something that comes to wait for a person; the run and the id of what waits."""
+    run = shell("publish", *publish).out.strip()
+    shell.work()
+    (found,) = shell("gates", "list", "--json", schema="gates-list").data
+    assert found["run"] == run
+    return run, found["id"]
+
+
+def test_a_gate_is_listed_shown_and_decided(shell: Shell) -> None:
+    """A short id is enough; the edit reaches the step; what is decided is asked no more, by nobody."""
+    run, id_ = waiting(shell, "Order", "--json-data", '{"n": 500}')
+    shown = shell("gates", "show", id_[:6], "--json", schema="gates-show").data
+    assert (shown["kind"], shown["handler"], shown["event"]["n"]) == ("gate", "approve", 500)
+    assert shown["until"] - shown["since"] == pytest.approx(7 * 86_400, abs=5)
+    assert "event: Big" in shell("gates", "show", id_[:6]).out
+    shell("gates", "decide", id_[:6], "--approve", "--edit", '{"n": 60}', "--by", "ann", "--why", "fair")
+    assert shell("gates", "list", "--json").data == []  # no worker has carried it out yet
+    assert shell.seen(run)["state"] == "running"
+    assert "decided already?" in shell("gates", "decide", id_[:6], "--decline", code=1).err
+    shell.work()
+    assert shell.seen(run)["result"] == {"type": "Done", "n": 60}
+
+
+def test_a_declined_gate_ends_the_run_without_a_result(shell: Shell) -> None:
+    """Completed, result null."""
+    run, id_ = waiting(shell, "Order", "--json-data", '{"n": 500}')
+    shell("gates", "decide", id_, "--decline", "--why", "too much")
+    shell.work()
+    assert (shell.seen(run)["state"], shell.seen(run)["result"]) == ("completed", None)
+
+
+def test_a_decision_is_signed_with_the_configured_key(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with the key takes it."""
+    from stepwire.gate import is_genuine
+    from stepwire.state import decode_entry
+
+    _, id_ = waiting(shell, "Order", "--json-data", '{"n": 500}')
+    monkeypatch.setenv("STEPWIRE_DECISION_KEY", "hunter2")
+    shell("gates", "decide", id_, "--approve")
+    import sqlite3
+
+    database = sqlite3.connect(shell.path)
+    (raw,) = database.execute("SELECT value FROM events WHERE key = ?", (id_,)).fetchone()
+    database.close()
+    assert is_genuine(decode_entry(raw), "hunter2")
+    assert not is_genuine(decode_entry(raw), "guessed")
+
+
+@pytest.mark.parametrize(
+    ("options", "emitted"),
+    [
+        (["--done", '{"amount": 7}'], ["Charged"]),
+        (["--done", '{"reason": "no money"}', "--type", "Refused"], ["Refused"]),
+        (["--done", "null"], []),
+        (["--drop"], []),
+    ],
+)
+def test_an_unknown_outcome_is_resolved(shell: Shell, options: list[str], emitted: list[str]) -> None:
+    """What it returned, nothing, or given up: the run goes on as if the step had said so; the step is not called."""
+    run, id_ = waiting(shell, "Charge", "--json-data", '{"amount": 7}')
+    assert "RuntimeError: the line went dead" in shell("gates", "show", id_[:6]).out
+    shell("gates", "decide", id_[:6], *options)
+    assert shell("gates", "list", "--json").data == []
+    shell.work()
+    assert shell.seen(run)["state"] == "completed"
+    assert [event["type"] for event in shell.seen(run)["events"][1:]] == emitted
+
+
+def test_redo_calls_it_again(shell: Shell) -> None:
+    """The step is called once more, and here fails once more."""
+    _, id_ = waiting(shell, "Charge", "--json-data", '{"amount": 7}')
+    shell("gates", "decide", id_, "--redo")
+    shell.work()
+    (again,) = shell("gates", "list", "--json").data
+    assert again["id"] == id_
+
+
+@pytest.mark.parametrize(
+    ("order", "options", "code", "says"),
+    [
+        (True, [], 2, "exactly one"),
+        (True, ["--approve", "--decline"], 2, "exactly one"),
+        (True, ["--drop", "--edit", "{}"], 2, "--edit goes with"),
+        (True, ["--approve", "--edit", "{"], 2, "--edit is no JSON"),
+        (True, ["--approve", "--edit", '{"m": 1}'], 1, "Big has no field m"),
+        (True, ["--approve", "--edit", '{"n": "x"}'], 1, "the edit is no Big: n:"),
+        (True, ["--redo"], 1, "is a gate"),
+        (False, ["--approve"], 1, "unknown outcome"),
+        (False, ["--done", "{"], 1, "--done is no JSON"),
+        (False, ["--done", '{"amount": "x"}'], 1, "returns Charged, Refused"),
+        (False, ["--done", '{"amount": 1}', "--type", "Done"], 1, "returns Charged, Refused"),
+        (False, ["--done", '{"amount": 1, "reason": "x"}'], 1, "say which with --type"),
+    ],
+)
+def test_a_mistake_decides_nothing(shell: Shell, order: bool, options: list[str], code: int, says: str) -> None:
+    """One message with the cure, and it still waits."""
+    event = ("Order", "--json-data", '{"n": 500}') if order else ("Charge", "--json-data", '{"amount": 7}')
+    _, id_ = waiting(shell, *event)
+    assert says in shell("gates", "decide", id_, *options, code=code).err
+    assert len(shell("gates", "list", "--json").data) == 1

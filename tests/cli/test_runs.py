@@ -1,0 +1,108 @@
+"""`stepwire runs`: list, show, watch."""
+
+from __future__ import annotations
+
+import pytest
+from tests.cli.shell import Shell, ended
+
+
+def test_runs_are_listed_newest_first_by_state(shell: Shell) -> None:
+    """Every run of the app with its state; a state, a number and a time choose among them."""
+    runs = {n: shell.order(n) for n in (1, 500, -1)}
+    shell.work()
+    runs[2] = shell.order(2)
+    found = shell("runs", "list", "--json", schema="runs-list").data
+    assert [(run["run"], run["state"]) for run in found] == [
+        (runs[2], "running"), (runs[-1], "failed"), (runs[500], "waiting"), (runs[1], "completed")
+    ]  # fmt: skip
+    for state, n in (("running", 2), ("failed", -1), ("waiting", 500), ("completed", 1)):
+        chosen = shell("runs", "list", "--state", state, "--json", schema="runs-list").data
+        assert [run["run"] for run in chosen] == [runs[n]]
+    assert len(shell("runs", "list", "--limit", "2", "--json").data) == 2
+    assert len(shell("runs", "list", "--since", "1h", "--json").data) == 4
+    assert shell("runs", "list", "--since", "2999-01-01", "--json", schema="runs-list").data == []
+    assert "gate: approve" in shell("runs", "list").out
+
+
+def test_a_run_is_shown_step_by_step(shell: Shell) -> None:
+    """What each step took and made, its time, what it stamped, and what is open."""
+    run = shell.order(500)
+    shell.work()
+    seen = shell.seen(run[:8])
+    steps = [(step["handler"], step["outcome"]) for step in seen["steps"]]
+    assert steps == [(None, "published"), ("check", "emitted"), ("approve", "gate")]
+    checked = seen["steps"][1]
+    assert [event["type"] for event in checked["inputs"] + checked["outputs"]] == ["Order", "Big"]
+    assert checked["seconds"] >= 0
+    assert checked["stamps"] == {"prompt": "check.md@3"}
+    (gate,) = seen["open"]
+    assert gate["kind"] == "gate"
+    assert gate["due"] > gate["since"]
+    said = shell("runs", "show", run)
+    assert "approve" in said.out
+    assert "open: gate of approve" in said.err
+
+
+def test_what_a_dead_letter_holds_up_is_shown(shell: Shell) -> None:
+    """The failed step with its attempts and cause, and the join that waits for it."""
+    shell("publish", "Left", "--json-data", '{"number": "7"}')
+    run = shell("publish", "Right", "--json-data", '{"number": "7", "bad": true}').out.strip()
+    shell.work()
+    seen = shell.seen(run)
+    assert seen["state"] == "failed"
+    dead = next(step for step in seen["steps"] if step["handler"] == "weigh")
+    assert (dead["outcome"], dead["attempts"], dead["about"]) == ("dead letter", 1, "Reject: a bad weight")
+    join = next(item for item in seen["open"] if item["handler"] == "pair")
+    assert join["kind"] == "join"
+    assert "blocked by market/weigh/" in join["about"]
+
+
+def test_sensitive_fields_are_masked_wherever_a_run_is_shown(shell: Shell) -> None:
+    """Neither the table nor the data shows them."""
+    run = shell("publish", "Order", "--json-data", '{"n": 500, "card": "4111 1111"}').out.strip()
+    shell.work()
+    gate = shell("gates", "list", "--json", schema="gates-list").data[0]["id"]
+    for arguments in (["runs", "show", run], ["runs", "show", run, "--json"], ["gates", "show", gate]):
+        said = shell(*arguments)
+        assert "4111" not in said.out + said.err
+        assert "***" in said.out
+
+
+def test_watch_shows_steps_as_they_happen_until_the_run_is_closed(shell: Shell) -> None:
+    """A gate keeps it watching; the decision of another shell lets it end, with exit 0."""
+    run = shell.order(500)
+    shell.work()
+    watching = shell.begin("runs", "watch", run)
+    assert watching.stdout is not None
+    lines = iter(watching.stdout.readline, "")
+    assert any("waiting" in line for line in lines)
+    (gate,) = shell("gates", "list", "--json").data
+    shell("gates", "decide", gate["id"], "--approve")
+    shell.work()
+    said = ended(watching)
+    assert "finish" in said.out
+    assert said.out.rstrip().endswith("completed")
+
+
+@pytest.mark.parametrize(("n", "code"), [(1, 0), (-1, 4), (500, 5)])
+def test_watch_exits_by_how_the_run_stands(shell: Shell, n: int, code: int) -> None:
+    """0 completed, 4 failed, 5 time is up."""
+    run = shell.order(n)
+    shell.work()
+    shell("runs", "watch", run, "--timeout", "0", code=code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["list", "--state", "bad"], 2, "there are running, waiting, completed, failed"),
+        (["list", "--since", "yesterday"], 2, "--since yesterday"),
+        (["list", "--limit", "0"], 2, ""),
+        (["show", "feed"], 1, "no run begins with 'feed'"),
+        (["watch", "feed"], 1, "no run begins with 'feed'"),
+    ],
+)
+def test_a_mistake_is_one_message(shell: Shell, arguments: list[str], code: int, says: str) -> None:
+    """2 for what makes no sense, 1 for what is not there."""
+    shell.order(1)
+    assert says in shell("runs", *arguments, code=code).err

@@ -1,0 +1,230 @@
+"""From plain data to a real app: event classes, handlers that behave as `behaviour` says, and a log of their calls."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import NoneType
+from typing import Annotated, Any, Union, cast
+
+from pydantic import AfterValidator
+from tests.properties import behaviour as b
+from tests.properties.interpreter import Call, Observed, Where
+from tests.properties.wirings import Plan, Step
+
+from stepwire import App, Context, Decision, Event, Handler, Join, Reject, Retry, RetryLater, Settings
+from stepwire.handler import Options
+
+SETTINGS = Settings(max_outputs=b.MANY - 1, attempts=2, attempts_unknown=2)
+
+
+class Surprise(Exception):
+    """What nobody can explain."""
+
+
+def _whole(state: str) -> str:
+    if state != "whole":
+        raise ValueError("broken")
+    return state
+
+
+class Payload(Event):
+    """The fields of every event of a random app."""
+
+    path: str
+    lane: str = "0"
+    state: Annotated[str, AfterValidator(_whole)] = "whole"
+
+
+class Stranger(Payload, topic="stranger", terminal=True):
+    """An event that no handler declares."""
+
+
+@lru_cache(maxsize=1_000)
+def event_class(number: int, topic: str, terminal: bool, keyed: bool) -> type[Payload]:
+    namespace = {"__module__": __name__, "__qualname__": f"E{number}"}
+    made = type(Payload)(
+        f"E{number}", (Payload,), namespace, topic=topic, terminal=terminal, key="lane" if keyed else None
+    )
+    return cast("type[Payload]", made)
+
+
+def topic_of(plan: Plan, event: int) -> str:
+    return f"t{event % plan.topics}" if plan.topics else f"t{event}"
+
+
+def classes_of(plan: Plan) -> list[type[Payload]]:
+    return [event_class(e, topic_of(plan, e), e in plan.terminal, e in plan.keyed) for e in range(plan.events)]
+
+
+@dataclass
+class World:
+    """A random app with everything its handlers share."""
+
+    plan: Plan
+    seed: int
+    odds: b.Odds
+    healed: set[str] = field(default_factory=set)  #: delivery keys that were replayed: they go well now
+    started: Counter[tuple[str, int, bool]] = field(default_factory=Counter)  #: (key, attempt, replayed?)
+    finished: Counter[str] = field(default_factory=Counter)  #: delivery keys
+    paths: dict[str, str] = field(default_factory=dict)  #: delivery key -> path
+    wheres: dict[str, Where] = field(default_factory=dict)  #: delivery key of a join -> where it stands
+    observed: Observed = field(default_factory=Observed)
+    overlaps: list[str] = field(default_factory=list)  #: handlers with order= that were called twice at once
+    hanging: int = 0
+    running: set[tuple[str, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.events = classes_of(self.plan)
+        self.app = App("p", [self._handler(step) for step in self.plan.steps], settings=SETTINGS)
+
+    def event(self, emit: b.Emit) -> Payload:
+        made = self.events[emit.type].model_construct(
+            path=emit.path, lane=str(b.lane(emit.path)), state="broken" if emit.broken else "whole"
+        )
+        return made
+
+    # -- handlers
+
+    def _handler(self, step: Step) -> Handler[..., Any]:
+        async def call(ctx: Context, **given: Any) -> Any:
+            return await self._called(step, ctx, given)
+
+        def on_limit(event: Payload) -> Payload:
+            assert step.on_limit is not None
+            return self.event(b.Emit(step.on_limit, b.limit_path(step, event.path)))
+
+        annotations = self._annotations(step)
+        call.__annotations__ = annotations
+        kinds = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in annotations if name != "return"]
+        call.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
+        if step.on_limit is not None:
+            on_limit.__annotations__ = {"event": self.events[step.taken[0]], "return": self.events[step.on_limit]}
+        timing = step.timing
+        join = None
+        if timing is not None:
+            join = Join(
+                take=timing.take, until=None if timing.until is None else lambda items: self._agrees(step, items),
+                timeout=timing.timeout, on_timeout="partial" if timing.partial else "dead-letter",
+                on_missing="partial" if timing.go_without else "wait",
+            )  # fmt: skip
+        options = Options(
+            retry=Retry(), join=join, max_visits=step.max_visits,
+            on_limit=on_limit if step.on_limit is not None else None, order="lane" if step.order else None,
+            effect="once" if step.once else "at-least-once",
+        )  # fmt: skip
+        return Handler(call, step.name, options)
+
+    def _annotations(self, step: Step) -> dict[str, Any]:
+        annotations: dict[str, Any] = {"ctx": Context}
+        for part in step.parts:
+            kind: Any = Union[tuple(self.events[e] for e in part.types)]  # noqa: UP007 - made at run time
+            kind = Decision[kind] if part.decision else kind
+            annotations[part.name] = kind | None if part.optional else kind
+        if step.items is not None:
+            annotations["items"] = list[Union[tuple(self.events[e] for e in step.items)]]  # type: ignore[misc] # noqa: UP007
+        terms = [self._term(term.events, term.items) for term in step.terms]
+        annotations["return"] = Union[tuple(terms)]  # noqa: UP007 - made at run time
+        return annotations
+
+    def _term(self, events: tuple[int, ...], items: tuple[int, ...] | None) -> Any:
+        members: list[Any] = [self.events[event] for event in events]
+        if items is not None:
+            members.append(list[Union[tuple(self.events[e] for e in items)]])  # type: ignore[misc] # noqa: UP007
+        if not members:
+            return NoneType
+        return members[0] if len(members) == 1 else tuple.__class_getitem__(tuple(members))
+
+    @staticmethod
+    def _agrees(step: Step, items: list[Payload]) -> bool:
+        assert step.timing is not None
+        return b.agrees(step.timing, [item.path for item in items])
+
+    # -- calls
+
+    async def _called(self, step: Step, ctx: Context, given: dict[str, Any]) -> Any:
+        frames, laps = place(ctx.scope)
+        parts = {part.name: _seen(given[part.name]) for part in step.parts}
+        items = tuple(item.path for item in given.get("items", ()))
+        visit = ctx.visit
+        path = b.path_of(step, frames, visit, [part or "-" for part in parts.values()], items)
+        delivery = ctx.key.partition("#")[0]
+        again = delivery in self.healed
+        self.started[ctx.key, ctx.attempt, again] += 1
+        self.paths[delivery] = path
+        if step.is_join:
+            self.wheres[delivery] = (step.name, frames, laps)
+        lane = (step.name, str(getattr(given.get("a"), "lane", ""))) if step.order else None
+        if lane in self.running:
+            self.overlaps.append(f"{step.name}: two calls at once for {lane}")
+        if lane is not None:
+            self.running.add(lane)
+        try:
+            await asyncio.sleep(0)
+            for _ in range(b.dice(self.seed, "pace", path).randrange(4)):
+                await asyncio.sleep(0)
+            nonsense = None if again else await self._trouble(step, ctx, path)
+            if nonsense is not None:
+                return nonsense
+            value = self._value(b.returned(self.seed, self.odds, step, path))
+        finally:
+            if lane is not None:
+                self.running.discard(lane)
+        self.finished[delivery] += 1
+        if step.is_join:
+            self.observed.calls.setdefault((step.name, frames, laps), []).append(Call(parts, items))
+        return value
+
+    async def _trouble(self, step: Step, ctx: Context, path: str) -> Any:
+        """Raise, hang, or say what to return in place of the right thing."""
+        match b.trouble(self.seed, self.odds, step, path):
+            case "transient" if ctx.attempt == 1:
+                raise ConnectionError("once")
+            case "later" if ctx.attempt == 1:
+                raise RetryLater(100.0, "later")
+            case "raise":
+                raise Surprise("what is that?")
+            case "wrong":
+                return Stranger(path=path)
+            case "many" if any(term.items for term in step.terms):
+                item = next(term.items[0] for term in step.terms if term.items)
+                return [self.event(b.Emit(item, path)) for _ in range(b.MANY)]
+            case "reject" | "many":
+                raise Reject("no")
+            case "hang":
+                self.hanging += 1
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self.hanging -= 1
+        return None
+
+    def _value(self, value: b.Returned) -> Any:
+        events = [self.event(emit) for emit in value.events]
+        members: list[Any] = list(events)
+        if value.items is not None:
+            members.append([self.event(emit) for emit in value.items])
+        if not members:
+            return None
+        return members[0] if len(members) == 1 else tuple(members)
+
+
+def _seen(value: Payload | Decision[Any] | None) -> str | None:
+    if isinstance(value, Decision):
+        return b.decided_path(value.event.path, (value.approved, value.final.path != value.event.path))
+    return None if value is None else value.path
+
+
+def place(scope: str) -> tuple[tuple[int, ...], tuple[tuple[str, int], ...]]:
+    """Indexes of the scatters around, and laps, as a scope says them."""
+    frames, laps = [], []
+    for frame in scope.split("/") if scope else ():
+        name, at, visit = frame.partition("@")
+        if at:
+            laps.append((name, int(visit)))
+        else:
+            frames.append(int(frame.rpartition(".")[2]))
+    return tuple(frames), tuple(sorted(laps))

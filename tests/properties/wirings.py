@@ -1,0 +1,360 @@
+"""Random apps as plain data: what the strategy draws, the interpreter reads and `build` makes real handlers of.
+
+Most of what is drawn is well-formed, block by block (a chain, a route, a merge, a scatter with its gather, a loop, a
+gate …, each from one event to another); now and then a careless author adds something, which is usually refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, Literal, TypeVar
+
+from hypothesis import strategies as st
+
+T = TypeVar("T")
+Kind = Literal["until", "take", "missing", "timeout", "partial"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One alternative of a return: events emitted together, and the types of a list's items."""
+
+    events: tuple[int, ...] = ()
+    items: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One parameter that is an event."""
+
+    name: str
+    types: tuple[int, ...]
+    optional: bool = False
+    decision: bool = False
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What makes a join depend on what came when."""
+
+    take: int | None = None
+    until: int | None = None  #: so many items of one parity
+    timeout: float | None = None
+    partial: bool = False  #: on_timeout
+    go_without: bool = False  #: on_missing
+
+
+@dataclass(frozen=True)
+class Step:
+    """A handler."""
+
+    name: str
+    parts: tuple[Part, ...]
+    terms: tuple[Term, ...]
+    items: tuple[int, ...] | None = None
+    max_visits: int | None = None
+    on_limit: int | None = None
+    timing: Timing | None = None
+    order: bool = False
+    once: bool = False
+
+    @property
+    def is_join(self) -> bool:
+        return self.items is not None or len(self.parts) > 1 or self.is_gate
+
+    @property
+    def is_gate(self) -> bool:
+        return any(part.decision for part in self.parts)
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        return tuple(event for part in self.parts for event in part.types) + (self.items or ())
+
+    @property
+    def emitted(self) -> tuple[int, ...]:
+        found = [event for term in self.terms for event in (*term.events, *(term.items or ()))]
+        return tuple(found) + ((self.on_limit,) if self.on_limit is not None else ())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An app. Event 0 is the entry."""
+
+    steps: tuple[Step, ...]
+    events: int
+    keyed: frozenset[int] = frozenset()  #: events whose record key is a field of theirs
+    topics: int = 0  #: events share so many topics; 0: each has its own
+
+    @property
+    def terminal(self) -> frozenset[int]:
+        taken = {event for step in self.steps for event in step.taken}
+        return frozenset(range(self.events)) - taken
+
+    def step(self, name: str) -> Step:
+        return next(step for step in self.steps if step.name == name)
+
+    def __str__(self) -> str:
+        return "\n".join(_shown(step) for step in self.steps)
+
+
+def _shown(step: Step) -> str:
+    parts = [
+        f"{'decision ' if p.decision else ''}{'|'.join(f'E{e}' for e in p.types)}{'?' if p.optional else ''}"
+        for p in step.parts
+    ]
+    if step.items is not None:
+        parts.append(f"[{'|'.join(f'E{e}' for e in step.items)}]")
+    terms = []
+    for term in step.terms:
+        members = [f"E{e}" for e in term.events]
+        if term.items is not None:
+            members.append(f"[{'|'.join(f'E{e}' for e in term.items)}]")
+        terms.append(" & ".join(members) or "None")
+    marks = [
+        f"{name}={value}"
+        for name in ("max_visits", "on_limit", "timing", "order", "once")
+        if (value := getattr(step, name)) not in (None, False)
+    ]
+    return f"{step.name}: {', '.join(parts)} -> {' | '.join(terms)} {' '.join(marks)}".rstrip()
+
+
+@dataclass
+class _Author:
+    """Draws blocks; `timed` allows joins that depend on time, `gates` gates."""
+
+    integer: Callable[[int, int], int]  #: a number from … to …
+    timed: bool
+    gates: bool
+    once: bool
+    steps: list[Step] = field(default_factory=list)
+    count: int = 1
+    forbidden: set[int] = field(default_factory=set)
+
+    def new(self) -> int:
+        self.count += 1
+        return self.count - 1
+
+    def chance(self, percent: int) -> bool:
+        return self.integer(0, 99) >= 100 - percent
+
+    def pick(self, options: Sequence[T]) -> T:
+        return options[self.integer(0, len(options) - 1)]
+
+    def single(self, event: int, terms: Sequence[Term], **options: Any) -> None:
+        order = options.get("max_visits") is None and self.chance(8)
+        once = self.once and options.get("max_visits") is None and self.chance(8)
+        self._add((Part("a", (event,)),), terms, order=order, once=once, **options)
+
+    def _add(self, parts: Sequence[Part], terms: Sequence[Term], **options: Any) -> None:
+        name = f"h{len(self.steps)}"
+        self.steps.append(Step(name, tuple(parts), tuple(dict.fromkeys(terms)), **options))
+
+    def maybe(self, *terms: Term) -> list[Term]:
+        return [*terms, Term()] if self.chance(30) else list(terms)
+
+    def merge(self, one: tuple[int, ...], other: tuple[int, ...], terms: Sequence[Term], *, optional: bool) -> None:
+        absent = optional and self.chance(25)
+        parts = [Part("a", one), Part("b", other, optional=absent)]
+        timing = None
+        if self.timed and self.chance(25):
+            timing = Timing(
+                timeout=self.pick([None, 50.0, 400.0]), partial=absent and self.chance(50),
+                go_without=absent and self.chance(50),
+            )  # fmt: skip
+        self._add(parts, terms, timing=timing if timing != Timing() else None)
+
+    def gather(self, items: tuple[int, ...], terms: Sequence[Term], head: int | None = None) -> None:
+        timing = None
+        if self.timed and self.chance(40):
+            timing = Timing(
+                take=self.pick([None, 1, 2]), until=self.pick([None, 2]), timeout=self.pick([None, 50.0, 400.0]),
+                partial=self.chance(50), go_without=self.chance(30),
+            )  # fmt: skip
+            if timing.take is not None:
+                timing = replace(timing, until=None)
+        parts = [] if head is None else [Part("a", (head,))]
+        self._add(parts, terms, items=items, timing=timing)
+
+    # -- blocks: from event `i` to event `o`, with blocks inside down to depth `d`
+
+    def block(self, i: int, o: int, d: int) -> None:
+        kinds = [
+            "chain",
+            "sequence",
+            "route",
+            "fan",
+            "tuple",
+            "scatter",
+            "scatter",
+            "sort",
+            "head",
+            "loop",
+            "loop",
+            "union",
+        ]
+        kinds += ["gate"] if self.gates else []
+        kind = "chain" if d <= 0 else self.pick(kinds)
+        getattr(self, f"_{kind}")(i, o, d - 1)
+
+    def _chain(self, i: int, o: int, d: int) -> None:
+        del d
+        self.single(i, self.maybe(Term((o,))))
+
+    def _sequence(self, i: int, o: int, d: int) -> None:
+        middle = self.new()
+        self.block(i, middle, d)
+        self.block(middle, o, d)
+
+    def _route(self, i: int, o: int, d: int) -> None:
+        a, b = self.new(), self.new()
+        direct = [Term((o,))] if self.chance(30) else []
+        self.single(i, self.maybe(Term((a,)), Term((b,)), *direct))
+        self.block(a, o, d)
+        if self.chance(70):
+            self.block(b, o, d)
+        else:
+            self.single(b, [Term()])
+
+    def _fan(self, i: int, o: int, d: int) -> None:
+        a, b = self.new(), self.new()
+        self.block(i, a, d)
+        self.block(i, b, d)
+        self.merge((a,), (b,), self.maybe(Term((o,))), optional=True)
+
+    def _tuple(self, i: int, o: int, d: int) -> None:
+        p, q, a, b = self.new(), self.new(), self.new(), self.new()
+        direct = [Term((o,))] if self.chance(40) else []
+        self.single(i, self.maybe(Term((p, q)), *direct))
+        self.block(p, a, d)
+        self.block(q, b, d)
+        self.merge((a,), (b,), self.maybe(Term((o,))), optional=True)
+
+    def _union(self, i: int, o: int, d: int) -> None:
+        p, q, a, a2, b = self.new(), self.new(), self.new(), self.new(), self.new()
+        self.single(i, [Term((p, q))])
+        self.single(p, self.maybe(Term((a,)), Term((a2,))))
+        self.block(q, b, d)
+        self.merge((a, a2), (b,), self.maybe(Term((o,))), optional=True)
+
+    def _scatter(self, i: int, o: int, d: int) -> None:
+        a, b = self.new(), self.new()
+        types = (a, b) if self.chance(15) else (a,)
+        direct = [Term((o,))] if self.chance(30) else []
+        self.single(i, self.maybe(Term((), types), *direct))
+        self.block(a, b, d)
+        self.gather((b,), self.maybe(Term((o,))))
+
+    def _sort(self, i: int, o: int, d: int) -> None:
+        a, b, c, p, q = self.new(), self.new(), self.new(), self.new(), self.new()
+        self.single(i, [Term((), (a,))])
+        self.single(a, self.maybe(Term((b,)), Term((c,))))
+        self.gather((b,), self.maybe(Term((p,))))
+        self.gather((c,), [Term((q,))])
+        self.merge((p,), (q,), self.maybe(Term((o,))), optional=d > 0)
+
+    def _head(self, i: int, o: int, d: int) -> None:
+        head, a, b = self.new(), self.new(), self.new()
+        met = head
+        self.single(i, self.maybe(Term((head,), (a,))))
+        self.block(a, b, d)
+        if self.chance(50):
+            met = self.new()
+            self.block(head, met, d)
+        self.gather((b,), self.maybe(Term((o,))), head=met)
+
+    def _loop(self, i: int, o: int, d: int) -> None:
+        start, end, again = self.new(), self.new(), self.new()
+        self.single(i, [Term((start,))])
+        self.block(start, end, d)
+        self.single(end, self.maybe(Term((o,)), Term((again,))))
+        self.single(again, [Term((start,))], max_visits=self.pick((1, 1, 2)), on_limit=o if self.chance(40) else None)
+
+    def _gate(self, i: int, o: int, d: int) -> None:
+        a = self.new()
+        self.block(i, a, d)
+        timing = Timing(timeout=self.pick([50.0, 400.0]), partial=True) if self.timed and self.chance(40) else None
+        optional = timing is not None and self.chance(60)
+        if timing is not None and not optional:
+            timing = replace(timing, partial=False)
+        parts = [Part("a", (a,), optional=optional, decision=True)]
+        self._add(parts, self.maybe(Term((o,))), timing=timing)
+
+    # -- a careless author
+
+    def careless(self) -> None:
+        number = self.integer(0, len(self.steps) - 1)
+        step, event = self.steps[number], self.integer(1, self.count - 1)
+        match self.pick(["alternative", "side", "side", "tuple"]):
+            case "alternative":
+                self.steps[number] = replace(step, terms=tuple(dict.fromkeys([*step.terms, Term((event,))])))
+            case "side":
+                out = self.pick([self.new(), event])
+                self.single(event, [Term((out,)), Term()] if out != event else [Term()])
+            case _:
+                other = self.integer(1, self.count - 1)
+                both = (event, other) if event != other else (event,)
+                self.steps[number] = replace(step, terms=tuple(dict.fromkeys([*step.terms, Term(both)])))
+
+
+def write(integer: Callable[[int, int], int], *, timed: bool, gates: bool, once: bool) -> Plan:
+    """A random app, drawn number by number."""
+    author = _Author(integer, timed, gates, once)
+    last = author.new()
+    author.block(0, last, integer(1, 3))
+    if author.chance(20):
+        author.careless()
+    keyed = frozenset(event for event in range(author.count) if author.chance(15))
+    return Plan(tuple(author.steps), author.count, keyed, author.pick((0, 0, 3)))
+
+
+def plans(*, timed: bool = True, gates: bool = True, once: bool = False) -> st.SearchStrategy[Plan]:
+    """Random apps: half of them drawn by hypothesis, which shrinks them, half by even dice, which meet more."""
+
+    @st.composite
+    def drawn(draw: Callable[[st.SearchStrategy[int]], int]) -> Plan:
+        return write(lambda low, high: draw(st.integers(low, high)), timed=timed, gates=gates, once=once)
+
+    def thrown(seed: int) -> Plan:
+        return write(Random(seed).randint, timed=timed, gates=gates, once=once)
+
+    return drawn() | st.integers(0, 2**32).map(thrown)
+
+
+def features(plan: Plan) -> set[str]:
+    """What a plan has, for those who count what a property has met."""
+    found = {name for step in plan.steps for name in ("order", "once") if getattr(step, name)}
+    scatters = [item for step in plan.steps for term in step.terms for item in term.items or ()]
+    for step in plan.steps:
+        timing = step.timing or Timing()
+        found |= {name for name in ("take", "until", "timeout", "partial", "go_without") if getattr(timing, name)}
+        found |= {
+            name
+            for name, there in (
+                ("merge", len(step.parts) > 1), ("gather", step.items is not None and not step.parts),
+                ("head", step.items is not None and bool(step.parts)), ("gate", step.is_gate),
+                ("optional", any(part.optional for part in step.parts)), ("loop", step.max_visits is not None),
+                ("on_limit", step.on_limit is not None),
+                ("nested", _below(plan, scatters, lambda s: any(term.items for term in s.terms))),
+                ("merge in a scatter", _below(plan, scatters, lambda s: len(s.parts) > 1 and s.items is None)),
+            )
+            if there
+        }  # fmt: skip
+    return found
+
+
+def _below(plan: Plan, items: Sequence[int], wanted: Callable[[Step], bool]) -> bool:
+    """Is there such a step between a scatter and its gather?"""
+    todo, seen = list(items), set(items)
+    while todo:
+        event = todo.pop()
+        for step in plan.steps:
+            if event not in step.taken or step.items is not None:
+                continue
+            if wanted(step):
+                return True
+            new = set(step.emitted) - seen
+            seen |= new
+            todo += new
+    return False

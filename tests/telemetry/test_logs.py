@@ -1,0 +1,115 @@
+"""Log lines: one for each delivery, payloads off, redacted or full, and no secret in any of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from tests.telemetry.shop import Order, listened
+
+from stepwire.telemetry import Called
+from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.telemetry.logs import StepLog
+
+KEY = "sk-planted-secret-0123456789"
+
+
+async def test_each_delivery_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step, outcome, run, key, attempt and milliseconds; a failure with its error and when it goes on."""
+    async with listened(monkeypatch, Configuration(log="json", payload="off")) as heard:
+        for n in (1, 7, -1):
+            await heard.run.publish(Order(n=n))
+    steps = [line for line in heard.lines if "outcome" in line]
+    assert [(line["event"], line["outcome"]) for line in steps if line["event"] == "shop.pay"] == [
+        ("shop.pay", "ok"),
+        ("shop.pay", "retry"),
+        ("shop.pay", "ok"),
+    ]
+    assert {"run", "key", "attempt", "ms", "level", "time"} <= steps[0].keys()
+    retried = next(line for line in steps if line["outcome"] == "retry")
+    assert (retried["error"], retried["message"], retried["level"]) == ("Transient", "the bank is busy", "warning")
+    assert all("input" not in line for line in steps)
+    assert steps[1]["model"][0]["input_tokens"] == 100
+    assert len(steps[1]["model"]) == 2
+
+
+async def test_what_a_step_logs_itself_goes_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ctx.log` names run and step; an exception keeps its traceback and cause; a broken line ends nothing."""
+    async with listened(monkeypatch, Configuration(log="json")) as heard:
+        await heard.run.publish(Order(n=5))
+        log = logging.getLogger("stepwire.shop.check")
+        try:
+            try:
+                raise KeyError("inner")
+            except KeyError as cause:
+                raise ValueError("outer") from cause
+        except ValueError:
+            log.exception("it broke")
+        monkeypatch.setattr(logging, "raiseExceptions", False)
+        log.info("%d", "no number")
+    said = next(line for line in heard.lines if line["event"] == "looking at 5")
+    assert said["handler"] == "check"
+    assert said["run"]
+    broke = next(line for line in heard.lines if line["event"] == "it broke")
+    assert "KeyError: 'inner'" in broke["traceback"]
+    assert "ValueError: outer" in broke["traceback"]
+
+
+@pytest.mark.parametrize("payload", ["off", "redacted", "full"])
+@pytest.mark.parametrize("kind", ["json", "console"])
+async def test_no_secret_is_told_anywhere(monkeypatch: pytest.MonkeyPatch, payload: str, kind: str) -> None:
+    """Sensitive fields at any depth, an exception that quotes one, and a key of the configuration that a step logs."""
+    values = Configuration(log=kind, payload=payload, anthropic_api_key=SecretStr(KEY))  # type: ignore[arg-type]
+    async with listened(monkeypatch, values) as heard:
+        await heard.run.publish(Order(n=1))
+        await heard.run.publish(Order(n=-1))
+        logging.getLogger("stepwire.shop.check").warning("asking with %s", KEY)
+        scraped = await heard.scrape()
+    told = heard.text + scraped
+    assert "asking with ***" in told
+    assert "the card *** is refused" in told
+    assert "4711" not in told
+    assert KEY not in told
+
+
+async def test_long_texts_are_cut_where_payloads_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full shows them whole."""
+    for payload, length in (("redacted", 500), ("full", 5_000)):
+        async with listened(monkeypatch, Configuration(log="json", payload=payload)) as heard:  # type: ignore[arg-type]
+            await heard.run.publish(Order(n=1, text="x" * 5_000))
+        line = next(line for line in heard.lines if line["event"] == "shop.check")
+        assert line["input"][0]["text"].count("x") == length
+
+
+def test_a_line_that_json_cannot_carry_is_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Telemetry never raises: half a surrogate pair, bytes and unknown objects come out as something."""
+    stream = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stderr", stream)
+    log = StepLog("json", "info", "full")
+    odd = (("note", {"half": "\ud800", "bytes": b"\xff", "thing": object()}),)
+    log(Called("shop", "check", "order", "ok", "r", "k", 1, 0.1, 0.0, notes=odd))
+    (line,) = stream.buffer.getvalue().decode().splitlines()  # type: ignore[attr-defined]
+    assert json.loads(line)["note"]
+
+
+def test_lines_go_to_a_stream_without_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may have replaced stderr by a text stream."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    StepLog("auto", "info", "off")(Called("shop", "check", "order", "ok", "r", "k", 1, 0.1, 0.0))
+    assert json.loads(stream.getvalue())["event"] == "shop.check"
+
+
+def test_below_the_level_nothing_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """At `warning` an ordinary step is silent and a failed one is not."""
+    with (tmp_path / "log").open("w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        log = StepLog("json", "warning", "redacted")
+        log(Called("shop", "check", "order", "ok", "r", "k", 1, 0.1, 0.0))
+        log(Called("shop", "check", "order", "dead_letter", "r", "k", 1, 0.1, 0.0, "Reject", "no"))
+    assert [json.loads(line)["outcome"] for line in (tmp_path / "log").read_text().splitlines()] == ["dead_letter"]

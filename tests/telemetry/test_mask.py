@@ -1,0 +1,89 @@
+"""Masking: a mark holds wherever it stands, and what needs none is handed on untouched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from stepwire import Decision, Event, Sensitive
+from stepwire_handlers.telemetry.mask import LONG, masked, sensitive_values, shown
+from stepwire_topics.attachment import Attachment
+
+
+class Colour(Enum):
+    red = "red"
+
+
+@dataclass
+class Person:
+    name: str
+    iban: Annotated[str, Sensitive()]
+
+
+class Inner(BaseModel):
+    value: Annotated[str, Sensitive]
+
+
+class Everything(Event, topic="everything"):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    plain: str = "shown"
+    direct: Annotated[str, Sensitive()] = "hidden-1"
+    optional: Annotated[str, Sensitive()] | None = "hidden-2"
+    listed: list[Annotated[str, Sensitive()]] = Field(["hidden-3"])
+    mapped: dict[str, Inner] = Field({"a": Inner(value="hidden-4")})
+    deep: list[tuple[Inner, int]] = Field([(Inner(value="hidden-5"), 1)])
+    person: Person = Person("someone", "hidden-6")
+    whole: Annotated[Inner | None, Sensitive()] = Inner(value="hidden-7")
+    password: SecretStr = SecretStr("hidden-8")
+    anything: Any = None
+    colour: Colour = Colour.red
+    raw: bytes = b"\xff"
+
+
+class Flat(Event, topic="flat"):
+    n: int
+    text: str | None = None
+
+
+def test_a_mark_holds_at_any_depth() -> None:
+    """Optional, listed, nested, in a dataclass, in a dictionary, behind Any."""
+    event = Everything(anything=Inner(value="hidden-9"))
+    data = masked(event)
+    assert "hidden" not in str(data)
+    assert data["plain"] == "shown"
+    assert data["person"] == {"name": "someone", "iban": "***"}
+    assert data["colour"] == "red"
+    assert data["raw"] == "(1 bytes)"
+    assert shown((event,), shorten=False) == [masked(event, shorten=False)]
+
+
+def test_a_decision_is_masked_with_the_event_it_is_about() -> None:
+    """What a gate was asked about, and how it was edited."""
+    decision = Decision[Everything](approved=True, by="me", event=Everything(), edited=Everything())
+    assert "hidden" not in str(masked(decision)) + str(shown((decision,), shorten=False))
+
+
+def test_an_attachment_is_named_not_opened() -> None:
+    """Name, size and hash are no secret; the bytes are not in the event."""
+    attachment = Attachment(sha256="0" * 64, size=3, media_type="application/pdf", name="bill.pdf")
+    assert masked(attachment)["name"] == "bill.pdf"
+
+
+@pytest.mark.parametrize(("text", "same"), [("short", True), ("x" * (LONG + 1), False), (None, True)])
+def test_a_flat_event_is_handed_on_unless_a_text_is_long(text: str | None, same: bool) -> None:
+    """The fast way is taken only where it shows the same."""
+    event = Flat(n=1, text=text)
+    (found,) = shown((event,), shorten=True)
+    assert (found is event) is same
+    assert shown((event,), shorten=False)[0] is event
+
+
+def test_the_values_below_a_mark_are_found_for_messages_that_quote_them() -> None:
+    """Every one of them, at any depth."""
+    assert {f"hidden-{n}" for n in range(1, 8)} <= set(sensitive_values((Everything(),)))
+    assert "shown" not in set(sensitive_values((Everything(),)))
