@@ -44,7 +44,7 @@ chaos: $(VENV)/.ready ## 2,000 events, 30 x kill -9, judged from outside: make c
 	@$(BIN)/python -m tests.chaos.run --bus $(BUS)
 
 soak: $(VENV)/.ready ## the property tests with a large budget
-	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/wirings
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
 
 docs: $(VENV)/.ready ## write the pages that are made from the code
 	@$(BIN)/python -m typer stepwire_handlers.cli.main utils docs --name stepwire --output docs/cli.md

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import statistics
@@ -147,4 +146,4 @@ def test_nothing_of_a_worker_is_needed_to_look(shell: Shell) -> None:
     """Looking makes no file: without one, it is said where one was looked for."""
     for arguments in (["runs", "list"], ["gates", "list"], ["dlq", "list"], ["dlq", "replay", "--all"]):
         assert str(shell.path) in shell(*arguments, code=2).err
-    assert os.listdir(shell.folder) == []
+    assert list(Path(shell.folder).iterdir()) == []

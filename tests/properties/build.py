@@ -82,10 +82,9 @@ class World:
         self.app = App("p", [self._handler(step) for step in self.plan.steps], settings=SETTINGS)
 
     def event(self, emit: b.Emit) -> Payload:
-        made = self.events[emit.type].model_construct(
+        return self.events[emit.type].model_construct(
             path=emit.path, lane=str(b.lane(emit.path)), state="broken" if emit.broken else "whole"
         )
-        return made
 
     # -- handlers
 

@@ -57,7 +57,7 @@ class Stage:
         self.disturb: Callable[[], None] = lambda: None  #: called now and then while things are under way
         self.end = clock.now() + 48 * HOUR
         self._handled: set[tuple[str, int]] = set()
-        self._rest = Rest(bus, clock, lambda: world.hanging, lambda: self.disturb())
+        self._rest = Rest(bus, clock, lambda: world.hanging, self.disturb)
         for worker in self.workers:
             self._rest.watch(worker)
 
@@ -108,9 +108,9 @@ class Stage:
                 waits = join.stub is None and join.call is None and join.decision is None
                 if waits and part.name in join.slots:
                     event = json.loads(decode_entry(join.slots[part.name]).value)
-                    yield Open(f"gate {name}", lambda e=event, n=name, i=join.id: self._decide(n, i, e), name, join.id)  # type: ignore[misc]
+                    yield Open(f"gate {name}", lambda e=event, i=join.id: self._decide(i, e), name, join.id)  # type: ignore[misc]
 
-    def _decide(self, name: str, id_: str, event: dict[str, Any]) -> Entry:
+    def _decide(self, id_: str, event: dict[str, Any]) -> Entry:
         good, edited = b.approved(self.world.seed, "gate", event["path"])
         value = json.dumps({**event, "path": event["path"] + "-as-edited"}).encode() if edited else b""
         return decision(id_, approved=good, by="somebody", edited=value, sent=self.clock.now())

@@ -1,4 +1,4 @@
-"""Random wirings through `app.run`, as authors run them in scripts and tests: in memory, on a clock that stands still."""
+"""Random wirings through `app.run`, as authors run them in tests: in memory, on a clock that stands still."""
 
 from __future__ import annotations
 

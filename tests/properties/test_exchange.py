@@ -34,7 +34,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The bus is back at once, so the worker need not pause before it tries again."""
     monkeypatch.setattr(commit, "PAUSE", 0.0)
     monkeypatch.setattr(loop, "RECONNECT", 0.0)
-    yield
+    return
 
 
 async def trial(plan: Plan, seed: int, every: int, met: Counter[str]) -> list[str]:
