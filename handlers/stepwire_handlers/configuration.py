@@ -146,12 +146,12 @@ def _flags(flags: Mapping[str, Any]) -> Found:
 
 def _file(folder: Path) -> Found:
     path = folder / FILE
-    if not path.is_file():
+    if not path.exists():
         return
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from None
+        raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}") from None
     inner = data.pop(WORKER, {})
     if not isinstance(inner, dict):
         raise SettingsError(f"{path}: {WORKER} is a table; write [{WORKER}] and the names below it")
@@ -187,7 +187,8 @@ def _secret_in(variable: str, path: Path) -> str:
     try:
         value = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{variable}={path} cannot be read: {error}") from None
+        said = getattr(error, "strerror", "") or error
+        raise SettingsError(f"{variable}={path} cannot be read: {said}; name a file that holds the secret") from None
     if not value:
         raise SettingsError(f"{variable}={path}: the file is empty")
     return value

@@ -20,7 +20,7 @@ KEY = "sk-planted-secret-0123456789"
 
 
 async def test_each_delivery_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Step, outcome, run, key, attempt and milliseconds; a failure with its error and when it goes on."""
+    """Step, outcome, run, key, attempt and seconds; a failure with its error and when it goes on."""
     async with listened(monkeypatch, Configuration(log="json", payload="off")) as heard:
         for n in (1, 7, -1):
             await heard.run.publish(Order(n=n))
@@ -30,7 +30,7 @@ async def test_each_delivery_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         ("shop.pay", "retry"),
         ("shop.pay", "ok"),
     ]
-    assert {"run", "key", "attempt", "ms", "level", "time"} <= steps[0].keys()
+    assert {"run", "key", "handler", "attempt", "seconds", "level", "time"} <= steps[0].keys()
     retried = next(line for line in steps if line["outcome"] == "retry")
     assert (retried["error"], retried["message"], retried["level"]) == ("Transient", "the bank is busy", "warning")
     assert all("input" not in line for line in steps)

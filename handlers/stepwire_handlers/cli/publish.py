@@ -79,8 +79,11 @@ def command(
     """
 
     async def main() -> int:
+        from stepwire.errors import SettingsError
         from stepwire.worker import prepare
 
+        if id == "" or source == "":
+            raise SettingsError("--id and --source must not be empty; without --id, one is made")
         loaded, values = target(app, bus)
         kind = _entry(loaded, type)
         files = _files(kind, attach or [])
@@ -158,7 +161,12 @@ async def _attached(
     async with blob_store(values.blobs) as blobs:
         for field, path in files:
             media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-            attachment = await blobs.put(path, media_type=media, name=path.name)
+            try:
+                attachment = await blobs.put(path, media_type=media, name=path.name)
+            except Exception as error:
+                if (signal := blobs.classify(error)) is not None:
+                    raise signal from None  # the client library's own message is pages long
+                raise
             key, data = attachment.sha256, attachment.model_dump()
             found[field] = [*found.get(field, []), data] if _is_list(kind, field) else data
     return found, key if len(files) == 1 else None

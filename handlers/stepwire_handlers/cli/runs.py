@@ -73,6 +73,7 @@ def listing(
 
 def _since(text: str | None) -> float:
     """Epoch seconds. Raises SettingsError for what is no time."""
+    import math
     import time
     from datetime import datetime
 
@@ -81,10 +82,10 @@ def _since(text: str | None) -> float:
     if text is None:
         return 0.0
     try:
-        if text[-1:] in UNITS:
-            return time.time() - float(text[:-1]) * UNITS[text[-1]]
+        if text[-1:] in UNITS and math.isfinite(ago := float(text[:-1]) * UNITS[text[-1]]):
+            return time.time() - ago
         return datetime.fromisoformat(text).astimezone().timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise SettingsError(f"--since {text}: write 30m, 12h, 7d, or a date such as 2026-01-31T12:00") from None
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COMPLETED, FAILED, USAGE, WAITING, DEAD_LETTER, TIMED_OUT, CUT_OFF = 0, 1, 2, 3, 4, 5, 130
 PATIENCE = 5.0  #: seconds that a command waits for a file that another process has locked
 PAUSE = 0.05  #: seconds between two tries
+SQLITE = b"SQLite format 3\0"  #: how every such file begins
 
 AppName = Annotated[str, typer.Option("--app", help="The app, MODULE:name.", envvar="STEPWIRE_APP")]
 BusUrl = Annotated[str | None, typer.Option("--bus", help="sqlite:///path; default: as `stepwire config` says.")]
@@ -80,11 +81,11 @@ def _imported(module: str) -> Any:
         if module == missing or module.startswith(missing + "."):
             raise SettingsError(f"there is no module {missing!r} here ({Path.cwd()}); write MODULE:app") from None
         raise SettingsError(f"{module} needs the package {missing}, which is not installed") from None
-    except Exception as error:  # noqa: BLE001 - it is the author's module; whatever it raises is said
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the author's module; whatever it raises is said
         raise SettingsError(f"{module} cannot be imported: {_place(error)}{type(error).__name__}: {error}") from None
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """The line of the author's code that an import ended at."""
     import traceback
 
@@ -146,14 +147,22 @@ async def existing(values: Configuration) -> AsyncIterator[LocalBus]:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Somebody else's database is not written into. Raises SettingsError; what cannot be read, the bus itself says."""
+    """What is no bus is not written into. Raises SettingsError, BusCorrupt; what cannot be read, the bus itself says."""
     import sqlite3
     from contextlib import closing, suppress
 
-    from stepwire.errors import SettingsError
+    from stepwire.errors import BusCorrupt, SettingsError
 
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder; name a file in it with --bus sqlite:///{path}/bus.db")
     if not path.is_file():
         return
+    with suppress(OSError), path.open("rb") as file:
+        if (begin := file.read(len(SQLITE))) and begin != SQLITE:
+            raise BusCorrupt(
+                f"{path} is no SQLite file, so it was left alone. Name another one with --bus sqlite:///path; if this "
+                f"was the bus, it is damaged: keep a copy, and recover what is readable with: sqlite3 {path} .recover"
+            )
     tables: set[str] = set()
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.05)) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -164,7 +173,6 @@ def _refuse_foreign(path: Path) -> None:
 async def _open(bus: LocalBus) -> None:
     """Open, waiting for whoever has locked the file just now."""
     import asyncio
-    import sqlite3
 
     from stepwire.errors import BusUnavailable
 
@@ -174,8 +182,7 @@ async def _open(bus: LocalBus) -> None:
         try:
             await bus.open()
         except BusUnavailable as error:
-            code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
-            if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or loop.time() > end:
+            if not _is_locked(error) or loop.time() > end:
                 raise
             await asyncio.sleep(PAUSE)
         else:
@@ -190,23 +197,47 @@ def execute(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
     import asyncio
     import sqlite3
 
-    from stepwire.bus.sqlite import meaning
-    from stepwire.errors import PublishError, SettingsError, StepwireError, WiringError
+    from stepwire.errors import StepwireError
 
     try:
         code = asyncio.run(command())
-    except (SettingsError, PublishError, WiringError) as error:
-        complain(str(error))
-        code = USAGE
-    except StepwireError as error:
-        complain(str(error))
-        code = FAILED
-    except sqlite3.Error as error:
-        complain(str(meaning(error, "read", "the bus")))
-        code = FAILED
+    except BrokenPipeError:
+        raise  # `| head`: who reads has enough; typer ends the command quietly
+    except (StepwireError, sqlite3.Error, OSError) as error:
+        message, code = _told(error)
+        complain(message)
     except KeyboardInterrupt:
         code = CUT_OFF
     raise typer.Exit(code)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What is said of a failure, and the code it ends with."""
+    import sqlite3
+
+    from stepwire.bus.sqlite import meaning
+    from stepwire.errors import BusUnavailable, OutcomeUnknown, PublishError, SettingsError, WiringError
+
+    if isinstance(error, SettingsError | PublishError | WiringError):
+        return str(error), USAGE
+    if isinstance(error, sqlite3.Error):
+        error = meaning(error, "read", "the bus")
+    if isinstance(error, OutcomeUnknown):
+        return f"{error}; whether it was written is not known. Free some space, look, and repeat it (publish: under "\
+               f"its --id, then it happens once)", FAILED  # fmt: skip
+    if isinstance(error, BusUnavailable) and _is_locked(error):
+        return f"{str(error).partition(';')[0]} for {PATIENCE:g} s now, and nothing was written; try again, or find "\
+               f"who holds it (fuser names them)", FAILED  # fmt: skip
+    if isinstance(error, OSError):
+        return f"{error.filename or 'stdout'}: {error.strerror or error}; what was to be written there is not", FAILED
+    return str(error), FAILED
+
+
+def _is_locked(error: BaseException) -> bool:
+    import sqlite3
+
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def text_of(given: str, option: str) -> str:
@@ -235,6 +266,11 @@ def fields_of(given: str, option: str) -> dict[str, Any]:
 
     try:
         found = json.loads(text_of(given, option))
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
+    except UnicodeEncodeError:
+        raise SettingsError(f"{option} holds half a surrogate pair (\\ud800 to \\udfff), which is no character") from None
+    except RecursionError:
+        raise SettingsError(f"{option} is nested too deep; put such data into a file and --attach it") from None
     except ValueError as error:
         raise SettingsError(f"{option} is no JSON: {error}") from None
     if not isinstance(found, dict):

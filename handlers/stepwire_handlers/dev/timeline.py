@@ -50,7 +50,7 @@ def _step(line: Mapping[str, Any]) -> Text:
     text = _begin(line)
     text.append(f"{line['event']:<28} ")
     text.append(f"{outcome}{attempt}", style=STYLES.get(outcome, ""))
-    text.append(f"  {line['ms']:g} ms", style="dim")
+    text.append(f"  {line['seconds']:.3f} s", style="dim")
     for call in line.get("model", ()):
         text.append(f"  {_model(call)}", style="dim")
     for call in line.get("tool", ()):

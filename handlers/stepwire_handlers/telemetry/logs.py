@@ -170,7 +170,7 @@ class StepLog:
             return
         line: dict[str, Any] = {
             "event": f"{fact.app}.{fact.handler}", "outcome": fact.outcome, "run": fact.run, "key": fact.key,
-            "attempt": fact.attempt, "ms": round(fact.seconds * 1_000, 1),
+            "attempt": fact.attempt, "handler": fact.handler, "seconds": round(fact.seconds, 6),
         }  # fmt: skip
         if fact.error:
             line["error"] = fact.error
