@@ -51,6 +51,7 @@ docs: $(VENV)/.ready ## write the pages that are made from the code
 	@sed -i '1i <!-- made from the code: make docs -->' docs/cli.md
 	@$(BIN)/python -m tests.telemetry.test_telemetry
 	@$(BIN)/python -m tests.kernel.test_refusals
+	@$(BIN)/python -m tests.failures.test_failures
 
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -115,6 +115,8 @@ def bytes_of_another_producer(shell: Shell) -> Seen:
     shell.work()
     (letter,) = shell("dlq", "list", "--json", schema="dlq-list").data
     assert [r["state"] for r in shell("runs", "list", "--json").data] == ["completed"]
+    with closing(sqlite3.connect(shell.path)) as database:
+        assert database.execute("SELECT count(*) FROM events WHERE value = ?", (b"\xff\x00 garbage",)).fetchone() == (2,)
     return f"{letter['error']}: {letter['message']}", "a dead letter with the original bytes; the next event is handled"
 
 

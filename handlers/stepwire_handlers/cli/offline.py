@@ -23,7 +23,8 @@ def command(
     except ImportError as error:
         complain(f"the offline model needs {error.name}: pip install 'stepwire[serve]'")
     except OSError as error:
-        complain(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port (0: any free one)")
+        why = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address there
+        complain(f"cannot listen on {host}:{port}: {why}; choose another --port (0: any free one)")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     else:

@@ -228,16 +228,22 @@ def _told(error: Exception) -> tuple[str, int]:
     if isinstance(error, BusUnavailable) and _is_locked(error):
         return f"{str(error).partition(';')[0]} for {PATIENCE:g} s now, and nothing was written; try again, or find "\
                f"who holds it (fuser names them)", FAILED  # fmt: skip
+    if isinstance(error, BusUnavailable) and _code(error) == sqlite3.SQLITE_FULL:
+        return f"{str(error).partition(';')[0]}, and nothing was written; free some space and try again", FAILED
     if isinstance(error, OSError):
         return f"{error.filename or 'stdout'}: {error.strerror or error}; what was to be written there is not", FAILED
     return str(error), FAILED
 
 
+def _code(error: BaseException) -> int:
+    """What SQLite said, of an error of the bus; 0 if nothing."""
+    return int(getattr(error.__cause__, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _is_locked(error: BaseException) -> bool:
     import sqlite3
 
-    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def text_of(given: str, option: str) -> str:

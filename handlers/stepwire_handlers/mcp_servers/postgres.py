@@ -80,7 +80,9 @@ def _verdict(error: psycopg.Error, timeout: float) -> NotHappened:
     if state.startswith("22"):
         # The server's message would quote the value.
         return NotHappened("rejected", f"a value does not fit: {type(error).__name__} (SQLSTATE {state})")
-    message = error.diag.message_primary or str(error) or type(error).__name__
+    message = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+    if not state:
+        return NotHappened("not-done", f"the database does not answer: {message} Check DATABASE_URL, and that it runs")
     return NotHappened("rejected" if state.startswith(_REJECTED) else "not-done", f"{message} (SQLSTATE {state})")
 
 

@@ -88,8 +88,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        why = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address there
         raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another http_port (0: any free one) or http_host"
+            f"cannot listen on {host}:{port}: {why}; choose another http_port (0: any free one) or http_host"
         ) from None
 
 

@@ -154,7 +154,7 @@ class _Link:
                 self.ready.set()
                 await self.lost.wait()
         except (Exception, asyncio.CancelledError) as error:  # the callers get it, as the reason
-            self.reason = self.reason or _reason(error)
+            self.reason = self.reason or _reason(error, getattr(self._server, "command", None))
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
@@ -282,13 +282,13 @@ def _described(name: str, server: object, reason: str) -> str:
     return f"server {name!r}: {reason}. {cure}"
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, command: str | None = None) -> str:
     """The innermost cause in words: the SDK's task groups wrap it in several layers."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:
         case FileNotFoundError():
-            return f"there is no {error.filename!r}"
+            return f"there is no {error.filename or command!r}"  # uvloop does not say which
         case TimeoutError():
             return "it did not answer in time"
         case ModuleNotFoundError(name="mcp" | "httpx2"):
