@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-from stepwire import App, Context, Decision, Event, Join, Reject, Sensitive, external, handler
+from stepwire import App, Context, Decision, Event, Join, Reject, Retry, Sensitive, external, handler
 from stepwire_topics.attachment import Attachment
 
 
@@ -48,6 +48,10 @@ class Charged(Event, topic="market.charged", terminal=True):
 
 class Refused(Event, topic="market.refused", terminal=True):
     reason: str
+
+
+class Loud(Event, topic="market.loud"):
+    card: Annotated[str, Sensitive()]
 
 
 class Wish(Event, topic="market.wishes"):
@@ -117,6 +121,16 @@ async def charge(order: Charge) -> Charged | Refused | None:
     raise RuntimeError("the line went dead")
 
 
+@handler(retry=Retry(attempts=1))
+async def shout(order: Loud) -> None:
+    raise ValueError(f"no such card: {order.card}")
+
+
+@handler(effect="once")
+async def shout_once(order: Loud) -> None:
+    raise RuntimeError(f"the line went dead for {order.card}")
+
+
 @handler()
 async def ask(wish: Wish) -> Quote:
     return Quote(what=wish.what)
@@ -140,5 +154,19 @@ async def pair(left: Left, weighed: Weighed) -> Pair:
 
 
 app = App(
-    "market", [check, approve, finish, read, charge, ask, offer, weigh, pair, external(Quote, Price, name="supplier")]
+    "market",
+    [
+        check,
+        approve,
+        finish,
+        read,
+        charge,
+        shout,
+        shout_once,
+        ask,
+        offer,
+        weigh,
+        pair,
+        external(Quote, Price, name="supplier"),
+    ],
 )

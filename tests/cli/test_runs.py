@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.cli.shell import Shell, ended
 
@@ -66,6 +68,29 @@ def test_sensitive_fields_are_masked_wherever_a_run_is_shown(shell: Shell) -> No
         said = shell(*arguments)
         assert "4111" not in said.out + said.err
         assert "***" in said.out
+
+
+def test_a_secret_that_an_exception_quotes_is_masked_everywhere(shell: Shell) -> None:
+    """The cause of a dead letter and of an unknown outcome; `dlq show --raw` is the one that shows it."""
+    secret = "4111-2222-3333-4444"
+    data = json.dumps({"card": secret})
+    run = shell("publish", "Loud", "--json-data", data, "--id", "a").out.strip()
+    shell.work()
+    (letter,) = shell("dlq", "list", "--json", schema="dlq-list").data
+    (gate,) = shell("gates", "list", "--json", schema="gates-list").data
+    waiting = shell("publish", "Loud", "--json-data", data, "--id", "a", "--wait", "1", "--json", code=3)
+    assert waiting.data["dead_letter"]["message"] == "no such card: ***"
+    for arguments in (
+        ["dlq", "list"], ["dlq", "list", "--json"], ["dlq", "show", letter["id"]], ["dlq", "show", letter["id"], "--json"],
+        ["dlq", "stats"], ["gates", "list"], ["gates", "list", "--json"], ["gates", "show", gate["id"]],
+        ["gates", "show", gate["id"], "--json"], ["runs", "list"], ["runs", "list", "--json"], ["runs", "show", run],
+        ["runs", "show", run, "--json"],
+    ):  # fmt: skip
+        said = shell(*arguments)
+        assert secret not in said.out + said.err, arguments
+    watched = shell("runs", "watch", run, "--timeout", "0.1", code=5)
+    assert secret not in waiting.out + waiting.err + watched.out + watched.err
+    assert secret in shell("dlq", "show", letter["id"], "--raw").out
 
 
 def test_watch_shows_steps_as_they_happen_until_the_run_is_closed(shell: Shell) -> None:

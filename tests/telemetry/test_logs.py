@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.telemetry.shop import Order, listened
+from tests.telemetry.shop import Done, Order, listened
 
 from stepwire.telemetry import Called
 from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.telemetry import Metrics
 from stepwire_handlers.telemetry.logs import StepLog
 
 KEY = "sk-planted-secret-0123456789"
@@ -103,6 +104,22 @@ def test_lines_go_to_a_stream_without_bytes_too(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stderr", stream)
     StepLog("auto", "info", "off")(Called("shop", "check", "order", "ok", "r", "k", 1, 0.1, 0.0))
     assert json.loads(stream.getvalue())["event"] == "shop.check"
+
+
+async def test_what_goes_wrong_in_telemetry_ends_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics and log that raise at every fact: the events go on, and each kind of failure is said once."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("4711-0815")
+
+    monkeypatch.setattr(Metrics, "__call__", broken)
+    monkeypatch.setattr(StepLog, "_called", broken)
+    async with listened(monkeypatch, Configuration(log="json")) as heard:
+        for n in (1, 2):
+            await heard.run.publish(Order(n=n))
+        assert [event for event in heard.run.events if isinstance(event, Done)] == [Done(n=1), Done(n=2)]
+        said = [line["event"] for line in heard.lines if "telemetry" in line["event"]]
+    assert said == ["telemetry (metrics) failed: KeyError", "telemetry (log) failed: KeyError"]
 
 
 def test_below_the_level_nothing_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

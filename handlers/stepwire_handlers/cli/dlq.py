@@ -64,7 +64,7 @@ def listing(
             letters = DeadLetters(loaded, where)
             with snapshot(where):
                 found = [(x, letters.status(x)) for x in letters.last() if wanted.matches(x)]
-        found = [(x, status) for x, status in found if every or status == "open"]
+        found = [(letters.shown(x), status) for x, status in found if every or status == "open"]
         if json:
             echo_json([_data(*each) for each in found])
         else:
@@ -95,6 +95,7 @@ def show(
             letter = letters.read(id)
             status, blocked = letters.status(letter), letters.blocked_by(letter)
             payload = _payload(letters, letter, raw)
+            letter = letter if raw else letters.shown(letter)
         data = _data(letter, status) | {
             "headers": dict(letter.record.headers), "payload": payload, "blocks": [each._asdict() for each in blocked],
         }  # fmt: skip

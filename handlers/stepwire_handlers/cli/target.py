@@ -147,7 +147,7 @@ async def existing(values: Configuration) -> AsyncIterator[LocalBus]:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """What is no bus is not written into. Raises SettingsError, BusCorrupt; what cannot be read, the bus itself says."""
+    """What is no bus is not written into. Raises SettingsError, BusCorrupt; what cannot be read, the bus says."""
     import sqlite3
     from contextlib import closing, suppress
 
@@ -223,27 +223,21 @@ def _told(error: Exception) -> tuple[str, int]:
     if isinstance(error, sqlite3.Error):
         error = meaning(error, "read", "the bus")
     if isinstance(error, OutcomeUnknown):
-        return f"{error}; whether it was written is not known. Free some space, look, and repeat it (publish: under "\
-               f"its --id, then it happens once)", FAILED  # fmt: skip
-    if isinstance(error, BusUnavailable) and _is_locked(error):
-        return f"{str(error).partition(';')[0]} for {PATIENCE:g} s now, and nothing was written; try again, or find "\
-               f"who holds it (fuser names them)", FAILED  # fmt: skip
-    if isinstance(error, BusUnavailable) and _code(error) == sqlite3.SQLITE_FULL:
-        return f"{str(error).partition(';')[0]}, and nothing was written; free some space and try again", FAILED
+        cure = "Free some space, look, and repeat it (publish: under its --id, then it happens once)"
+        return f"{error}; whether it was written is not known. {cure}", FAILED
+    if isinstance(error, BusUnavailable) and "; " in str(error) and "the worker" in str(error):
+        # full or locked: a worker waits that out, a command does not
+        return f"{str(error).partition('; ')[0]}, and nothing was written; mend that, then repeat the command", FAILED
     if isinstance(error, OSError):
         return f"{error.filename or 'stdout'}: {error.strerror or error}; what was to be written there is not", FAILED
     return str(error), FAILED
 
 
-def _code(error: BaseException) -> int:
-    """What SQLite said, of an error of the bus; 0 if nothing."""
-    return int(getattr(error.__cause__, "sqlite_errorcode", 0)) & 0xFF
-
-
 def _is_locked(error: BaseException) -> bool:
     import sqlite3
 
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def text_of(given: str, option: str) -> str:
@@ -274,7 +268,9 @@ def fields_of(given: str, option: str) -> dict[str, Any]:
         found = json.loads(text_of(given, option))
         json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
     except UnicodeEncodeError:
-        raise SettingsError(f"{option} holds half a surrogate pair (\\ud800 to \\udfff), which is no character") from None
+        raise SettingsError(
+            f"{option} holds half a surrogate pair (\\ud800 to \\udfff), which is no character"
+        ) from None
     except RecursionError:
         raise SettingsError(f"{option} is nested too deep; put such data into a file and --attach it") from None
     except ValueError as error:

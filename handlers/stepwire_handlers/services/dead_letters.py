@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from stepwire.errors import DecodeError, StepwireError
 from stepwire.memory import replay
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Stored
+from stepwire_handlers.telemetry.mask import sensitive_values, without
 
 PAGE = 1_000
 
@@ -178,6 +179,10 @@ class DeadLetters:
 
     # -- what it is about
 
+    def shown(self, letter: DeadLetter) -> DeadLetter:
+        """The same for others to read: an exception may have quoted what is sensitive in its payload."""
+        return without_quotes(letter, tuple(sensitive_values(self.payload(letter))))
+
     def payload(self, letter: DeadLetter) -> Event | Mapping[str, Any] | None:
         """The event, or of a join its parts by name; None if it cannot be read."""
         if letter.kind == "join":
@@ -236,6 +241,13 @@ class DeadLetters:
             topic = control_topic(self._app.name, letter.handler)
             outs.append(Out(topic, str(entry.meta["id"]), {}, entry.encode()))
         await self._bus.publish(outs)
+
+
+def without_quotes(letter: DeadLetter, values: Sequence[str]) -> DeadLetter:
+    """The letter with these values masked in its cause."""
+    quoting = ("kafka_dlt-exception-message", "kafka_dlt-exception-stacktrace")
+    masked = {name: without(text, values) for name, text in letter.record.headers.items() if name in quoting}
+    return replace(letter, record=letter.record._replace(headers={**letter.record.headers, **masked}))
 
 
 def _as_events(types: Sequence[type[Event]], data: Any) -> Any:

@@ -25,6 +25,7 @@ from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
+from stepwire_handlers.telemetry.mask import sensitive_values, without
 
 GATE, UNKNOWN = "gate", "unknown outcome"
 
@@ -74,7 +75,9 @@ class Gates:
             return None
         record = kept(item.entry)
         run = record.headers.get("ce_swrun") or str(item.entry.meta.get("run", ""))
-        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, self._event(item.entry), item.unknown)
+        event = self._event(item.entry)
+        why = without(item.unknown, sensitive_values(event))  # an exception may quote what is sensitive
+        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why)
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
         """What a person owes a join; None if it waits for something else."""
@@ -83,7 +86,8 @@ class Gates:
             return None
         said = self._unread.kinds(handler, join.id)
         if join.call is not None and join.call.get("unknown"):
-            why = str(join.call["unknown"])
+            parts = [self._event(decode_entry(raw)) for raw in join.slots.values()]
+            why = without(str(join.call["unknown"]), sensitive_values(parts))
             unknown = Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why)
             return None if "resolve" in said else unknown
         asked = next((part for part in step.signature.parts if part.decision), None)

@@ -19,10 +19,11 @@ from stepwire.dispatch.step import join_rules
 from stepwire.join import JoinState, deadline, judge
 from stepwire.state import ITEM, decode_meta
 from stepwire_handlers.services.closing import Ended, Folded, Line, Opened, Reader, fold
-from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters
+from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, without_quotes
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
+from stepwire_handlers.telemetry.mask import sensitive_values, without
 
 LOOK = 0.02  #: seconds between two looks for somebody else's commit
 REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written: timers become due
@@ -115,6 +116,7 @@ class Runs:
                 view.gates.append(waiting)
             unanswered.pop((item.handler, opened.address), None)
         view.open += [_dead(letter, letter.id) for letter in unanswered.values()]
+        _hide_quotes(view)
         return view
 
     @staticmethod
@@ -210,6 +212,15 @@ def _on_its_way(join: JoinState, folded: Folded) -> bool:
     if join.call is not None:
         return False
     return any(not join.settled(slot) for slot in folded.arrived.get(join.id, ()))
+
+
+def _hide_quotes(view: RunView) -> None:
+    """Mask what is sensitive in the run's events where an exception quotes it."""
+    if not view.dead and not any(item.about for item in view.open):
+        return
+    values = tuple(dict.fromkeys(sensitive_values([line.event for line in view.lines])))
+    view.dead = [without_quotes(letter, values) for letter in view.dead]
+    view.open = [item._replace(about=without(item.about, values)) for item in view.open]
 
 
 def _dead(letter: DeadLetter, id_: str) -> OpenItem:
