@@ -75,25 +75,25 @@ def events(shell: Shell) -> int:
 
 @case
 def a_malformed_event(shell: Shell) -> Seen:
-    """An event with a wrong field"""
+    """An event with a wrong field."""
     return refused(shell, "Order", "--json-data", '{"n": "many"}')
 
 
 @case
 def no_json(shell: Shell) -> Seen:
-    """An event that is no JSON"""
+    """An event that is no JSON."""
     return refused(shell, "Order", "--json-data", '{"n": 1')
 
 
 @case
 def an_unknown_type(shell: Shell) -> Seen:
-    """An event of an unknown type"""
+    """An event of an unknown type."""
     return refused(shell, "Ordre", "--json-data", '{"n": 1}')
 
 
 @case
 def a_large_payload(shell: Shell) -> Seen:
-    """An event of 20 MB"""
+    """An event of 20 MB."""
     (shell.folder / "large.json").write_text(json.dumps({"what": "x" * 20_000_000}))
     said = shell("publish", "Wish", "--json-data", f"@{shell.folder / 'large.json'}", code=2).err
     assert events(shell) == 0
@@ -102,7 +102,7 @@ def a_large_payload(shell: Shell) -> Seen:
 
 @case
 def bytes_of_another_producer(shell: Shell) -> Seen:
-    """Bytes on a topic that are no event"""
+    """Bytes on a topic that are no event."""
     shell.order(1)
 
     async def plant() -> None:
@@ -124,7 +124,7 @@ def bytes_of_another_producer(shell: Shell) -> Seen:
 
 @case
 def a_corrupt_file(shell: Shell) -> Seen:
-    """A damaged bus file"""
+    """A damaged bus file."""
     shell.order(1)
     data = shell.path.read_bytes()
     damaged = data[:4096] + b"\x5a" * (len(data) - 4096)
@@ -136,7 +136,7 @@ def a_corrupt_file(shell: Shell) -> Seen:
 
 @case
 def a_text_file(shell: Shell) -> Seen:
-    """Another file in the place of the bus"""
+    """Another file in the place of the bus."""
     shell.path.write_text("a letter to somebody\n")
     said = shell("publish", "Order", "--json-data", '{"n": 1}', code=1).err
     assert shell.path.read_text() == "a letter to somebody\n"
@@ -145,7 +145,7 @@ def a_text_file(shell: Shell) -> Seen:
 
 @case
 def a_locked_file(shell: Shell) -> Seen:
-    """A bus file that another program has locked"""
+    """A bus file that another program has locked."""
     shell.order(1)
     with patch("stepwire_handlers.cli.target.PATIENCE", 0.2), closing(sqlite3.connect(shell.path)) as holder:
         holder.execute("BEGIN IMMEDIATE")
@@ -172,7 +172,7 @@ def small_disk() -> Iterator[None]:
 
 @case
 def a_full_disk(shell: Shell) -> Seen:
-    """A full disk, at a publish"""
+    """A full disk, at a publish."""
     shell.order(1)
     with small_disk():
         said = shell("publish", "Wish", "--json-data", json.dumps({"what": "x" * 100_000}), code=1).err
@@ -182,7 +182,7 @@ def a_full_disk(shell: Shell) -> Seen:
 
 @case
 def a_full_disk_under_a_worker(shell: Shell) -> Seen:
-    """A full disk, under a worker"""
+    """A full disk, under a worker."""
     for _ in range(40):
         shell.order(1)
 
@@ -211,26 +211,26 @@ def a_full_disk_under_a_worker(shell: Shell) -> Seen:
 
 @case
 def no_module(shell: Shell) -> Seen:
-    """An app that is not there"""
+    """An app that is not there."""
     return refused(shell, "Order", "--app", "nowhere:app")
 
 
 @case
 def kafka(shell: Shell) -> Seen:
-    """A bus of a later release"""
+    """A bus of a later release."""
     return refused(shell, "Order", "--json-data", '{"n": 1}', "--bus", "kafka://broker:9092")
 
 
 @case
 def a_setting(shell: Shell) -> Seen:
-    """A misspelt setting"""
+    """A misspelt setting."""
     with patch.dict("os.environ", {"STEPWIRE_PAYLAOD": "off"}):
         return refused(shell, "Order", "--json-data", '{"n": 1}')
 
 
 @case
 def a_port_that_is_taken(shell: Shell) -> Seen:
-    """A port for /metrics that is taken"""
+    """A port for /metrics that is taken."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         said = shell("run", APP, "--http-port", str(taken.getsockname()[1]), code=2).err
     return said.splitlines()[-1], "exit 2 before anything is consumed"
@@ -270,19 +270,19 @@ def asked(shell: Shell, *replies: Reply) -> Seen:
 
 @case
 def an_invalid_key(shell: Shell) -> Seen:
-    """An invalid key"""
+    """An invalid key."""
     return asked(shell, fails(401, "authentication_error", "invalid x-api-key"))
 
 
 @case
 def garbage_of_a_provider(shell: Shell) -> Seen:
-    """A provider that answers something else than was asked for, twice"""
+    """A provider that answers something else than was asked for, twice."""
     return asked(shell, says("banana"), says('{"txet": 3}'))
 
 
 @case
 def a_server_that_is_no_provider(shell: Shell) -> Seen:
-    """An address that is no provider's"""
+    """An address that is no provider's."""
     return asked(shell, Reply(200, b"<html>hello</html>", {"content-type": "text/html"}))
 
 
@@ -293,13 +293,13 @@ async def look_up(ask: Ask, query: Annotated[Tool[dict[str, Any], Rows], "postgr
 
 @case
 def a_missing_mcp_server(shell: Shell) -> Seen:
-    """An MCP server that is not there"""
+    """An MCP server that is not there."""
     return failed(look_up, Tools({"postgres": {"command": "/nonexistent/server"}}))
 
 
 @case
 def a_dead_database(shell: Shell) -> Seen:
-    """A database that is down"""
+    """A database that is down."""
     url = "postgresql://nobody@127.0.0.1:9/none"
     return failed(look_up, Tools({"postgres": own("postgres", DATABASE_URL=url)}))
 
@@ -321,9 +321,13 @@ def told(name: str, folder: Path) -> Seen:
     return re.sub(r"127\.0\.0\.1:\d{2,}", "127.0.0.1:PORT", said), kept
 
 
+def title(name: str) -> str:
+    return (CASES[name].__doc__ or "").rstrip(".")
+
+
 def row(name: str, seen: Seen) -> str:
     said = seen[0].replace("|", "\\|")
-    return f"| {CASES[name].__doc__} | {said} | {seen[1]} |"
+    return f"| {title(name)} | {said} | {seen[1]} |"
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -337,15 +341,16 @@ def test_it_is_said_clearly_and_nothing_is_lost(name: str, tmp_path: Path) -> No
 def test_the_page_has_these_rows_and_no_others() -> None:
     """A case that is gone leaves the page too."""
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
-    assert [line.split(" | ")[0] for line in rows] == [f"| {make.__doc__}" for make in CASES.values()]
+    assert [line.split(" | ")[0] for line in rows] == [f"| {title(name)}" for name in CASES]
 
 
 def page() -> str:
     """The table of all cases."""
     lines = [
         "# Failures", "",
-        "What you see when something is wrong, and what becomes of the event. Made by `tests/failures/test_failures.py`,",
-        "which lets each of them happen; wrong wirings are in [refusals.md](refusals.md).", "",
+        "What you see when something is wrong, and what becomes of the event. Made by",
+        "`tests/failures/test_failures.py`, which lets each of them happen; wrong wirings: [refusals.md](refusals.md).",
+        "",
         "| what is wrong | what you see | what became of it |", "|---|---|---|",
     ]  # fmt: skip
     for name in CASES:

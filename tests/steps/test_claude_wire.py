@@ -330,7 +330,8 @@ async def test_each_call_is_noted_with_tokens_cost_and_version(prompts: Path, co
     assert answered["cost_usd"] == pytest.approx((1000 * 2 + 100 * 10 + 500 * 0.10) / 1e6)
     assert answered["purpose"] == "ask.md@2"
     assert "offline" not in answered
-    assert context.stamps == {"prompt": "ask.md@2"}
+    used = "claude-haiku-5-5+claude-sonnet-5-5 1000 in 100 out $0.0031"
+    assert context.stamps == {"prompt": "ask.md@2", "usage": used}
 
 
 async def test_what_the_offline_model_answers_is_noted_as_such(prompts: Path, context: Context) -> None:

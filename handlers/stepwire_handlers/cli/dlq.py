@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stepwire_handlers.cli.output import clock
 from stepwire_handlers.cli.target import (
     COMPLETED,
     AppName,
@@ -68,7 +69,7 @@ def listing(
         if json:
             echo_json([_data(*each) for each in found])
         else:
-            rows = [(x.id[:12], x.handler, x.run[:12], status, x.error, x.message[:80], moment(x.record.time))
+            rows = [(x.id[:12], x.handler, x.run[:8], status, x.error, x.message[:80], clock(x.record.time))
                     for x, status in found]  # fmt: skip
             table("dead letters", ("id", "handler", "run", "status", "error", "message", "since"), rows)
         return COMPLETED

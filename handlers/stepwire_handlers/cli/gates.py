@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stepwire_handlers.cli.output import clock
 from stepwire_handlers.cli.target import (
     COMPLETED,
     AppName,
@@ -50,7 +51,7 @@ def listing(app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
         if json:
             echo_json([_data(w, masked(w.event)) for w in found])
         else:
-            rows = [(w.id[:12], w.handler, w.kind, w.run[:12], moment(w.since), moment(w.until), w.why) for w in found]
+            rows = [(w.id[:12], w.handler, w.kind, w.run[:8], clock(w.since), clock(w.until), w.why) for w in found]
             table("waiting for a person", ("id", "handler", "kind", "run", "since", "until", "why"), rows)
         return COMPLETED
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
+WHOLE = frozenset({"id", "run", "since", "until", "started"})  #: columns that are never wrapped
 WIDE = 160  #: columns of a table that goes into a file or a pipe
 LONG = 100  #: characters of an event in a table
 
@@ -29,25 +30,37 @@ def echo_json(data: Any) -> None:
     typer.echo(to_json(data, indent=2).decode())
 
 
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """A table on stdout."""
+def console() -> Console:
+    """Where tables and timelines go: stdout, wide where it is no terminal."""
     from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)
-    console.print(drawn(title, columns, rows))
+    found = Console()
+    if not found.is_terminal:
+        found.width = max(found.width, WIDE)
+    return found
 
 
-def drawn(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
-    """A table, to be printed or shown live; what stands in a cell is text, never markup."""
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """A table on stdout; what stands in a cell is text, never markup. Ids and times are never cut: people copy them."""
     from rich.table import Table
     from rich.text import Text
 
-    found = Table(*columns, title=Text(title), title_justify="left", show_edge=False, pad_edge=False)
+    found = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        found.add_column(column, no_wrap=column in WHOLE, overflow="fold")
     for row in rows:
         found.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    return found
+    console().print(found)
+
+
+def clock(seconds: float | None) -> str:
+    """A time in a table: of today, or with its day."""
+    from datetime import datetime
+
+    if not seconds:
+        return ""
+    then, now = datetime.fromtimestamp(seconds).astimezone(), datetime.now().astimezone()
+    return then.strftime("%H:%M:%S" if then.date() == now.date() else "%Y-%m-%d %H:%M")
 
 
 def moment(seconds: float | None) -> str:

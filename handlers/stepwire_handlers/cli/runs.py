@@ -25,8 +25,6 @@ from stepwire_handlers.cli.target import (
 )
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from stepwire.bus.local import LocalBus
     from stepwire_handlers.services.runs import RunView
     from stepwire_handlers.services.timeline import Step
@@ -35,7 +33,6 @@ app = typer.Typer(no_args_is_help=True, help="Runs: list, show, watch.")
 Run = Annotated[str, typer.Argument(help="The run's id, or how it begins.")]
 STATES = ("running", "waiting", "completed", "failed")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-COLUMNS = ("when", "step", "took", "made", "outcome", "seconds", "tries", "notes")
 
 
 @app.command("list")
@@ -51,6 +48,7 @@ def listing(
 
     async def main() -> int:
         from stepwire.errors import SettingsError
+        from stepwire_handlers.cli.output import clock
         from stepwire_handlers.services.listing import newest
 
         if state is not None and state not in STATES:
@@ -62,7 +60,7 @@ def listing(
         if json:
             echo_json([_summary(view) | {"started": view.started} for view in found.views])
         else:
-            rows = [(v.id[:12], v.state, moment(v.started), len(v.lines), _waits(v)) for v in found.views]
+            rows = [(v.id[:12], v.state, clock(v.started), len(v.lines), _waits(v)) for v in found.views]
             table("runs", ("run", "state", "started", "events", "waits for"), rows)
         if not found.whole and len(found.views) < limit:
             complain(f"looked into the newest {found.looked} runs; there are older ones")
@@ -163,35 +161,13 @@ def _step(step: Step) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rows(view: RunView) -> list[tuple[Any, ...]]:
-    from stepwire_handlers.cli.output import short
-    from stepwire_handlers.services.timeline import timeline
-    from stepwire_handlers.telemetry.mask import masked
-
-    rows = []
-    for step in timeline(view):
-        made = ", ".join(f"{type(line.event).__name__} {masked(line.event)}" for line in step.outputs[:3])
-        if len(step.outputs) > 3:
-            made += f" and {len(step.outputs) - 3} more"
-        notes = [step.about] if step.about else []
-        notes += [f"due {moment(step.due)}"] if step.due else []
-        notes += [f"{name}={text}" for name, text in step.stamps.items()]
-        rows.append((
-            f"+{max(step.begun - view.started, 0.0):.3f} s", step.handler or "published",
-            ", ".join(dict.fromkeys(type(line.event).__name__ for line in step.inputs)), short(made), step.outcome,
-            "" if step.seconds is None else f"{step.seconds:.3f}", step.attempts, "; ".join(notes),
-        ))  # fmt: skip
-    return rows
-
-
-def _drawn(view: RunView) -> Table:
-    from stepwire_handlers.cli.output import drawn
-
-    return drawn(f"run {view.id}: {view.state}", COLUMNS, _rows(view))
-
-
 def _draw(view: RunView) -> None:
-    table(f"run {view.id}: {view.state}", COLUMNS, _rows(view))
+    from stepwire_handlers.cli.output import console
+    from stepwire_handlers.cli.timeline import headline, lines, total
+
+    paper = console()
+    for line in (headline(view), *lines(view), total(view)):
+        paper.print(line, no_wrap=True, overflow="ellipsis", crop=False)
     for item in view.open:
         due = f", due {moment(item.due)}" if item.due else ""
         complain(f"open: {item.kind} of {item.handler or 'a join'} ({item.id[:12]}){due} {item.about}".rstrip())
@@ -226,24 +202,35 @@ def watch(
 @contextmanager
 def _screen() -> Iterator[Callable[[RunView], None]]:
     """Shows a run: a table that changes, on a terminal; a line for each new step, in a pipe."""
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
 
-    console = Console()
-    if console.is_terminal:
-        with Live(console=console, auto_refresh=False) as live:
-            yield lambda view: live.update(_drawn(view), refresh=True)
+    from stepwire_handlers.cli.timeline import headline, lines
+
+    paper = Console()
+    if paper.is_terminal:
+        with Live(console=paper, auto_refresh=False) as live:
+
+            def show(view: RunView) -> None:
+                """The newest lines, as many as there is room for."""
+                newest = lines(view)[-max(paper.height - 3, 1) :]
+                for line in newest:
+                    line.no_wrap, line.overflow = True, "ellipsis"
+                live.update(Group(headline(view), *newest), refresh=True)
+
+            yield show
         return
-    said: set[tuple[Any, ...]] = set()
+    said: set[str] = set()
 
     def say(view: RunView) -> None:
-        for row in _rows(view):
-            if row not in said:
-                said.add(row)
-                typer.echo("  ".join(str(cell) for cell in row if cell not in ("", None)))
-        if (view.state,) not in said:
+        now = [line.plain.strip() for line in lines(view)]
+        for line in now:
+            if line not in said:
+                said.add(line)
+                typer.echo(line)
+        if view.state not in said:
             said.clear()
-            said.update([(view.state,), *_rows(view)])
+            said.update([view.state, *now])
             typer.echo(f"run {view.id}: {view.state}")
 
     yield say

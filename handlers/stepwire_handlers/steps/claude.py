@@ -360,6 +360,17 @@ def _note(model: str, template: Template, seconds: float, usage: Usage, **facts:
         output_tokens=usage.output, cache_read_tokens=usage.cache_read, cache_write_tokens=usage.cache_write,
         **facts,
     )  # fmt: skip
+    context.stamp("usage", _used([fields for name, fields in context.notes if name == "model"]))
+
+
+def _used(calls: Sequence[Mapping[str, Any]]) -> str:
+    """What the calls of one delivery took, for its line on the timeline; a cost only if that of each is known."""
+    models = "+".join(dict.fromkeys(str(call["model"]) for call in calls))
+    read, written = (sum(call[name] for call in calls) for name in ("input_tokens", "output_tokens"))
+    answered = [call for call in calls if "error" not in call]
+    known = bool(answered) and all(call.get("cost_usd") is not None for call in answered)
+    dollars = f" ${sum(call['cost_usd'] for call in answered):.4f}" if known else ""
+    return f"{models} {read} in {written} out{dollars}"
 
 
 def _stamp(template: Template) -> None:

@@ -1,0 +1,92 @@
+"""A run as people read it, at eighty columns too: a line for each step, and below it what the step made.
+
+In: a `RunView`. Out: lines of rich text. What is sensitive is masked, and what a step stamped (a prompt's version, the
+model, tokens, cost) stands beside its outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from stepwire_handlers.cli.output import moment, short
+from stepwire_handlers.services.timeline import Step, timeline
+from stepwire_handlers.telemetry.mask import masked
+
+if TYPE_CHECKING:
+    from stepwire_handlers.services.runs import RunView
+
+MOST = 3  #: events of one step that are shown
+STYLES = {
+    "emitted": "green", "ended": "green", "dead letter": "bold red", "gate": "bold yellow",
+    "unknown outcome": "bold yellow", "timer": "yellow", "running": "cyan", "published": "dim",
+}  # fmt: skip
+STATES = {"completed": "bold green", "failed": "bold red", "waiting": "bold yellow", "running": "bold cyan"}
+
+
+def lines(view: RunView) -> list[Text]:
+    """The run's steps, in the order in which they began."""
+    steps = timeline(view)
+    wide = max((len(step.handler or "published") for step in steps), default=0)
+    found: list[Text] = []
+    for step in steps:
+        found.append(_step(step, view.started, wide))
+        indent = " " * (len(found[-1].plain) - len(found[-1].plain.lstrip()) + 11)
+        if not step.handler:
+            found[-1].append(_event(step.outputs[0].event), style="dim")
+            continue
+        found += [Text(f"{indent}{_event(line.event)}", style="dim") for line in step.outputs[:MOST]]
+        if len(step.outputs) > MOST:
+            found.append(Text(f"{indent}and {len(step.outputs) - MOST} more", style="dim"))
+    return found
+
+
+def headline(view: RunView) -> Text:
+    """Which run, and how it stands."""
+    return Text(f"run {view.id}: ", style="bold").append(view.state, style=STATES.get(view.state, ""))
+
+
+def total(view: RunView) -> Text:
+    """What all of it took: events, time, and cost where a step stamped one."""
+    steps = timeline(view)
+    ended = max((step.ended for step in steps if step.ended is not None), default=view.started)
+    used = [step.stamps.get("usage", "") for step in steps]
+    dollars = sum(float(text.rpartition("$")[2]) for text in used if "$" in text)
+    count = f"{len(view.lines)} event{'' if len(view.lines) == 1 else 's'}"
+    cost = f", ${dollars:.4f}" if any("$" in text for text in used) else ""
+    return Text(f"{count} in {max(ended - view.started, 0.0):.3f} s{cost}, started {moment(view.started)}", style="dim")
+
+
+def _step(step: Step, started: float, wide: int) -> Text:
+    text = Text(f"{f'+{max(step.begun - started, 0.0):.3f} s':>9}  ", style="dim")
+    text.append(f"{step.handler or 'published':<{wide}}  ", style="bold" if step.handler else "dim")
+    if step.handler:
+        text.append(step.outcome, style=STYLES.get(step.outcome, ""))
+    if step.seconds is not None:
+        text.append(f"  {step.seconds:.3f} s", style="dim")
+    if step.attempts is not None and step.attempts > 1:
+        text.append(f"  {step.attempts} attempts")
+    if step.due:
+        text.append(f"  due {moment(step.due)}")
+    if step.about:
+        text.append(f"  {step.about}")
+    if step.stamps:
+        text.append(f"  {_fields(step.stamps)}", style="dim")
+    return text
+
+
+def _event(event: object) -> str:
+    data = masked(event)
+    fields = _fields(data) if isinstance(data, Mapping) else str(data)
+    return short(f"{type(event).__name__} {fields}".rstrip())
+
+
+def _fields(data: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={_value(value)}" for name, value in data.items() if value not in (None, ""))
+
+
+def _value(value: object) -> str:
+    text = " ".join(str(value).split())
+    return f'"{text}"' if isinstance(value, str) and " " in text else text
