@@ -33,10 +33,12 @@ def lines(view: RunView) -> list[Text]:
     found: list[Text] = []
     for step in steps:
         found.append(_step(step, view.started, wide))
-        indent = " " * (len(found[-1].plain) - len(found[-1].plain.lstrip()) + 11)
+        indent = " " * 13
         if not step.handler:
             found[-1].append(_event(step.outputs[0].event), style="dim")
             continue
+        if step.stamps:
+            found.append(Text(f"{indent}{_stamps(step.stamps)}", style="dim italic"))
         found += [Text(f"{indent}{_event(line.event)}", style="dim") for line in step.outputs[:MOST]]
         if len(step.outputs) > MOST:
             found.append(Text(f"{indent}and {len(step.outputs) - MOST} more", style="dim"))
@@ -72,9 +74,13 @@ def _step(step: Step, started: float, wide: int) -> Text:
         text.append(f"  due {moment(step.due)}")
     if step.about:
         text.append(f"  {step.about}")
-    if step.stamps:
-        text.append(f"  {_fields(step.stamps)}", style="dim")
     return text
+
+
+def _stamps(stamps: Mapping[str, str]) -> str:
+    """Usage in words, and the rest by name."""
+    rest = {name: text for name, text in stamps.items() if name != "usage"}
+    return "  ".join(part for part in (_fields(rest), stamps.get("usage", "")) if part)
 
 
 def _event(event: object) -> str:
