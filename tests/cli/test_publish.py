@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import resource
 import sqlite3
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.cli.shell import APP, Shell, ended, until
+from tests.cli.shell import APP, HERE, STEPWIRE, Shell, ended, until
 
 
 def test_without_wait_it_says_the_run_and_exits_0(shell: Shell) -> None:
@@ -137,6 +140,11 @@ def test_fields_come_from_a_file_from_stdin_and_by_ce_type(shell: Shell) -> None
         (["Scan", "--attach", "file=market.py"], "it takes one in paper"),
         (["Scan", "--attach", "paper=nowhere.pdf"], "a file that exists"),
         (["Scan", "--attach", "paper"], "field=FILE"),
+        (["Wish", "--json-data", '{"what": "\\ud800"}'], "half a surrogate pair"),
+        (["Wish", "--json-data", '{"what": ' + "[" * 100_000], "nested too deep"),
+        (["Order", "--json-data", '{"n": 1}', "--id", ""], "must not be empty"),
+        (["Order", "--json-data", '{"n": 1}', "--bus", "sqlite:///."], "is a folder; name a file in it"),
+        (["Order", "--json-data", '{"n": 1}', "--bus", "kafka://broker:9092"], "Kafka comes with a later release"),
         (["Order", "--app", "nowhere:app"], "there is no module 'nowhere'"),
         (["Order", "--app", "market.py:app"], "write the module's name: market:app"),
         (["Order", "--app", "../market:app"], "names no module"),
@@ -155,6 +163,7 @@ def test_a_mistake_is_one_message_and_exit_2(shell: Shell, arguments: list[str],
     [
         ("raise KeyError('HOME2')", "line 1: KeyError: 'HOME2'"),
         ("def broken(:", "SyntaxError"),
+        ("import sys; sys.exit(7)", "line 1: SystemExit: 7"),
         ("import numpyy", "needs the package numpyy"),
         ("from stepwire import App\napp = App('x', [print])", "SW101"),
     ],
@@ -188,6 +197,60 @@ def test_a_file_that_is_locked_damaged_foreign_or_of_another_version_is_said_so(
         assert "locked" in shell("publish", "Order", "--json-data", '{"n": 1}', code=1).err
     finally:
         holder.close()
+
+
+def test_a_network_file_system_is_refused(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks do not hold there; nothing is written."""
+    monkeypatch.setattr("stepwire.bus.sqlite.file_system", lambda _: "nfs4")
+    said = shell("publish", "Order", "--json-data", '{"n": 1}', code=1).err
+    assert "network file system (nfs4)" in said and "use a local disk" in said
+    assert not shell.path.exists()
+
+
+def test_a_bucket_that_cannot_be_reached_is_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the client library says of it is pages long."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
+    monkeypatch.setenv("STEPWIRE_BLOBS", "s3://bucket/p?endpoint=http://127.0.0.1:9")
+    said = shell("publish", "Scan", "--attach", "paper=market.py", code=1).err
+    assert "the blob store s3://bucket/p did not answer" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["config", "--json"], ["graph", "market:app"], ["runs", "list"]])
+def test_a_full_disk_behind_stdout_and_a_closed_pipe(shell: Shell, arguments: list[str]) -> None:
+    """One line for the first, silence for the second: whoever reads has enough."""
+    shell.order(1)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*STEPWIRE, *arguments], cwd=HERE, env=shell.environment, stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "stdout: No space left on device; what was to be written there is not\n",
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*STEPWIRE, *arguments], cwd=HERE, env=shell.environment, stdout=writing,
+                          stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    os.close(writing)
+    assert done.stderr == ""
+
+
+def test_a_commit_that_nobody_knows_of_is_said_so(shell: Shell) -> None:
+    """A file that must not grow: whether it was written is unknown, and the same id settles it."""
+    shell.order(1)
+    limit = shell.path.stat().st_size
+    large = json.dumps({"what": "x" * 2 * limit})
+    (shell.folder / "large.json").write_text(large)
+    arguments = ["publish", "Wish", "--json-data", f"@{shell.folder / 'large.json'}", "--id", "w"]
+    done = subprocess.run(
+        [*STEPWIRE, *arguments], cwd=HERE, env=shell.environment, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "whether it was written is not known" in done.stderr and "Traceback" not in done.stderr
+    run = shell(*arguments).out.strip()
+    assert len(shell.seen(run)["events"]) == 1
 
 
 def test_publish_while_a_worker_runs_and_a_killed_wait_leaves_the_run_going(shell: Shell, tmp_path: Path) -> None:

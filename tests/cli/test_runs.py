@@ -127,6 +127,7 @@ def test_watch_exits_by_how_the_run_stands(shell: Shell, n: int, code: int) -> N
     [
         (["list", "--state", "bad"], 2, "there are running, waiting, completed, failed"),
         (["list", "--since", "yesterday"], 2, "--since yesterday"),
+        (["list", "--since", "nand"], 2, "--since nand"),
         (["list", "--limit", "0"], 2, ""),
         (["show", "feed"], 1, "no run begins with 'feed'"),
         (["watch", "feed"], 1, "no run begins with 'feed'"),

@@ -129,6 +129,13 @@ def test_a_mistake_in_the_file_is_refused(tmp_path: Path, text: str, says: str) 
     assert "stepwire.toml" in str(failed.value)
 
 
+def test_a_folder_in_the_place_of_the_file_is_said(tmp_path: Path) -> None:
+    """It is not taken for no file at all."""
+    (tmp_path / "stepwire.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"stepwire\.toml cannot be read: Is a directory"):
+        load(tmp_path)
+
+
 def test_what_others_set_with_our_prefix_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands' own variables, and those that Kubernetes sets for a service named stepwire; empty is not set."""
     for name in ("STEPWIRE_APP", "STEPWIRE_SERVICE_HOST", "STEPWIRE_PORT", "STEPWIRE_PORT_8080_TCP_ADDR",
