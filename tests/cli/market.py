@@ -150,6 +150,8 @@ async def weigh(right: Right) -> Weighed:
 
 @handler(join=Join(timeout=3_600))
 async def pair(left: Left, weighed: Weighed) -> Pair:
+    if left.number.startswith("/") and not Path(left.number).exists():
+        raise Reject("the scales are away")
     return Pair(number=left.number)
 
 

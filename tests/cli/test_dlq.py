@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -83,6 +84,25 @@ def test_what_it_holds_up_is_shown_and_healed_with_it(shell: Shell) -> None:
     shell("dlq", "replay", letter["id"], "--edit", '{"number": "7"}')
     shell.work()
     assert shell.seen(run)["state"] == "completed"
+
+
+def test_a_join_that_failed_is_replayed_whole(shell: Shell) -> None:
+    """Its parts are kept, shown and called again; an edit is refused, for a join has no payload of its own."""
+    number = str(shell.folder / "scales")
+    for name in ("Left", "Right"):
+        run = shell("publish", name, "--json-data", json.dumps({"number": number})).out.strip()
+    shell.work()
+    (letter,) = letters(shell)
+    assert (letter["handler"], letter["message"]) == ("pair", "the scales are away")
+    shown = shell("dlq", "show", letter["id"], "--json", schema="dlq-show").data["payload"]
+    assert shown == {"left": {"number": number}, "weighed": {"number": number}}
+    assert "a join has no payload" in shell("dlq", "replay", letter["id"], "--edit", "{}", code=1).err
+    (shell.folder / "scales").touch()
+    assert shell("dlq", "replay", "--all").out == "replayed 1 of 1\n"
+    shell.work()
+    seen = shell.seen(run)
+    assert (seen["state"], [event["type"] for event in seen["events"]].count("Pair")) == ("completed", 1)
+    assert letters(shell) == []
 
 
 def test_many_are_chosen_by_filter_and_bounded(shell: Shell) -> None:
