@@ -41,7 +41,7 @@ async def test_rare_series_start_at_0_and_what_happened_is_counted(monkeypatch: 
     assert 'stepwire_retries_total{error_type="Transient",handler="pay",topic="checked"} 1.0' in after
     assert 'stepwire_handler_duration_seconds_count{handler="check",outcome="ok",topic="order"} 2.0' in after
     assert 'stepwire_message_queue_delay_seconds_count{handler="pay",topic="checked"} 2.0' in after
-    assert 'stepwire_messages_produced_total{topic="done"} 2.0' in after
+    assert 'stepwire_messages_produced_total{outcome="ok",topic="done"} 2.0' in after
     assert 'stepwire_consumer_lag_messages{group="shop.check",partition="0",topic="order"} 0.0' in after
     assert 'stepwire_messages_in_flight{handler="check",topic="order"} 0.0' in after
     assert 'stepwire_assigned_partitions{group="shop.check",topic="order"} 1.0' in after
@@ -94,9 +94,9 @@ def test_other_facts_have_their_counters() -> None:
     metrics(Assigned("shop.check", "lost"))
     told = generate_latest(metrics.registry).decode()
     assert 'stepwire_duplicates_skipped_total{handler="check"} 1.0' in told
-    assert 'stepwire_deserialization_failures_total{topic="order"} 1.0' in told
+    assert 'stepwire_deserialization_failures_total{error_type="DecodeError",topic="order"} 1.0' in told
     assert 'stepwire_records_skipped_total{handler="check",why="undecodable"} 1.0' in told
-    assert 'stepwire_commit_failures_total{group="shop.check"} 1.0' in told
+    assert 'stepwire_commit_failures_total{error_type="BusUnavailable",group="shop.check"} 1.0' in told
     assert 'stepwire_rebalances_total{group="shop.check",kind="lost"} 1.0' in told
 
 

@@ -55,11 +55,15 @@ QUEUED = Family(
 RETRIES = Family("stepwire_retries", "counter", ("handler", "topic", "error_type"), "Retries that were scheduled")
 DEAD = Family("stepwire_dead_letters", "counter", ("handler", "topic", "error_type"), "Deliveries kept unfinished")
 DUPLICATES = Family("stepwire_duplicates_skipped", "counter", ("handler",), "Second events, or second parts of a join")
-UNREADABLE = Family("stepwire_deserialization_failures", "counter", ("topic",), "Records that are no event")
+UNREADABLE = Family(
+    "stepwire_deserialization_failures", "counter", ("topic", "error_type"), "Records that are no event"
+)
 SKIPPED = Family("stepwire_records_skipped", "counter", ("handler", "why"), "Records that came to nothing, by design")
-PRODUCED = Family("stepwire_messages_produced", "counter", ("topic",), "Records committed")
+PRODUCED = Family("stepwire_messages_produced", "counter", ("topic", "outcome"), "Records committed")
 COMMITS = Family("stepwire_commit_duration_seconds", "histogram", ("group",), "Transactions that committed", COMMIT)
-COMMIT_FAILURES = Family("stepwire_commit_failures", "counter", ("group",), "Transactions that did not commit")
+COMMIT_FAILURES = Family(
+    "stepwire_commit_failures", "counter", ("group", "error_type"), "Transactions that did not commit"
+)
 REBALANCES = Family("stepwire_rebalances", "counter", ("group", "kind"), "Changes of what a group's member owns")
 IN_FLIGHT = Family("stepwire_messages_in_flight", "gauge", ("handler", "topic"), "Calls that run now")
 LIMIT = Family("stepwire_handler_concurrency_limit", "gauge", ("handler",), "Calls that may run at once")
@@ -107,6 +111,8 @@ TOOL_CALLS = Family(
 )
 BUILD = Family("stepwire_build", "gauge", ("version", "app"), "The release")  # fmt: skip
 
+NO_BUS, NO_EVENT = "BusUnavailable", "DecodeError"  #: what the kernel's facts mean today; the label is there for more
+
 COUNTERS = (PROCESSED, RETRIES, DEAD, DUPLICATES, UNREADABLE, SKIPPED, PRODUCED, COMMIT_FAILURES, REBALANCES,
             MODEL_COST, MODEL_LIMITED)  # fmt: skip
 HISTOGRAMS = (DURATION, QUEUED, COMMITS, MODEL_CALLS, MODEL_TOKENS, TOOL_CALLS)
@@ -134,9 +140,9 @@ class Metrics(Collector):
     def _begin(self, app: str, handler: str, topics: Iterable[str]) -> None:
         """Series of rare events, at 0."""
         self._count(DUPLICATES, handler)
-        self._count(COMMIT_FAILURES, f"{app}.{handler}")
+        self._count(COMMIT_FAILURES, f"{app}.{handler}", NO_BUS)
         for topic in topics:
-            self._count(UNREADABLE, topic)
+            self._count(UNREADABLE, topic, NO_EVENT)
             for outcome in OUTCOMES:
                 self._count(PROCESSED, handler, topic, outcome)
             for error in PASSING:
@@ -212,7 +218,7 @@ class Metrics(Collector):
 
     def _commit(self, fact: Committed) -> None:
         if fact.error:
-            self._count(COMMIT_FAILURES, fact.group).value += 1
+            self._count(COMMIT_FAILURES, fact.group, NO_BUS).value += 1
             return
         spread = self._commits.get(fact.group)
         if spread is None:
@@ -220,13 +226,13 @@ class Metrics(Collector):
         spread.observe(fact.seconds)
         self._committed[fact.group,] = time.time()
         for topic, count in fact.outputs.items():
-            self._count(PRODUCED, topic).value += count
+            self._count(PRODUCED, topic, "ok").value += count
 
     def _skipped(self, fact: Skipped) -> None:
         if fact.why == "duplicate":
             self._count(DUPLICATES, fact.handler).value += 1
         elif fact.why == "undecodable":
-            self._count(UNREADABLE, fact.topic).value += 1
+            self._count(UNREADABLE, fact.topic, NO_EVENT).value += 1
         self._count(SKIPPED, fact.handler, fact.why).value += 1
 
     # -- gauges
