@@ -74,6 +74,24 @@ def test_sensitive_fields_are_masked_wherever_a_run_is_shown(shell: Shell) -> No
         assert "***" in said.out
 
 
+def test_what_is_copied_is_whole_at_eighty_columns(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids and times in every table, and each step of a run on one line."""
+    from rich.console import Console
+
+    shell("publish", "Charge", "--json-data", '{"amount": 7}')
+    run = shell.order(500)
+    shell.order(-1)
+    shell.work()
+    ids = {group: [x["id"] for x in shell(group, "list", "--json").data] for group in ("gates", "dlq")}
+    ids["runs"] = [x["run"] for x in shell("runs", "list", "--json").data]
+    monkeypatch.setattr("stepwire_handlers.cli.output.console", lambda: Console(width=80))
+    for group, whole in ids.items():
+        said = shell(group, "list").out
+        assert whole and all(each[:12] in said for each in whole)
+        assert max(map(len, said.splitlines())) <= 80
+    assert max(map(len, shell("runs", "show", run).out.splitlines())) <= 80
+
+
 def test_a_secret_that_an_exception_quotes_is_masked_everywhere(shell: Shell) -> None:
     """The cause of a dead letter and of an unknown outcome; `dlq show --raw` is the one that shows it."""
     card = "4111-2222-3333-4444"

@@ -117,6 +117,48 @@ async def test_a_poll_loop_that_stands_still_is_not_alive(bus: LocalBus) -> None
     await worker.stop()
 
 
+@pytest.mark.parametrize("trouble", ["full", "locked"])
+async def test_a_bus_that_takes_no_commits_for_long_restarts_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """A full disk and a locked file: not ready, with the reason; alive however long it lasts; then all is done."""
+    monkeypatch.setattr("stepwire_handlers.telemetry.backlog.STALLED", 0.1)
+    bus, outside = LocalBus(str(tmp_path / "bus.db")), LocalBus(str(tmp_path / "bus.db"))
+    await bus.open()
+    await outside.open()
+    metrics, worker = Metrics(APP), Worker(APP, bus)
+    metrics.watch(worker)
+    assert metrics.backlog is not None
+    probes = Probes(worker, metrics.backlog)
+    await worker.start()
+    await worker.settle()
+    await outside.publish([APP.record(Asked(n=0), now=0.0)[0] for _ in range(1_000)])
+    if trouble == "full":
+        (pages,) = bus.store.db.execute("PRAGMA page_count").fetchone()
+        bus.store.db.execute(f"PRAGMA max_page_count={pages}")
+        await outside.publish([APP.record(Asked(n=0), now=0.0)[0] for _ in range(1_000)])
+    else:
+        outside.store.db.execute("BEGIN IMMEDIATE")
+    while not probes.readyz():
+        await asyncio.sleep(0.01)
+    for _ in range(10):
+        await metrics.backlog.measure()
+        assert probes.livez() == [] and probes.startupz() == []
+        assert trouble in probes.readyz()[0]
+        await asyncio.sleep(0.05)
+    if trouble == "full":
+        bus.store.db.execute("PRAGMA max_page_count=1073741823")
+    else:
+        outside.store.db.execute("ROLLBACK")
+    await worker.settle()
+    await metrics.backlog.measure()
+    assert probes.readyz() == []
+    assert set(metrics.backlog.messages.values()) == {0}
+    await worker.stop()
+    await outside.close()
+    await bus.close()
+
+
 async def test_a_standby_is_started_ready_and_alive(tmp_path: Path) -> None:
     """The second worker on a file has no partitions, and that is no fault of it."""
     first_bus, second_bus = LocalBus(str(tmp_path / "bus.db")), LocalBus(str(tmp_path / "bus.db"))

@@ -54,13 +54,14 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
 
 
 def clock(seconds: float | None) -> str:
-    """A time in a table: of today, or with its day."""
+    """A time in a table: of today, with its day, or of another year the day alone."""
     from datetime import datetime
 
     if not seconds:
         return ""
     then, now = datetime.fromtimestamp(seconds).astimezone(), datetime.now().astimezone()
-    return then.strftime("%H:%M:%S" if then.date() == now.date() else "%Y-%m-%d %H:%M")
+    near = "%m-%d %H:%M" if then.year == now.year else "%Y-%m-%d"
+    return then.strftime("%H:%M:%S" if then.date() == now.date() else near)
 
 
 def moment(seconds: float | None) -> str:
