@@ -1,4 +1,4 @@
-"""The process that is killed: `stepwire run`. With CHAOS_BROKEN=1 it commits in a wrong order, which the judge must see."""
+"""The process that is killed: `stepwire run`. CHAOS_BROKEN=1: it commits in a wrong order, which the judge must see."""
 
 from __future__ import annotations
 
