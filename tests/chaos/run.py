@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -153,6 +154,7 @@ async def chaos(
     try:
         async with surroundings("invoices", folder):
             office.wait_for_model()
+            slow_down()
             bus = LocalBus(str(folder / "bus.db"))
             await bus.open()
             for name, app in APPS.items():
@@ -168,6 +170,13 @@ async def chaos(
                 office.stop()
     finally:
         office.stop()
+
+
+def slow_down() -> None:
+    """The web APIs do at once what they are asked for and answer late, so that kills fall into effects."""
+    for api in ("slack", "gmail"):
+        url = os.environ["GMAIL_BASE_URL"] + f"/faults?api={api}&times=100000&status=200&stored=true&seconds=0.4"
+        urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=10).close()  # noqa: S310
 
 
 def by_flow(folder: Path) -> str:

@@ -111,7 +111,7 @@ async def test_a_commit_in_two_halves_is_noticed(tmp_path: Path) -> None:
         until(lambda: first.poll() == -signal.SIGKILL, "it never came to that point")
     with victim(tmp_path):
         until(lambda: len(records(tmp_path, "paid")) + len(unknown(tmp_path)) >= RUNS, "it does not go on")
-    with pytest.raises(AssertionError, match="on item|on weighed|on total|on paid"):
+    with pytest.raises(AssertionError, match=r"on item|on weighed|on total|on paid"):
         assert_exactly_once(tmp_path)
 
 

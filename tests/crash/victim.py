@@ -1,8 +1,9 @@
-"""The process that dies: a worker, or a publisher, that kills itself with SIGKILL at a numbered point of its n-th commit.
+"""The process that dies: a worker or a publisher that kills itself, SIGKILL, at a numbered point of its n-th commit.
 
 In: a folder; CRASH_AT as `point:n`. The points of one SQLite transaction: 1 before progress is written, 2 before state,
 3 before outputs get their offsets, 4 before outputs are written, 5 before COMMIT, 6 committed, and memory does not know
-yet. `halves:n` breaks the commit in two and dies between them, so that the verdict can be tested. `inside:n` dies inside the n-th call of the effect that must not repeat, `call:n` with the poison in hand.
+yet. `halves:n` breaks the commit in two and dies between them, so that the verdict can be tested. `inside:n` dies
+inside the n-th call of the effect that must not repeat, `call:n` with the poison in hand.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class Waiting:
     until: float | None  #: when a gate expires
     event: Event | None
     why: str = ""
+    key: str = ""  #: by what it was put into its control partition, if not by its id
 
 
 class Gates:
@@ -74,7 +75,9 @@ class Gates:
             return None
         record = kept(item.entry)
         run = record.headers.get("ce_swrun") or str(item.entry.meta.get("run", ""))
-        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, self._event(item.entry), item.unknown)
+        key = str(item.entry.meta.get("order", ""))
+        event = self._event(item.entry)
+        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, item.unknown, key)
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
         """What a person owes a join; None if it waits for something else."""
@@ -155,7 +158,7 @@ class Gates:
 
     async def _send(self, waiting: Waiting, entry: Entry) -> None:
         topic = control_topic(self._app.name, waiting.handler)
-        await self._bus.publish([Out(topic, waiting.id, {}, entry.encode())])
+        await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode())])
 
 
 def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
