@@ -7,162 +7,187 @@ import asyncio
 import json
 import os
 import random
-import sqlite3
-import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.chaos.flow import Ticket, app
-from tests.chaos.judge import judge
+from tests.chaos import flow
+from tests.chaos.inputs import FLOWS, OURS, inputs
+from tests.chaos.judge import BAD, Facts, judge
+from tests.chaos.office import Office
+from tests.chaos.person import Person, in_flight
 
+from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.worker import prepare
-from stepwire_handlers.services.gates import Gates
+from stepwire_handlers.demo.surroundings import surroundings
 
-ROOT = Path(__file__).parents[2]
+APPS: dict[str, App] = {**FLOWS, OURS: flow.app}
+MODULES = {**{name: f"stepwire_handlers.flows.{name}:app" for name in FLOWS}, OURS: "tests.chaos.flow:app"}
+STALLED = 60.0  #: seconds without another end of a run, and it is over
+MEANT = 0.9  #: how often a worker with deliveries in flight is chosen
+OTHERS = 0.3  #: how often the model or an MCP server is killed too
 
 
 class Chaos:
     """One run of it in one folder."""
 
-    def __init__(self, folder: Path, seed: int, *, broken: bool, quiet: bool) -> None:
-        self.folder, self.path = folder, folder / "bus.db"
-        self._random, self._broken, self._quiet = random.Random(seed), broken, quiet
-        self._workers: list[subprocess.Popen[str]] = []
-        self.kills = self.in_flight = 0
+    def __init__(self, folder: Path, seed: int, office: Office, *, quiet: bool) -> None:
+        self.folder, self._office, self._quiet = folder, office, quiet
+        self._dice = random.Random(seed)
         self._begun = time.monotonic()
+        self.counts = {"kills": 0, "kills_in_flight": 0, "kills_of_the_model": 0, "kills_of_tool_servers": 0}
 
     def say(self, text: str) -> None:
         """One line, with the time."""
         if not self._quiet:
             sys.stdout.write(f"{time.monotonic() - self._begun:7.2f} s {text}\n")
+            sys.stdout.flush()
 
-    def start(self) -> None:
-        """A worker, or a standby."""
-        environment = {**os.environ, "CHAOS_FOLDER": str(self.folder), "PYTHONPATH": str(ROOT)}
-        if self._broken:
-            environment["CHAOS_BROKEN"] = "1"
-        self._workers.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.worker", str(self.path)], env=environment, cwd=ROOT,
-                stdout=subprocess.PIPE, text=True,
-            )
-        )  # fmt: skip
+    # -- what happens meanwhile
 
-    def unfinished(self) -> int:
-        """Records that no group has finished: what is in flight, seen from outside."""
-        database = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)
-        try:
-            (behind,) = database.execute(
-                "SELECT coalesce(sum(e.n - p.watermark), 0) FROM progress p JOIN (SELECT pos >> 44 AS topic, "
-                "(pos >> 36) & 255 AS part, max(pos & ((1 << 36) - 1)) + 1 AS n FROM events GROUP BY 1, 2) e "
-                "ON e.topic = p.topic AND e.part = p.part WHERE e.n > p.watermark"
-            ).fetchone()
-        except sqlite3.Error:
-            behind = 0
-        database.close()
-        return int(behind)
-
-    async def kill_one(self) -> None:
-        """SIGKILL to the oldest worker; a standby takes over, a new one starts."""
-        victim = self._workers.pop(0)
-        flying = self.unfinished() > 0
-        victim.kill()
-        victim.wait()
-        assert victim.stdout is not None
-        victim.stdout.close()
-        self.kills += 1
-        self.in_flight += flying
-        self.say(f"kill {self.kills} (in flight: {'yes' if flying else 'no'})")
-        self.start()
-
-    async def publish(self, bus: LocalBus, events: int) -> None:
-        """Publish all, noting each before: what is not noted was not promised."""
+    async def publish(self, bus: LocalBus, seed: int, events: int, pace: float) -> None:
+        """Publish all, noting each before; some twice, where the flow says that the second is none."""
         with (self.folder / "published.jsonl").open("a") as noted:
-            for n in range(events):
-                out, run = app.record(Ticket(n=n), id=f"t{n}", source="chaos", now=time.time())
-                noted.write(json.dumps({"n": n, "run": run}) + "\n")
+            for app, id_, event in await inputs(self.folder, seed, events):
+                out, run = APPS[app].record(event, id=id_, source="chaos", now=time.time())
+                noted.write(json.dumps({"app": app, "id": id_, "run": run}) + "\n")
                 noted.flush()
-                await bus.publish([out])
-                await asyncio.sleep(self._random.expovariate(400))
+                twice = app == "invoices" and self._dice.random() < 0.05
+                await bus.publish([out] * (2 if twice else 1))
+                await asyncio.sleep(self._dice.expovariate(1.0 / pace))
+        self.say(f"published {events} and {events // 10}")
 
-    async def decide(self, bus: LocalBus) -> None:
-        """A person who approves whatever is asked, while workers die."""
+    async def decide(self, person: Person) -> None:
+        """A person at the gates, while workers die."""
         while True:
-            bus.log.refresh()
-            gates = Gates(app, bus)
-            for waiting in gates.open():
-                if waiting.kind == "gate":
-                    await gates.decide(waiting, approved=True, by="chaos", why="", edited=None, key="")
-            await asyncio.sleep(0.3)
+            await person.decide()
+            await asyncio.sleep(1.0)
 
-    async def run(self, events: int, kills: int, limit: float) -> dict[str, int]:
-        """All of it; the verdict before a person decides what is unknown."""
-        bus = LocalBus(str(self.path))
-        await bus.open()
-        await prepare(app, bus, app.settings)
-        self.start()
-        self.start()
-        publishing, deciding = asyncio.create_task(self.publish(bus, events)), asyncio.create_task(self.decide(bus))
+    def kill(self) -> None:
+        """SIGKILL to one worker; now and then to what it works with, too."""
+        path = self.folder / "bus.db"
+        busy = [app for app in APPS if in_flight(path, app)]
+        app = self._dice.choice(busy if busy and self._dice.random() < MEANT else list(APPS))
+        flying = in_flight(path, app)
+        self._office.kill_worker(app)
+        self.counts["kills"] += 1
+        self.counts["kills_in_flight"] += flying
+        self.say(f"kill {self.counts['kills']}: {app} (in flight: {'yes' if flying else 'no'})")
+        if self._dice.random() < OTHERS:
+            self._office.kill_model()
+            self.counts["kills_of_the_model"] += 1
+            self.say("kill: the offline model")
+        if self._dice.random() < OTHERS * 2 and (name := self._office.kill_tool_server(self._dice.randrange(9))):
+            self.counts["kills_of_tool_servers"] += 1
+            self.say(f"kill: {name}")
+
+    # -- start to end
+
+    async def run(self, bus: LocalBus, seed: int, events: int, kills: int, every: float) -> dict[str, int]:
+        """All of it; the verdict before and after a person decides what nobody knows."""
+        person = Person(APPS, bus, self.folder, random.Random(seed))
+        pace = kills * every / (events * 1.1)
+        publishing = asyncio.create_task(self.publish(bus, seed, events, pace))
+        deciding = asyncio.create_task(self.decide(person))
         try:
-            while self.kills < kills:
-                await asyncio.sleep(self._random.uniform(0.2, 0.9))
-                await self.kill_one()
+            while self.counts["kills"] < kills:
+                await asyncio.sleep(self._dice.uniform(0.3, 1.7) * every)
+                for task in (publishing, deciding):
+                    if task.done():
+                        task.result()
+                self.kill()
             await publishing
-            await self._settle(events, limit)
-            return judge(self.folder)
+            await self._rest()
+            before = judge(self.folder)
+            self.say("before the decisions: " + shown(before))
+            while await person.answer():
+                await self._rest()
+            after = judge(self.folder)
+            after["unexplained"] += before["unexplained"]
+            after["lost"] += before["lost"]
+            after["unknown_before"] = before["unknown"]
+            after["open"] = after["published"] - after["completed"] - after["dropped"]
+            return {**after, **self.counts, "gates_decided": person.decided, "resolved": person.resolved,
+                    "replayed": person.replayed}  # fmt: skip
         finally:
             for task in (publishing, deciding):
                 task.cancel()
             await asyncio.gather(publishing, deciding, return_exceptions=True)
-            await self._resolve(bus)
-            await bus.close()
-            self.stop()
 
-    async def _settle(self, events: int, limit: float) -> None:
-        """Until every run has ended or waits for a person, or time is up."""
-        end = time.monotonic() + limit
-        while time.monotonic() < end:
-            counts = judge(self.folder)
-            if counts["completed"] + counts["unknown"] >= events:
+    async def _rest(self) -> None:
+        """Until every run has ended or waits for a person, or nothing more ends."""
+        last, since = -1, time.monotonic()
+        while time.monotonic() - since < STALLED:
+            counts = await asyncio.to_thread(judge, self.folder)
+            ended = counts["completed"] + counts["dropped"]
+            if not counts["lost"] and not any(in_flight(self.folder / "bus.db", app) for app in APPS):
                 return
-            await asyncio.sleep(0.3)
+            if ended != last:
+                last, since = ended, time.monotonic()
+                self.say(f"ended {ended} of {counts['published']}")
+            await asyncio.sleep(1.0 if counts["published"] < 500 else 3.0)
 
-    async def _resolve(self, bus: LocalBus) -> None:
-        """A person says of every unknown outcome that it happened."""
-        bus.log.refresh()
-        gates = Gates(app, bus)
-        for waiting in gates.open():
-            if waiting.kind == "unknown outcome" and waiting.event is not None:
-                data = json.dumps({"n": waiting.event.n})  # type: ignore[attr-defined]
-                await gates.resolve(waiting, "done", by="chaos", kind="Sent", data=data)
-        end = time.monotonic() + 10
-        while gates.open() and time.monotonic() < end:
-            await asyncio.sleep(0.1)
 
-    def stop(self) -> None:
-        """End the workers that we started."""
-        for worker in self._workers:
-            worker.kill()
-            worker.wait()
-            assert worker.stdout is not None
-            worker.stdout.close()
+def shown(counts: dict[str, int]) -> str:
+    """The counts in one line."""
+    return " ".join(f"{name}={count}" for name, count in counts.items())
+
+
+def bad(counts: dict[str, int]) -> dict[str, int]:
+    """What must be zero and is not."""
+    return {name: counts[name] for name in (*BAD, "open") if counts[name]}
 
 
 async def chaos(
-    folder: Path, events: int, kills: int, seed: int, *, broken: bool = False, quiet: bool = False
+    folder: Path, events: int, kills: int, seed: int, *, every: float = 8.0, broken: bool = False, quiet: bool = False
 ) -> dict[str, int]:  # fmt: skip
-    """One chaos run; the judge's counts, with what was done to the workers, and what was left after the decisions."""
-    begun = time.monotonic()
-    trial = Chaos(folder, seed, broken=broken, quiet=quiet)
-    before = await trial.run(events, kills, limit=60.0)
-    after = judge(folder)
-    return {
-        **before, "hung": events - after["completed"], "kills": trial.kills, "in_flight_kills": trial.in_flight,
-        "seconds": int(time.monotonic() - begun),
+    """One chaos run; what the judge says, and what was done to the processes."""
+    office = Office(folder, MODULES, broken=broken)
+    os.environ |= {
+        "ANTHROPIC_BASE_URL": office.model_url, "ANTHROPIC_API_KEY": "offline", "STEPWIRE_BLOBS": str(folder / "blobs"),
     }  # fmt: skip
+    office.start_model()
+    try:
+        async with surroundings("invoices", folder):
+            office.wait_for_model()
+            slow_down()
+            bus = LocalBus(str(folder / "bus.db"))
+            await bus.open()
+            for name, app in APPS.items():
+                await prepare(app, bus, app.settings)
+                office.start_worker(name)
+            try:
+                begun = time.monotonic()
+                trial = Chaos(folder, seed, office, quiet=quiet)
+                counts = await trial.run(bus, seed, events, kills, every)
+                return {**counts, "seconds": int(time.monotonic() - begun)}
+            finally:
+                await bus.close()
+                office.stop()
+    finally:
+        office.stop()
+
+
+def slow_down() -> None:
+    """The web APIs do at once what they are asked for and answer late, so that kills fall into effects."""
+    for api in ("slack", "gmail"):
+        url = os.environ["GMAIL_BASE_URL"] + f"/faults?api={api}&times=100000&status=200&stored=true&seconds=0.4"
+        urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=10).close()  # noqa: S310
+
+
+def by_flow(folder: Path) -> str:
+    """How the runs of each flow ended, as a table."""
+    facts = Facts(folder)
+    lines = []
+    for app in APPS:
+        runs = [run for run, name in facts.published.items() if name == app]
+        done = sum(run in facts.results for run in runs)
+        gone = sum(run in facts.dropped and run not in facts.results for run in runs)
+        lines.append(f"{app:10} published {len(runs):5}  completed {done:5}  dropped {gone:3}")
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -170,15 +195,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2_000)
     parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--every", type=float, default=8.0, help="seconds between two kills, about")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--bus", default="local", choices=["local"])
     parser.add_argument("--broken", action="store_true", help="commit in the wrong order: the verdict must be bad")
+    parser.add_argument("--keep", type=Path, help="a folder that does not exist yet, to look at afterwards")
     options = parser.parse_args()
     sys.stdout.write(f"seed {options.seed}\n")
-    with TemporaryDirectory() as folder:
-        counts = asyncio.run(chaos(Path(folder), options.events, options.kills, options.seed, broken=options.broken))
-    sys.stdout.write(" ".join(f"{name}={count}" for name, count in counts.items()) + "\n")
-    return 1 if any(counts[name] for name in ("lost", "duplicated", "effects_twice", "hung", "unexplained")) else 0
+    with TemporaryDirectory() as temporary:
+        folder = (options.keep or Path(temporary) / "chaos").absolute()
+        folder.mkdir(parents=True)
+        counts = asyncio.run(
+            chaos(folder, options.events, options.kills, options.seed, every=options.every, broken=options.broken)
+        )
+        sys.stdout.write(by_flow(folder) + "\n")
+    sys.stdout.write(shown(counts) + "\n")
+    wrong = bad(counts)
+    if counts["kills_in_flight"] < counts["kills"] * 2 // 3:
+        wrong["kills_in_flight"] = counts["kills_in_flight"]  # it proves too little
+    sys.stdout.write(f"FAILED: {shown(wrong)}\n" if wrong else "nothing lost, nothing twice\n")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

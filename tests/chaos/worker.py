@@ -1,40 +1,26 @@
-"""The process that is killed. CHAOS_BROKEN=1 commits outputs and progress apart: the judge must see it."""
+"""The process that is killed: `stepwire run`. CHAOS_BROKEN=1: it commits in a wrong order, which the judge must see."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
-
-from tests.chaos.flow import app
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.membership import Group
 from stepwire.bus.protocol import Transaction
-from stepwire.worker import Worker
+from stepwire_handlers.cli.main import cli
+
+whole = LocalBus.commit
 
 
-class BrokenBus(LocalBus):
-    """Writes outputs first, and what says that they are written a little later."""
-
-    async def commit(self, group: Group, transaction: Transaction, generation: int) -> None:
-        """Two transactions where one was asked for."""
-        await super().commit(group, Transaction(outputs=transaction.outputs), generation)
-        await asyncio.sleep(0.03)
-        rest = Transaction(changes=transaction.changes, progress=transaction.progress)
-        await super().commit(group, rest, generation)
-
-
-async def main(path: str) -> None:
-    """Work until killed."""
-    bus = (BrokenBus if os.environ.get("CHAOS_BROKEN") else LocalBus)(path)
-    await bus.open()
-    worker = Worker(app, bus)
-    await worker.start()
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    await worker.wait()
+async def in_two(bus: LocalBus, group: Group, transaction: Transaction, generation: int) -> None:
+    """Outputs first, and what says that they are written a little later."""
+    await whole(bus, group, Transaction(outputs=transaction.outputs), generation)
+    await asyncio.sleep(0.03)
+    await whole(bus, group, Transaction(changes=transaction.changes, progress=transaction.progress), generation)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    if os.environ.get("CHAOS_BROKEN"):
+        LocalBus.commit = in_two  # type: ignore[method-assign]
+    cli()

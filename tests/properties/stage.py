@@ -151,8 +151,10 @@ class Stage:
     def _unknown(self) -> Iterator[Open]:
         for name, mailbox in self.mailboxes:
             for id_, raw in mailbox.items.items():
-                if decode_meta(raw).get("unknown"):
-                    yield Open(f"unknown {name}", lambda n=name, i=id_: self._resolve(n, i), name, id_)  # type: ignore[misc]
+                meta = decode_meta(raw)
+                if meta.get("unknown"):  # it lies where its order value puts it
+                    at = meta.get("order", id_)
+                    yield Open(f"unknown {name}", lambda n=name, i=id_: self._resolve(n, i), name, at)  # type: ignore[misc]
 
     def _resolve(self, name: str, id_: str) -> Entry:
         key = f"p/{name}/{id_}"

@@ -42,6 +42,7 @@ class Waiting:
     until: float | None  #: when a gate expires
     event: Event | None
     why: str = ""
+    key: str = ""  #: by what it was put into its control partition, if not by its id
 
 
 class Gates:
@@ -75,9 +76,10 @@ class Gates:
             return None
         record = kept(item.entry)
         run = record.headers.get("ce_swrun") or str(item.entry.meta.get("run", ""))
+        key = str(item.entry.meta.get("order", ""))
         event = self._event(item.entry)
         why = without(item.unknown, sensitive_values(event))  # an exception may quote what is sensitive
-        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why)
+        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why, key)
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
         """What a person owes a join; None if it waits for something else."""
@@ -159,7 +161,7 @@ class Gates:
 
     async def _send(self, waiting: Waiting, entry: Entry) -> None:
         topic = control_topic(self._app.name, waiting.handler)
-        await self._bus.publish([Out(topic, waiting.id, {}, entry.encode())])
+        await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode())])
 
 
 def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
