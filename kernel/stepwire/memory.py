@@ -240,7 +240,7 @@ def replay(record: Record, *, drop: bool, edited: bytes | None = None) -> Entry:
         "origin": dead["sw_kind"], "drop": drop, "edited": edited is not None, "run": dead["ce_swrun"],
         "t": dead["kafka_dlt-original-topic"], "p": int(dead["kafka_dlt-original-partition"]),
         "o": int(dead["kafka_dlt-original-offset"]), "at": int(dead["kafka_dlt-original-timestamp"]) / 1000,
-        "k": dead["sw_key"] or None,
+        "k": dead["sw_key"] or None, "grant": dead.get("sw_grant") == "1",
     }  # fmt: skip
     return Entry(meta, headers, record.value if edited is None else edited)
 

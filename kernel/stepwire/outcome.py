@@ -51,6 +51,10 @@ class HandlerTimeout(Exception):
     """The call did not return within the handler's timeout."""
 
 
+class AwaitedCancelled(Exception):
+    """The handler awaited something of its own that somebody cancelled; the call itself was not cut off."""
+
+
 class CrashLoop(Exception):
     """R12: the process died three times while this delivery, alone, was being called."""
 
@@ -96,15 +100,27 @@ class Retry:
     cap: float | None = None
 
 
+def said(error: BaseException) -> str:
+    """An exception's own text, even of one that cannot give it."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the delivery must come to its end
+        return f"(its text cannot be had: {type(failure).__name__})"
+
+
 def explain(error: Exception, classifiers: Sequence[Classify]) -> Signal | None:
     """What the error means: what it says itself, what a resource says, or None (nobody knows)."""
     if isinstance(error, Signal):
         return error
     for classify in classifiers:
-        if (signal := classify(error)) is not None:
+        try:
+            signal = classify(error)
+        except Exception:  # noqa: BLE001 - a resource that fails over an error knows nothing of it
+            signal = None
+        if signal is not None:
             return signal
     if isinstance(error, (ConnectionError, TimeoutError, HandlerTimeout)):
-        return Transient(str(error))
+        return Transient(said(error))
     return None
 
 
@@ -112,6 +128,9 @@ def decide(
     error: Exception, signal: Signal | None, attempt: int, retry: Retry, settings: Settings, jitter: random.Random
 ) -> RetryAt | DeadLetter:
     """Retry or dead letter, by what the error means and how often it was tried (DESIGN §8)."""
+    if isinstance(signal, Reject) and signal is not error:
+        signal.__cause__ = error  # a person reads what the resource says of it; the stack shows both
+        return DeadLetter(signal)
     if isinstance(error, FINAL) or isinstance(signal, Reject):
         return DeadLetter(error)
     most = retry.attempts or (settings.attempts if signal else settings.attempts_unknown)

@@ -215,7 +215,7 @@ def _told(error: Exception) -> tuple[str, int]:
     """What is said of a failure, and the code it ends with."""
     import sqlite3
 
-    from stepwire.bus.sqlite import meaning
+    from stepwire.bus.sqlite_errors import meaning
     from stepwire.errors import BusUnavailable, OutcomeUnknown, PublishError, SettingsError, WiringError
 
     if isinstance(error, SettingsError | PublishError | WiringError):

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition, Progress
-from stepwire.bus.sqlite import meaning
+from stepwire.bus.sqlite_errors import meaning
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import DecodeError
 from stepwire.ledger import Ledger
@@ -34,7 +34,7 @@ def snapshot(bus: LocalBus) -> Iterator[None]:
         return
     try:
         database.execute("BEGIN")
-        bus.log.refresh()
+        bus.catch_up()
         yield
     except sqlite3.Error as error:
         raise meaning(error, "read", bus.path) from error

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from stepwire.bus.checkpoints import Checkpoints
 from stepwire.bus.log import Log
 from stepwire.bus.membership import Group, LocalMembership, Split, exclusive, fenced, partition_of
 from stepwire.bus.protocol import Assignment, Out, Partition, Progress, Record, TopicInfo, Transaction
-from stepwire.bus.sqlite import MAX_PARTITIONS, Store, meaning
+from stepwire.bus.sqlite import MAX_PARTITIONS, Store
 from stepwire.bus.writes import Write, fail
 from stepwire.clock import Clock, SystemClock
-from stepwire.errors import BusUnavailable, RecordRefused, SettingsError
+from stepwire.errors import BusError, BusUnavailable, RecordRefused, SettingsError
 
 POLL = 0.01  #: seconds between two looks for other processes' commits
 STANDBY = 0.2  #: seconds between two tries to take over a group
-TAIL = 1_024  #: young records kept in memory for each partition
-TAIL_BYTES = 65_536  #: a larger record is read from the file
 RETENTION = 60.0  #: seconds between two deletions of old records
 PURGE = 1_000  #: finished control records that are deleted at once
 
@@ -63,6 +57,7 @@ class LocalBus:
         self._purged: dict[Partition, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._checkpoints = Checkpoints(path)
+        self.broken: BusError | None = None  #: why this file cannot be used any more
         self.store: Store
         self.log: Log
 
@@ -82,29 +77,42 @@ class LocalBus:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for group in self._groups.values():
-            self._release(group)
+            group.release()
         self._groups.clear()
         await self._checkpoints.close()
         self.store.close()
 
     async def _watch(self) -> None:
-        """Notice what other processes committed, and take over groups whose owner is gone."""
+        """Notice what other processes committed, and take over groups whose owner is gone.
+
+        A damaged file ends it; then every fetch says so, and with it the worker.
+        """
         loop = asyncio.get_running_loop()
         next_try, next_purge = loop.time(), loop.time() + RETENTION
-        while True:
+        while self.broken is None:
             await asyncio.sleep(POLL)
-            with contextlib.suppress(BusUnavailable, sqlite3.Error):  # a locked file: the next commit says so
-                if self.log.is_stale():
-                    self.log.refresh()
-                    self._wake(None)
+            try:
+                self.catch_up()
                 if self._retention is not None and loop.time() >= next_purge:
                     next_purge = loop.time() + RETENTION
                     await self.expire(self._retention)
                 if loop.time() >= next_try:
                     next_try = loop.time() + STANDBY
                     for group in self._groups.values():
-                        if group.lock is None:
-                            self._acquire(group)
+                        self._share_out(group)
+            except (BusUnavailable, OSError):
+                continue  # a locked file, a full disk: the next commit says so, and this is tried again
+            except BusError as error:
+                self.broken = error
+                self._wake(None)
+
+    def catch_up(self) -> bool:
+        """Did another process write? Then what was known is read again, and whoever waits for records looks."""
+        if not self.log.is_stale():
+            return False
+        self.log.refresh()
+        self._wake(None)
+        return True
 
     # -- topics
 
@@ -121,13 +129,13 @@ class LocalBus:
         if missing:
             await self._alone(lambda: self.store.add_topics(missing))
             self.log.refresh()
+            self._wake(None)
             for group in self._groups.values():
-                if set(missing) & set(group.topics):
-                    self.rebalance(group.name)
+                self._share_out(group)
 
     async def describe(self, topics: Sequence[str]) -> Mapping[str, TopicInfo]:
         """Those of the topics that exist."""
-        self.log.refresh()
+        self.catch_up()
         return {name: TopicInfo(name, self.log.topics[name][1]) for name in topics if name in self.log.topics}
 
     async def found(self, groups: Mapping[str, Sequence[str]]) -> None:
@@ -191,20 +199,20 @@ class LocalBus:
         deadline = asyncio.get_running_loop().time() + 5.0
         while True:
             try:
-                self.store.db.execute("BEGIN IMMEDIATE")
-                try:
-                    write()
-                except BaseException:
-                    self.store.db.execute("ROLLBACK")
+                return self._at_once(write)
+            except BusUnavailable:
+                if asyncio.get_running_loop().time() > deadline:
                     raise
-                self.store.db.execute("COMMIT")
-            except sqlite3.Error as error:
-                failure = meaning(error, "write", self.path)
-                if not isinstance(failure, BusUnavailable) or asyncio.get_running_loop().time() > deadline:
-                    raise failure from error
                 await asyncio.sleep(POLL)
-            else:
-                return
+
+    def _at_once(self, write: Callable[[], object]) -> None:
+        try:
+            self.store.begin()
+            write()
+            self.store.commit()
+        except BaseException:
+            self.store.rollback()
+            raise
 
     # -- groups
 
@@ -222,32 +230,24 @@ class LocalBus:
             seat = self._groups[group] = Group(group, number, tuple(topics), control)
         member = LocalMembership(self, seat)
         seat.members.append(member)
-        self._acquire(seat) if seat.lock is None else self.rebalance(group)
+        self._share_out(seat)
         return member
 
-    def _acquire(self, group: Group) -> None:
-        if self.path == ":memory:":
-            group.lock = -1
-        else:
-            folder = Path(self.path + ".locks")
-            folder.mkdir(exist_ok=True)
-            descriptor = os.open(folder / group.name, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(descriptor)
-                return
-            group.lock = descriptor
-        try:
-            self.rebalance(group.name)
-        except sqlite3.Error as error:  # a locked file: give the lock back and try again
-            self._release(group)
-            raise meaning(error, "write", self.path) from error
+    def _share_out(self, group: Group) -> None:
+        """Take the group if it is free; give its partitions out anew if members or topics are others than before.
 
-    def _release(self, group: Group) -> None:
-        if group.lock is not None and group.lock >= 0:
-            os.close(group.lock)
-        group.lock = None
+        A locked file is no error here: it is tried again every STANDBY seconds.
+        """
+        if group.lock is None:
+            group.acquire(self.path)
+        if group.lock is not None and group.members and self._is_outdated(group):
+            with contextlib.suppress(BusUnavailable):
+                self.rebalance(group.name)
+
+    def _is_outdated(self, group: Group) -> bool:
+        shared = sum(len(member.assignment.partitions) for member in group.members)
+        there = sum(self.log.topics[topic][1] for topic in (*group.topics, group.control))
+        return shared != there or any(m.assignment.generation != group.generation for m in group.members)
 
     def rebalance(self, name: str) -> None:
         """Give the group's partitions out anew, under a new generation: the old one is fenced."""
@@ -266,17 +266,16 @@ class LocalBus:
         """Give a member's partitions back."""
         group.members.remove(member)
         if group.members:
-            self.rebalance(group.name)
+            self._share_out(group)
         else:
-            self._release(group)
+            group.release()
             self._groups.pop(group.name, None)
 
     # -- reading
 
     async def ends(self, topics: Sequence[str]) -> Mapping[Partition, int]:
         """The next offset of each partition."""
-        if self.log.is_stale():
-            self.log.refresh()
+        self.catch_up()
         return {
             partition: self.log.end(partition)
             for topic in topics
@@ -316,36 +315,40 @@ class LocalBus:
         """One SQLite transaction for all that waits."""
         self._scheduled = None
         batch, self._waiting = self._waiting, []
-        if not batch:
-            return
+        if batch:
+            self._write_all(batch)
+
+    def _write_all(self, batch: list[Write]) -> None:
         try:
-            self.store.db.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            fail(batch, meaning(error, "begin", self.path))
-            return
-        step = "write"
-        try:
-            if self.log.is_stale():
-                self.log.refresh()
+            self.store.begin()
+            if self.catch_up():
                 batch = [waiting for waiting in batch if self._still_owns(waiting)]
             batch = [waiting for waiting in batch if self._can_be_written(waiting)]
             written = [(waiting, self._save(waiting)) for waiting in batch]
-            step = "commit"
-            self.store.db.execute("COMMIT")
-        except sqlite3.Error as error:
+            self.store.commit()
+        except BusError as error:
             self._undo()
-            fail(batch, meaning(error, step, self.path))
-            return
+            fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - a value that SQLite cannot hold: only its own write fails
+            self._undo()
+            if len(batch) == 1:
+                fail(batch, RecordRefused(f"{self.path} cannot hold a record: {error}; send valid text"))
+            else:
+                for waiting in batch:
+                    self._write_all([waiting])
+        else:
+            self._announce(written)
+
+    def _undo(self) -> None:
+        self.store.rollback()
+        self.log.undo()
+
+    def _announce(self, written: list[tuple[Write, list[Record]]]) -> None:
         self.log.keep([record for _, records in written for record in records])
         self._wake({record.topic for _, records in written for record in records})
         for waiting, records in written:
             if not waiting.done.cancelled():
                 waiting.done.set_result([(Partition(r.topic, r.partition), r.offset) for r in records])
-
-    def _undo(self) -> None:
-        with contextlib.suppress(sqlite3.Error):  # SQLite has often rolled back by itself
-            self.store.db.execute("ROLLBACK")
-        self.log.undo()
 
     def _still_owns(self, waiting: Write) -> bool:
         """Does its generation still stand? Only another process's commit can have moved it."""

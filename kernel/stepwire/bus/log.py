@@ -6,13 +6,12 @@ the file. When another process has written, what was known is forgotten and read
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
 from stepwire.bus.protocol import Out, Partition, Record
-from stepwire.bus.sqlite import Store, meaning, position
+from stepwire.bus.sqlite import Store, position
 
 TAIL = 1_024  #: young records kept in memory for each partition
 TAIL_BYTES = 65_536  #: a larger record is read from the file
@@ -35,11 +34,8 @@ class Log:
 
     def refresh(self) -> None:
         """Forget what was known: another process wrote to the file."""
-        try:
-            self._version = self._store.data_version()
-            self.topics = self._store.topics()
-        except sqlite3.Error as error:
-            raise meaning(error, "read", self._store.path) from error
+        self._version = self._store.data_version()
+        self.topics = self._store.topics()
         self._ends.clear()
         self._tails.clear()
 
@@ -67,11 +63,8 @@ class Log:
             end = min(start + limit, len(tail))
             # A deque is fast at its ends only: the few youngest by index, many at once in one pass.
             return [tail[i] for i in range(start, end)] if end - start < 64 else list(islice(tail, start, end))
-        try:
-            topic = self.topics[partition.topic][0]
-            return self._store.read(partition.topic, topic, partition.number, offset, limit)
-        except sqlite3.Error as error:
-            raise meaning(error, "read", self._store.path) from error
+        topic = self.topics[partition.topic][0]
+        return self._store.read(partition.topic, topic, partition.number, offset, limit)
 
     def append(self, outputs: Sequence[tuple[Out, int]], now: float) -> list[Record]:
         """Write records, each with the number of its partition; KeyError names a topic that does not exist."""

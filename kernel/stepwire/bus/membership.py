@@ -6,9 +6,12 @@ In: records and stored state of its bus. Out: the `Membership` of the bus contra
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepwire.bus.protocol import Assignment, Partition, Progress, Record, Transaction
@@ -37,6 +40,27 @@ class Group:
     members: list[LocalMembership] = field(default_factory=list)
     generation: int = -1
     lock: int | None = None  #: the descriptor that holds the operating system's lock; None: another process has it
+
+    def acquire(self, path: str) -> None:
+        """Take the operating system's lock, if no other process has it; a bus in memory is nobody else's."""
+        if path == ":memory:":
+            self.lock = -1
+            return
+        folder = Path(path + ".locks")
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder / self.name, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+        else:
+            self.lock = descriptor
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self.lock is not None and self.lock >= 0:
+            os.close(self.lock)
+        self.lock = None
 
 
 class LocalMembership:
@@ -68,6 +92,8 @@ class LocalMembership:
         if not behind or limit <= 0:
             await self._news.wait()
             self._news.clear()
+            if bus.broken is not None:
+                raise bus.broken
             behind = [partition for partition, offset in positions.items() if offset < bus.log.end(partition)]
             if not behind or limit <= 0:
                 return ()

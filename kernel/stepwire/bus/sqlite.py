@@ -7,13 +7,15 @@ as they begin, so that the index of a run's records grows at its end too; an ind
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
-from stepwire.errors import BusCorrupt, BusError, BusUnavailable, OutcomeUnknown
+from stepwire.bus.sqlite_errors import meaning, told
+from stepwire.errors import BusUnavailable
 from stepwire.event import digest
 from stepwire.jsontext import dump, load
 
@@ -47,23 +49,6 @@ def run_hash(run: str) -> int:
         return int(digest(run)[:15], 16)
 
 
-def meaning(error: sqlite3.Error, doing: str, path: str) -> BusError:
-    """What an error of SQLite means for whoever asked: with what, where, and the cure."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return BusCorrupt(
-            f"{path} is damaged ({error}); nothing more is read or written. Stop the worker, keep a copy, "
-            f"and recover what is readable with: sqlite3 {path} .recover"
-        )
-    if code == sqlite3.SQLITE_FULL:
-        return BusUnavailable(f"the disk of {path} is full; free some space, the worker goes on by itself")
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return BusUnavailable(f"{path} is locked by another process; the worker tries again until it is free")
-    if code == sqlite3.SQLITE_IOERR and doing == "commit":
-        return OutcomeUnknown(f"{path}: {error} during a commit")
-    return BusUnavailable(f"{path}: {error}; check that the folder exists, is writable and has space")
-
-
 def file_system(path: Path) -> str:
     """The type of the file system that `path` lies on, as /proc/mounts says; empty where that is unknown."""
     mounts = Path("/proc/mounts")
@@ -78,7 +63,7 @@ def file_system(path: Path) -> str:
 
 
 class Store:
-    """One open database file, or `:memory:`.
+    """One open database file, or `:memory:`. Methods raise BusUnavailable, BusCorrupt, OutcomeUnknown.
 
     Args:
         path: the file; its folder is created. Raises BusUnavailable, BusCorrupt.
@@ -131,6 +116,23 @@ class Store:
         """Close the file."""
         self.db.close()
 
+    @told("begin")
+    def begin(self) -> None:
+        """Begin a transaction that writes."""
+        self.db.execute("BEGIN IMMEDIATE")
+
+    @told("commit")
+    def commit(self) -> None:
+        """Commit it."""
+        self.db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo it; SQLite has often done so by itself."""
+        if self.db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self.db.execute("ROLLBACK")
+
+    @told("read")
     def data_version(self) -> int:
         """Changes when another process committed."""
         (version,) = self.db.execute("PRAGMA data_version").fetchone()
@@ -138,10 +140,12 @@ class Store:
 
     # -- topics and groups
 
+    @told("read")
     def topics(self) -> dict[str, tuple[int, int]]:
         """Name -> (number, partitions)."""
         return {name: (id_, n) for id_, name, n in self.db.execute("SELECT id, name, partitions FROM topics")}
 
+    @told("write")
     def add_topics(self, topics: Mapping[str, int]) -> None:
         """Create topics with so many partitions, or let them grow."""
         self.db.executemany(
@@ -150,21 +154,25 @@ class Store:
             list(topics.items()),
         )
 
+    @told("write")
     def group(self, name: str) -> tuple[int, int]:
         """Number and generation of a group, which is created if it is new."""
         self.db.execute("INSERT OR IGNORE INTO groups (name, generation) VALUES (?, 0)", (name,))
         row: tuple[int, int] = self.db.execute("SELECT id, generation FROM groups WHERE name = ?", (name,)).fetchone()
         return row
 
+    @told("read")
     def groups(self) -> dict[str, tuple[int, int]]:
         """Name -> (number, generation)."""
         return {name: (id_, gen) for id_, name, gen in self.db.execute("SELECT id, name, generation FROM groups")}
 
+    @told("write")
     def new_generation(self, group: int) -> int:
         """Take the next generation of a group; whoever had the last one is fenced from now on."""
         self.db.execute("UPDATE groups SET generation = generation + 1 WHERE id = ?", (group,))
         return self.generation(group)
 
+    @told("read")
     def generation(self, group: int) -> int:
         """The present generation of a group."""
         (generation,) = self.db.execute("SELECT generation FROM groups WHERE id = ?", (group,)).fetchone()
@@ -172,6 +180,7 @@ class Store:
 
     # -- records
 
+    @told("read")
     def end(self, topic: int, partition: int) -> int:
         """The next offset."""
         first = position(topic, partition, 0)
@@ -183,6 +192,7 @@ class Store:
         ).fetchone()[0]  # a purged partition has no row left to count from
         return max(0 if last is None else last - first + 1, base)
 
+    @told("write")
     def append(self, rows: Iterable[tuple[int, float, Out]]) -> None:
         """Write records at their positions."""
         self.db.executemany(
@@ -207,11 +217,13 @@ class Store:
             self._runs[name] = number
         return number
 
+    @told("read")
     def find_run(self, name: str) -> int | None:
         """The number of a run, if it ever began."""
         row = self.db.execute("SELECT id FROM runs WHERE number = ? AND name = ?", (run_hash(name), name)).fetchone()
         return None if row is None else int(row[0])
 
+    @told("read")
     def run_named(self, prefix: str) -> str | None:
         """The one run whose name begins so; None if there is none, or more than one."""
         try:
@@ -226,6 +238,7 @@ class Store:
         """A transaction was undone: numbers that it gave out may not exist."""
         self._runs.clear()
 
+    @told("read")
     def runs(self, before: int | None, limit: int) -> list[tuple[int, str, float]]:
         """(number, name, time of its beginning), newest first, those below `before`."""
         return self.db.execute(
@@ -233,6 +246,7 @@ class Store:
             (before if before is not None else 1 << 62, limit),
         ).fetchall()
 
+    @told("read")
     def read(self, name: str, topic: int, partition: int, offset: int, limit: int) -> list[Record]:
         """Records of one partition from `offset` on."""
         first = position(topic, partition, 0)
@@ -244,16 +258,20 @@ class Store:
             )
         ]
 
-    def of_run(self, run: str) -> Iterator[Record]:
+    @told("read")
+    def of_run(self, run: str) -> list[Record]:
         """Every record of a run, on whatever topic, oldest first."""
         names = {id_: name for name, (id_, _) in self.topics().items()}
         rows = self.db.execute(
             "SELECT pos, time, key, headers, value FROM events WHERE run = ? ORDER BY time, pos", (self.find_run(run),)
         ).fetchall()
-        for pos, time, key, headers, value in rows:
-            topic, partition, offset = place(pos)
-            yield Record(names[topic], partition, offset, time, key, load(headers), value)
+        return [
+            Record(names[topic], partition, offset, time, key, load(headers), value)
+            for pos, time, key, headers, value in rows
+            for topic, partition, offset in (place(pos),)
+        ]
 
+    @told("write")
     def delete_before(self, topic: int, partition: int, offset: int) -> None:
         """Forget records below `offset`."""
         first = position(topic, partition, 0)
@@ -261,6 +279,7 @@ class Store:
 
     # -- progress and state
 
+    @told("write")
     def save_progress(self, group: int, rows: Mapping[tuple[int, int], Progress]) -> None:
         """Write watermark and map of each (topic, partition)."""
         self.db.executemany(
@@ -269,6 +288,7 @@ class Store:
             [(group, topic, part, p.watermark, p.map) for (topic, part), p in rows.items()],
         )
 
+    @told("read")
     def progress(self, group: int) -> dict[tuple[int, int], Progress]:
         """(topic, partition) -> watermark and map."""
         return {
@@ -278,6 +298,7 @@ class Store:
             )
         }
 
+    @told("write")
     def save_state(self, group: int, changes: Sequence[Change]) -> None:
         """Apply changes of keyed state, in order."""
         for removed, some in groupby(changes, key=lambda change: change.value is None):
@@ -296,6 +317,7 @@ class Store:
             [(group, change.partition, change.key, change.value) for change in changes],
         )
 
+    @told("read")
     def entries(self, group: int, prefix: str) -> int:
         """How many stored keys begin so."""
         (count,) = self.db.execute(
@@ -303,15 +325,18 @@ class Store:
         ).fetchone()
         return int(count)
 
+    @told("read")
     def wiring(self, app: str) -> dict[str, list[str]]:
         """The table of owed slots that was stored with an app's last release."""
         row = self.db.execute("SELECT owed FROM wirings WHERE app = ?", (app,)).fetchone()
         return load(row[0]) if row is not None else {}
 
+    @told("write")
     def save_wiring(self, app: str, table: Mapping[str, Sequence[str]]) -> None:
         """Store the table of owed slots."""
         self.db.execute("INSERT OR REPLACE INTO wirings VALUES (?, ?)", (app, dump(table).decode()))
 
+    @told("read")
     def expired(self, topic: int, partition: int, before: float, watermark: int) -> int:
         """The offset up to which records are older than `before`, never past `watermark`."""
         first = position(topic, partition, 0)
@@ -320,6 +345,7 @@ class Store:
         ).fetchone()
         return 0 if last is None else last - first + 1
 
+    @told("read")
     def state(self, group: int, partition: int, after: str, limit: int) -> list[tuple[str, bytes]]:
         """Stored keys and values, in the order of the keys, those above `after`."""
         return self.db.execute(
@@ -342,4 +368,4 @@ def place(pos: int) -> tuple[int, int, int]:
     )
 
 
-__all__ = ["Partition", "Store", "meaning", "place", "position"]
+__all__ = ["Partition", "Store", "place", "position"]

@@ -10,13 +10,26 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 
 from stepwire.clock import Timer
 from stepwire.context import Context
 from stepwire.dispatch.delivery import Delivery
 from stepwire.dispatch.step import Step
-from stepwire.outcome import DeadLetter, Done, HandlerTimeout, Outcome, RetryAt, Unknown, decide, decide_once, explain
+from stepwire.outcome import (
+    AwaitedCancelled,
+    DeadLetter,
+    Done,
+    HandlerTimeout,
+    Outcome,
+    RetryAt,
+    Unknown,
+    decide,
+    decide_once,
+    explain,
+)
 
+CLEAN_UP = 1.0  #: seconds that a call may take to clean up after its timeout
 Concluded = Callable[[Delivery, Outcome, Context], None]
 
 
@@ -32,7 +45,7 @@ class Caller:
         self._step, self._concluded, self._retried = step, concluded, retried
         self.running: dict[Delivery, None] = {}
         self.sleeping = 0
-        self._deadlines: OrderedDict[Delivery, float] = OrderedDict()
+        self._deadlines: OrderedDict[Delivery, Context] = OrderedDict()
         self._timer: Timer | None = None
 
     def start(self, delivery: Delivery) -> None:
@@ -62,8 +75,10 @@ class Caller:
                 await self._sleep(outcome.wait)
                 delivery.attempt += 1
         finally:
-            self.running.pop(delivery, None)
-        if not delivery.dropped:  # a handler may swallow the cancellation: what it then returns is not ours any more
+            if delivery.task is asyncio.current_task():
+                self.running.pop(delivery, None)
+        # A handler may swallow its cancellation: what it returns once it was dropped or given up is not ours any more.
+        if delivery.task is asyncio.current_task() and not delivery.dropped:
             self._concluded(delivery, outcome, context)
 
     async def _sleep(self, seconds: float) -> None:
@@ -81,20 +96,21 @@ class Caller:
         arguments = {**delivery.args, **step.resources}
         for name in step.context_parameters:
             arguments[name] = context
-        self._watch(delivery, context.deadline)
+        self._watch(delivery, context)
         try:
             return Done(await step.handler.function(**arguments)), context
         except asyncio.CancelledError:
-            if delivery.dropped or not delivery.timed_out:
-                raise
             task = asyncio.current_task()
             assert task is not None
+            if delivery.dropped or (task.cancelling() and not delivery.timed_out):
+                raise
+            if not delivery.timed_out:
+                return self._failed(
+                    delivery, AwaitedCancelled(f"{step.name} awaited a task that was cancelled")
+                ), context
             task.uncancel()
             delivery.timed_out = False
-            error: Exception = HandlerTimeout(
-                f"{step.name} did not return within {step.timeout:g} s; raise timeout=, or make it faster"
-            )
-            return self._failed(delivery, error), context
+            return self._failed(delivery, self._too_slow()), context
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             return self._failed(delivery, error), context
         finally:
@@ -122,25 +138,38 @@ class Caller:
             )  # R13: each attempt is claimed anew
         return outcome
 
+    def _too_slow(self) -> HandlerTimeout:
+        step = self._step
+        return HandlerTimeout(
+            f"{step.name} did not return within {step.timeout:g} s; raise timeout=, or make it faster"
+        )
+
     # -- deadlines: all calls of a handler have the same timeout, so they expire in the order they began
 
-    def _watch(self, delivery: Delivery, deadline: float) -> None:
-        self._deadlines[delivery] = deadline
+    def _watch(self, delivery: Delivery, context: Context) -> None:
+        self._deadlines[delivery] = context
         if self._timer is None:
-            self._timer = self._step.clock.at(deadline, self._cut_off)
+            self._timer = self._step.clock.at(context.deadline, self._cut_off)
 
     def _cut_off(self) -> None:
         self._timer = None
         now = self._step.clock.now()
         while self._deadlines:
-            delivery, deadline = next(iter(self._deadlines.items()))
-            if deadline > now:
-                self._timer = self._step.clock.at(deadline, self._cut_off)
+            delivery, context = next(iter(self._deadlines.items()))
+            if context.deadline > now:
+                self._timer = self._step.clock.at(context.deadline, self._cut_off)
                 return
             del self._deadlines[delivery]
             if delivery.task is not None:
                 delivery.timed_out = True
                 delivery.task.cancel()
+                self._step.clock.at(now + CLEAN_UP, partial(self._give_up, delivery, delivery.task, context))
+
+    def _give_up(self, delivery: Delivery, task: asyncio.Task[None], context: Context) -> None:
+        """A call whose clean-up hangs is over for us, and its slot is free; what it still does counts no more."""
+        if delivery.task is task and delivery.timed_out and self.running.pop(delivery, self) is None:
+            delivery.task = None
+            self._concluded(delivery, self._failed(delivery, self._too_slow()), context)
 
     def close(self) -> None:
         """Forget the timer."""

@@ -19,7 +19,7 @@ from stepwire.event import Event
 from stepwire.join import LIST as LIST_SLOT
 from stepwire.join import STUB, JoinState
 from stepwire.jsontext import dump
-from stepwire.outcome import TooManyOutputs
+from stepwire.outcome import TooManyOutputs, VisitLimit, said
 from stepwire.state import ITEM as ITEM_KEY
 from stepwire.state import JOIN, VERDICT, Entry, decode_entry
 from stepwire.wiring.wiring import ITEM, LIST, Owed
@@ -96,7 +96,7 @@ class Emitter:
         if delivery.is_join and delivery.mailbox is not None:
             until = self.step.clock.now() + self.step.settings.keep
             finished.closes = False
-            call = {"kind": "call", "dead": True, "until": until, "replay": delivery.replay, "error": str(error)[:500]}
+            call = {"kind": "call", "dead": True, "until": until, "replay": delivery.replay, "error": said(error)[:500]}
             finished.changes = [self._change(delivery, f"{JOIN}{delivery.entry}/#call", Entry(call))]
             finished.changes += self._verdict(delivery, "replayed")
         return finished
@@ -290,12 +290,15 @@ class Emitter:
             "kafka_dlt-original-timestamp": str(int(delivery.time * 1000)),
             "kafka_dlt-original-consumer-group": step.group,
             "kafka_dlt-exception-fqcn": f"{type(error).__module__}.{type(error).__qualname__}",
-            "kafka_dlt-exception-message": str(error)[:STACK],
+            "kafka_dlt-exception-message": said(error)[:STACK],
             "kafka_dlt-exception-stacktrace": stack,
             "sw_delivery": f"{step.app}/{step.name}/{delivery.address}",
             "sw_kind": "join" if delivery.is_join else "part" if step.is_join else "event",
             "sw_attempts": str(delivery.attempt),
             "sw_replay": str(delivery.replay),
+            "sw_grant": "1"
+            if isinstance(error, VisitLimit) or delivery.meta.get("grant")
+            else "0",  # of one more visit
             "sw_key": record.key or "" if record else "",
         }
         value = record.value if record is not None else self._parts(delivery)

@@ -70,7 +70,7 @@ class Intake:
             if not self._dispatcher.pump.at_limit(delivery):
                 self._dispatcher.start(delivery)
         else:
-            self._forward(record, decoded, delivery)
+            self._dispatcher.committer.add(self.forwarded(decoded, delivery))
 
     def _skip(self, topic: str, why: str, where: tuple[Partition, int]) -> None:
         self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why))
@@ -78,14 +78,15 @@ class Intake:
 
     # -- forward
 
-    def _forward(self, record: Record, decoded: Decoded, delivery: Delivery) -> None:
-        step = self.step
+    def forwarded(self, decoded: Decoded, delivery: Delivery) -> Finished:
+        """What handing an event to its mailbox wants to be committed."""
+        step, record = self.step, delivery.record
+        assert record is not None
         if step.is_join:
-            self.post(self.part(record, delivery), delivery.offset)
-            return
+            return self.posted(self.part(record, delivery), delivery.offset)
         order = step.order_of(decoded.event)
         extra = {"order": order} if order is not None else {}
-        self.post(keep(record, kind="item", id=delivery.id, run=delivery.run, **extra), delivery.offset, order)
+        return self.posted(keep(record, kind="item", id=delivery.id, run=delivery.run, **extra), delivery.offset, order)
 
     # -- external steps
 

@@ -21,7 +21,7 @@ from stepwire.dispatch.pump import Pump
 from stepwire.dispatch.step import Step
 from stepwire.errors import BusError, BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
 from stepwire.ledger import Ledger
-from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, Unknown
+from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, Unknown, said
 from stepwire.state import Mailbox
 from stepwire.telemetry import Assigned, Called
 
@@ -48,7 +48,7 @@ class Dispatcher:
         self._generation = -1
         self._timer: Timer | None = None
         self._due: float | None = None
-        self._was_full = False
+        self._held_back = False  #: did the last fetch leave something where it lies, for want of room?
         self._careful: dict[Partition, int] = {}  #: R12: until these watermarks are passed, one at a time
         self._marked: dict[str, int] = {}
         self._alone: list[Delivery] = []
@@ -57,12 +57,14 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch until cancelled. Raises BusCorrupt."""
-        topics = list(self.step.codecs)
-        self._member = await self._bus.join(self.step.group, topics, self.step.control)
+        assignment = Assignment(-1, frozenset())
         while True:
-            assignment = self._member.assignment
             try:
+                if self._member is None:
+                    self._member = await self._bus.join(self.step.group, list(self.step.codecs), self.step.control)
+                assignment = self._member.assignment
                 await self._attach(assignment)
+                self.committer.trouble = ""
                 async with asyncio.TaskGroup() as loops:
                     loops.create_task(self._fetch(assignment))
                     loops.create_task(self.committer.run(self._member, assignment.generation))
@@ -71,8 +73,8 @@ class Dispatcher:
                 self._drop(set(self.committer.ledgers), "lost")
                 if errors.subgroup(Fenced) is not None:
                     await self._moved_on(assignment)
-                elif errors.subgroup(BusUnavailable) is not None:
-                    self.committer.trouble = str(next(iter(errors.exceptions)))
+                else:
+                    self.committer.trouble = str(errors.exceptions[0])
                     await asyncio.sleep(RECONNECT)
 
     @property
@@ -91,7 +93,7 @@ class Dispatcher:
             while member.assignment.generation == assignment.generation:
                 positions = {} if self.stopping else self._positions()
                 room = self.room
-                self._was_full = room == 0
+                self._held_back = room == 0 or len(positions) < len(self.committer.ledgers)
                 records = await member.fetch(positions, room)  # 1
                 self.last_poll = self.step.clock.now()
                 if member.assignment.generation != assignment.generation or self.stopping:
@@ -149,7 +151,12 @@ class Dispatcher:
             self.finish(self.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
             return
         where = delivery.offset[0] if delivery.offset else Partition(self.step.control, delivery.mailbox.partition)  # type: ignore[union-attr]
-        self.committer.add(Finished(mark=(where, delivery.id, died + 1), then=lambda: self.caller.start(delivery)))
+
+        def call() -> None:
+            if not delivery.dropped:
+                self.caller.start(delivery)
+
+        self.committer.add(Finished(mark=(where, delivery.id, died + 1), then=call))
 
     def _next_alone(self, concluded: Delivery) -> None:
         if concluded in self._alone:
@@ -200,7 +207,7 @@ class Dispatcher:
         return Called(
             step.app, step.name, delivery.topic, names[type(outcome)], delivery.run, delivery.key(step.app, step.name),
             delivery.attempt, now - started, max(started - delivery.time, 0.0) if delivery.time else 0.0,
-            type(error).__name__ if error else "", str(error) if error else "",
+            type(error).__name__ if error else "", said(error) if error else "",
             outcome.wait if isinstance(outcome, RetryAt) else 0.0, tuple(context.notes) if context else (),
             tuple(delivery.args.values()), tuple(value) if isinstance(value, (tuple, list)) else (value,),
         )  # fmt: skip
@@ -218,8 +225,8 @@ class Dispatcher:
     def _after_commit(self) -> None:
         """Slots are free: what waits in state may start, and a fetch that had no room may go on."""
         self.pump.run()
-        if self._was_full and self._member is not None and self.room > 0:
-            self._was_full = False
+        if self._held_back and self._member is not None and self.room > 0:
+            self._held_back = False
             self._member.notice()
         self.moved.set()
 
@@ -291,18 +298,20 @@ class Dispatcher:
             return
         control = self.step.control
         whole = partitions >= set(self.committer.ledgers)
-        for delivery in list(self.caller.running):
-            if self._home(delivery) in partitions:
-                self.caller.cancel(delivery)
-                self.caller.running.pop(delivery, None)
-                self.active -= 1
+        concluded = {finished.delivery for finished in self.committer.queue}
+        begun = {*self.caller.running, *(d for d in self._alone if not d.started and d not in concluded)}
+        for delivery in [delivery for delivery in begun if self._home(delivery) in partitions]:
+            self.caller.cancel(delivery)
+            self.caller.running.pop(delivery, None)
+            self.active -= 1
         keep = [f for f in self.committer.queue if not self._touches(f, partitions)]
         gone = [f for f in self.committer.queue if self._touches(f, partitions)]
         self.active -= sum(f.delivery is not None or f.holds for f in gone)
         self.committer.queue.clear()
         self.committer.queue.extend(keep)
-        self.active -= sum(self._home(d) in partitions and d not in self.caller.running for d in self._alone[1:])
-        self._alone = [d for d in self._alone if self._home(d) not in partitions]
+        head, self._alone = self._alone[:1], [d for d in self._alone if self._home(d) not in partitions]
+        if self._alone and self._alone[:1] != head:
+            self._mark(self._alone[0])
         if whole:  # the batch whose commit failed is gone too
             self.active = 0
         for partition in partitions:

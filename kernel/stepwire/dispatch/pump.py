@@ -17,7 +17,7 @@ from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import Event
 from stepwire.join import STUB, JoinState, deadline, judge
-from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn
+from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn, said
 from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta, keep, kept
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Pump:
         if not isinstance(decoded, Decoded):
             self._newer(unread, entry, now)
             return
-        if self._step.is_join:
+        if self._step.is_join or ("newer_until" in meta and self._step.keeps_first):
             self._known_now(mailbox, id_, record, decoded)
             return
         delivery = intake.builder.from_item(mailbox, id_, meta, record, decoded)
@@ -217,12 +217,12 @@ class Pump:
             self._begin(delivery)
 
     def _known_now(self, mailbox: Mailbox, id_: str, record: Record, decoded: Decoded) -> None:
-        """A part of a join that waited for a worker that knows its version."""
+        """An event that waited for a worker that knows its version comes as if it came just now."""
         intake = self._dispatcher.intake
-        finished = intake.posted(intake.part(record, intake.builder.from_record(record, decoded)), None)
         mailbox.calling.discard(id_)
         mailbox.put(ITEM + id_, None)
-        finished.changes.append(Change(mailbox.partition, ITEM + id_, None))
+        finished = intake.forwarded(decoded, intake.builder.from_record(record, decoded))
+        finished.changes.insert(0, Change(mailbox.partition, ITEM + id_, None))
         finished.applied = True
         self._dispatcher.committer.add(finished)
 
@@ -257,7 +257,7 @@ class Pump:
         if options.retired:
             self._settled(delivery, "retired")
             return True
-        if options.max_visits is None or delivery.visit <= options.max_visits or delivery.replay:
+        if options.max_visits is None or delivery.visit <= options.max_visits or delivery.meta.get("grant"):
             return False
         dispatcher.active += 1
         if options.on_limit is None:
@@ -316,7 +316,7 @@ class Pump:
     def park(self, delivery: Delivery, outcome: RetryAt) -> Finished:
         """Step 6, a long wait: keep the delivery whole, with a timer, and free the slot."""
         due = self._step.clock.now() + outcome.wait
-        error = f"{type(outcome.error).__name__}: {outcome.error}"[:500]
+        error = f"{type(outcome.error).__name__}: {said(outcome.error)}"[:500]
         if delivery.mailbox is not None:
             change = self._changed(
                 delivery, attempt=delivery.attempt + 1, due=due, error=error, claim=None, frozen=list(delivery.frozen)
@@ -336,7 +336,7 @@ class Pump:
 
     def unknown(self, delivery: Delivery, error: BaseException) -> Finished:
         """R13: nobody knows whether the effect happened; it waits for a person and still owes its slots."""
-        why = f"{type(error).__name__}: {error}"[:500]
+        why = f"{type(error).__name__}: {said(error)}"[:500]
         return Finished(changes=[self._changed(delivery, unknown=why, claim=None, frozen=list(delivery.frozen))])
 
     def _changed(self, delivery: Delivery, **meta: Any) -> Change:

@@ -108,7 +108,7 @@ def _nodes(handler: AnyHandler) -> Iterable[Node]:
     parts: tuple[tuple[Token, ...], ...] = tuple(part.types for part in signature.parts)
     name = handler.name
     if signature.items is None:
-        kind: Kind = "merge" if len(parts) > 1 else "single"
+        kind: Kind = "merge" if signature.is_join else "single"
         yield Node(name, name, kind, parts, shapes, options.max_visits is not None, limit)
     elif not parts:
         yield Node(name, name, "gather", (signature.items.types,), shapes)
