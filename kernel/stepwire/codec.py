@@ -11,10 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -26,6 +25,7 @@ from stepwire.event import Event, digest
 STANDARD = frozenset(
     {"id", "source", "type", "time", "specversion", "correlationid", "swrun", "swcause", "swscope", "swhandler"}
 )
+JSON = "application/json"
 MAX_SCOPE = 8_192  #: characters; a deeper scope is nobody's honest work
 
 
@@ -48,7 +48,7 @@ def encode(event: Event, envelope: Envelope) -> tuple[dict[str, str], bytes]:
         "ce_source": envelope.source,
         "ce_type": envelope.type,
         "ce_time": rfc3339(envelope.time),
-        "content-type": "application/json",
+        "content-type": JSON,
         "ce_swrun": envelope.run,
         "ce_swcause": envelope.cause,
         "ce_swscope": envelope.scope,
@@ -63,8 +63,7 @@ def encode(event: Event, envelope: Envelope) -> tuple[dict[str, str], bytes]:
     return headers, event.__pydantic_serializer__.to_json(event)
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A record that is an event of a known type."""
 
     envelope: Envelope
@@ -104,7 +103,8 @@ class Codec:
 
     def _attributes(self, record: Record) -> tuple[Mapping[str, str], bytes]:
         headers, value = record.headers, record.value
-        if headers.get("content-type", "")[:23].lower() == "application/cloudevents":
+        kind = headers.get("content-type", JSON)
+        if kind != JSON and kind[:23].lower() == "application/cloudevents":
             headers, value = self._structured(record)
         if "ce_type" not in headers:
             headers = self._bare(record, headers)

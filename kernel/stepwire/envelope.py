@@ -8,9 +8,10 @@ depth are sorted by handler name. What a foreign app put there is an opaque pref
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 
-from stepwire.event import digest, identity
+from stepwire.event import digest, identity, prefixed
 
 
 class Envelope(NamedTuple):
@@ -97,9 +98,12 @@ def parse_scope(text: str, *, ours: bool) -> Scope:
     return Scope(prefix, tuple(path.split("/")) if path else ())
 
 
+_place = lru_cache(maxsize=16_384)(prefixed)  # a handler's outputs have the same numbers again and again
+
+
 def child_id(parent: str, app: str, handler: str, index: int) -> str:
     """R2: the id of output `index`; the parent is an identity or, for a join, the join id."""
-    return digest(parent, app, handler, str(index))
+    return blake2b(prefixed(parent) + _place(app, handler, str(index)), digest_size=16).hexdigest()
 
 
 def fork_id(parent: str, app: str, handler: str) -> str:

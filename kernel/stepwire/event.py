@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -17,18 +18,29 @@ _LENGTHS = tuple(n.to_bytes(4, "big") for n in range(256))  # two ids a delivery
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def digest(*parts: str) -> str:
-    """BLAKE2b-128, hex, over length-prefixed UTF-8 parts; a golden file pins it (DESIGN §3)."""
+def prefixed(*parts: str) -> bytes:
+    """Length-prefixed UTF-8 parts, one after another: what a digest is made over."""
     pieces: list[bytes] = []
     for part in parts:
         data = part.encode()
         pieces += ((_LENGTHS[len(data)] if len(data) < 256 else len(data).to_bytes(4, "big")), data)
-    return blake2b(b"".join(pieces), digest_size=16).hexdigest()
+    return b"".join(pieces)
+
+
+def digest(*parts: str) -> str:
+    """BLAKE2b-128, hex, over length-prefixed UTF-8 parts; a golden file pins it (DESIGN §3)."""
+    return blake2b(prefixed(*parts), digest_size=16).hexdigest()
+
+
+_source = lru_cache(maxsize=1_024)(prefixed)  # the same few sources again and again
+_ID = _LENGTHS[32]
 
 
 def identity(source: str, id_: str) -> str:
     """What CloudEvents makes unique: source and id together, not the id."""
-    return digest(source, id_)
+    data = id_.encode()
+    length = _ID if len(data) == 32 else len(data).to_bytes(4, "big")
+    return blake2b(_source(source) + length + data, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

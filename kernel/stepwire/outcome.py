@@ -9,14 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepwire.errors import NotDone, Reject, RetryLater, Signal, Transient
 from stepwire.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The handler returned; `value` is what it returned."""
 
     value: Any

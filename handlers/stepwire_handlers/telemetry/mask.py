@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from stepwire.event import Sensitive, sensitive_fields
 
 MASK = "***"
-LONG = 500  #: characters of a text that are shown where payloads are redacted
+LONG = 200  #: characters of a text that are shown where payloads are redacted; a line is read, and paid for, whole
 SHORTEST = 4  #: characters; a shorter sensitive value is part of too many harmless words to be searched for
 SHORTEST_SECRET = 8  #: the same for a secret of the configuration, which is looked for in every line
 SCALARS = frozenset({str, int, float, bool, type(None), datetime, date, time, timedelta, Decimal})
@@ -91,7 +91,7 @@ def _is_scalar(annotation: Any) -> bool:
 def masked(value: Any, *, shorten: bool = True) -> Any:
     """Plain data for a log line or a page: sensitive fields masked at any depth, long texts cut if asked."""
     if isinstance(value, str):
-        return value if not shorten or len(value) <= LONG else f"{value[:LONG]}… ({len(value)} characters)"
+        return value if not shorten or len(value) <= LONG else _cut(value)
     if value is None or isinstance(value, (int, float)):
         return value
     if (members := _members(value)) is not None:
@@ -113,19 +113,26 @@ def shown(values: tuple[Any, ...], *, shorten: bool) -> list[Any]:
     found = []
     for value in values:
         plan = _plan(value.__class__)
-        if not plan.flat or (shorten and _has_long_text(value, plan.texts)):
+        if not plan.flat:
             found.append(masked(value, shorten=shorten))
         else:
-            found.append(value)
+            found.append(_shortened(value, plan.texts) if shorten else value)
     return found
 
 
-def _has_long_text(value: Any, names: tuple[str, ...]) -> bool:
+def _shortened(value: Any, names: tuple[str, ...]) -> Any:
+    """A flat model as it is, or its fields with the long texts cut."""
+    fields: dict[str, Any] | None = None
     for name in names:
-        text = getattr(value, name, None)
+        text = value.__dict__.get(name)
         if text.__class__ is str and len(text) > LONG:
-            return True
-    return False
+            fields = dict(value.__dict__) if fields is None else fields
+            fields[name] = _cut(text)
+    return value if fields is None else fields
+
+
+def _cut(text: str) -> str:
+    return f"{text[:LONG]}… ({len(text)} characters)"
 
 
 def sensitive_values(value: Any, *, inside: bool = False) -> Iterator[str]:

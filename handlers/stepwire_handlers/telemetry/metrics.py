@@ -30,8 +30,8 @@ MODEL = tuple(0.01 * 2**n for n in range(17))  #: OpenTelemetry's list, longer: 
 TOKENS = tuple(4.0**n for n in range(14))
 OUTCOMES = ("ok", "retry", "dead_letter", "unknown")
 #: what the kernel and a step's own signals are called, as they stand in `error_type`
-FAILURES = ("CrashLoop", "DecodeError", "HandlerTimeout", "JoinExpired", "NewerType", "NoRun", "RecordRefused",
-            "Reject", "TooManyOutputs", "VisitLimit", "WrongReturn")  # fmt: skip
+FAILURES = ("AwaitedCancelled", "CrashLoop", "DecodeError", "HandlerTimeout", "JoinExpired", "NewerType", "NoRun",
+            "RecordRefused", "Reject", "TooManyOutputs", "VisitLimit", "WrongReturn")  # fmt: skip
 PASSING = ("HandlerTimeout", "NotDone", "RetryLater", "Transient")
 GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 LIMITED = frozenset({"RateLimitError", "OverloadedError"})  #: how the provider's client calls 429 and 529

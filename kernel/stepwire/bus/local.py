@@ -348,7 +348,8 @@ class LocalBus:
         self._wake({record.topic for _, records in written for record in records})
         for waiting, records in written:
             if not waiting.done.cancelled():
-                waiting.done.set_result([(Partition(r.topic, r.partition), r.offset) for r in records])
+                places = [(Partition(r.topic, r.partition), r.offset) for r in records] if waiting.group is None else []
+                waiting.done.set_result(places)  # a group's transaction does not ask where
 
     def _still_owns(self, waiting: Write) -> bool:
         """Does its generation still stand? Only another process's commit can have moved it."""

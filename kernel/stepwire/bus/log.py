@@ -68,12 +68,14 @@ class Log:
 
     def append(self, outputs: Sequence[tuple[Out, int]], now: float) -> list[Record]:
         """Write records, each with the number of its partition; KeyError names a topic that does not exist."""
-        rows, records = [], []
+        rows, records, ends = [], [], self._ends
         for out, number in outputs:
             topic, _ = self.topics[out.topic]
-            partition = Partition(out.topic, number)
-            offset = self.end(partition)
-            self._ends[partition] = offset + 1
+            place = (out.topic, number)
+            offset = ends.get(place)  # type: ignore[call-overload]  # a Partition is such a pair; a pair is made faster
+            if offset is None:
+                offset = self.end(Partition(out.topic, number))
+            ends[place] = offset + 1  # type: ignore[index]
             rows.append((position(topic, number, offset), now, out))
             records.append(Record(out.topic, number, offset, now, out.key, out.headers, out.value))
         if rows:
@@ -83,10 +85,9 @@ class Log:
     def keep(self, records: Sequence[Record]) -> None:
         """Remember records that were committed just now."""
         for record in records:
-            partition = Partition(record.topic, record.partition)
-            tail = self._tails.get(partition)
+            tail = self._tails.get((record.topic, record.partition))  # type: ignore[call-overload]
             if tail is None:
-                tail = self._tails[partition] = deque(maxlen=TAIL)
+                tail = self._tails[Partition(record.topic, record.partition)] = deque(maxlen=TAIL)
             if len(record.value) > TAIL_BYTES or (tail and tail[-1].offset + 1 != record.offset):
                 tail.clear()  # what is kept must be contiguous
             if len(record.value) <= TAIL_BYTES:

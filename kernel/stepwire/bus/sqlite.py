@@ -210,12 +210,19 @@ class Store:
         if number is None:
             if len(self._runs) > RUNS:
                 self._runs.clear()
-            number = self.find_run(name)
-            if number is None:
-                new = (run_hash(name), name, time)
-                number = self.db.execute("INSERT INTO runs (number, name, time) VALUES (?, ?, ?)", new).lastrowid or 0
+            number = self._begin_run(name, time) or self.find_run(name) or 0
             self._runs[name] = number
         return number
+
+    def _begin_run(self, name: str, time: float) -> int | None:
+        """The number of a run that is new; in one statement, since every published event brings one."""
+        found = run_hash(name)
+        cursor = self.db.execute(
+            "INSERT INTO runs (number, name, time) SELECT ?1, ?2, ?3 "
+            "WHERE NOT EXISTS (SELECT 1 FROM runs WHERE number = ?1 AND name = ?2)",
+            (found, name, time),
+        )
+        return cursor.lastrowid if cursor.rowcount else None
 
     @told("read")
     def find_run(self, name: str) -> int | None:

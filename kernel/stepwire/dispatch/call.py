@@ -51,7 +51,7 @@ class Caller:
     def start(self, delivery: Delivery) -> None:
         """Begin the call in a task of its own."""
         self.running[delivery] = None
-        delivery.task = asyncio.create_task(self._run(delivery), name=f"{self._step.name}:{delivery.id}")
+        delivery.task = asyncio.get_running_loop().create_task(self._run(delivery))
 
     def cancel(self, delivery: Delivery) -> None:
         """Hand a delivery back: the call is cut off and nothing of it is kept."""
@@ -93,9 +93,7 @@ class Caller:
         delivery.started, delivery.timed_out = step.clock.now(), False
         context = self._context(delivery)
         context.enter()
-        arguments = {**delivery.args, **step.resources}
-        for name in step.context_parameters:
-            arguments[name] = context
+        arguments = {**delivery.args, **step.resources, **dict.fromkeys(step.context_parameters, context)}
         self._watch(delivery, context)
         try:
             return Done(await step.handler.function(**arguments)), context

@@ -72,4 +72,9 @@ class Finished:
     @property
     def size(self) -> int:
         """Bytes that it writes."""
-        return sum(len(out.value) for out in self.outputs) + sum(len(c.value or b"") for c in self.changes)
+        size = 0
+        for out in self.outputs:
+            size += len(out.value)
+        for change in self.changes:
+            size += len(change.value or b"")
+        return size

@@ -190,7 +190,9 @@ class Emitter:
         ]
 
     def _check_size(self, outputs: list[Out]) -> None:
-        size = sum(len(out.value) for out in outputs)
+        size = 0
+        for out in outputs:
+            size += len(out.value)
         if size > self.step.settings.max_bytes:
             raise TooManyOutputs(
                 f"{self.step.name} returned {size} bytes, the limit is {self.step.settings.max_bytes}; "

@@ -27,6 +27,7 @@ from stepwire.telemetry import Assigned, Called
 
 CAREFUL = 2  #: R12: so many unclean takeovers without progress, and open events are called one at a time
 RECONNECT = 1.0  #: seconds before the bus is asked again when it could not even be read
+NAMES = {Done: "ok", RetryAt: "retry", DeadLetter: "dead_letter", Unknown: "unknown"}
 MARKS = 3  #: R12: a delivery that was about to be called alone so often kills its worker
 
 
@@ -199,13 +200,12 @@ class Dispatcher:
 
     def _fact(self, delivery: Delivery, outcome: Outcome, context: Context | None) -> Called:
         step = self.step
-        error = None if isinstance(outcome, Done) else outcome.error
-        names = {Done: "ok", RetryAt: "retry", DeadLetter: "dead_letter", Unknown: "unknown"}
+        error, value = (None, outcome.value) if isinstance(outcome, Done) else (outcome.error, None)
         now = step.clock.now()
         started = delivery.started or now
-        value = outcome.value if isinstance(outcome, Done) else None
+        key = context.key if context else delivery.key(step.app, step.name)
         return Called(
-            step.app, step.name, delivery.topic, names[type(outcome)], delivery.run, delivery.key(step.app, step.name),
+            step.app, step.name, delivery.topic, NAMES[type(outcome)], delivery.run, key,
             delivery.attempt, now - started, max(started - delivery.time, 0.0) if delivery.time else 0.0,
             type(error).__name__ if error else "", said(error) if error else "",
             outcome.wait if isinstance(outcome, RetryAt) else 0.0, tuple(context.notes) if context else (),
