@@ -114,14 +114,9 @@ class App:
         return []
 
     def step(
-        self,
-        handler: AnyHandler,
-        settings: Settings,
-        clock: Clock,
-        telemetry: Telemetry,
-        bus: Bus,
+        self, handler: AnyHandler, settings: Settings, clock: Clock, telemetry: Telemetry, bus: Bus,
         decision_key: str = "",
-    ) -> Step:
+    ) -> Step:  # fmt: skip
         """A handler made ready to run."""
         step = self.wiring.externals.get(handler.name)
         return Step(
@@ -144,7 +139,10 @@ class App:
             )
         envelope = Envelope(id or uuid.uuid4().hex, source or f"stepwire:publish/{self.name}", kind.spec.type, now, "")
         run = derived_run(envelope, event, self.name)
-        headers, value = encode(event, envelope)
+        try:
+            headers, value = encode(event, envelope)
+        except ValueError as error:  # half a surrogate pair, or whatever else no JSON can hold
+            raise PublishError(f"{kind.__name__} cannot be written as JSON: {error}") from error
         if len(value) > self.settings.max_bytes:
             raise PublishError(
                 f"{kind.__name__} has {len(value)} bytes, the limit is {self.settings.max_bytes}; "

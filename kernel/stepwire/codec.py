@@ -43,17 +43,10 @@ def rfc3339(seconds: float) -> str:
 def encode(event: Event, envelope: Envelope) -> tuple[dict[str, str], bytes]:
     """Headers and value of a record, binary mode."""
     headers = {
-        "ce_specversion": "1.0",
-        "ce_id": envelope.id,
-        "ce_source": envelope.source,
-        "ce_type": envelope.type,
-        "ce_time": rfc3339(envelope.time),
-        "content-type": JSON,
-        "ce_swrun": envelope.run,
-        "ce_swcause": envelope.cause,
-        "ce_swscope": envelope.scope,
-        "ce_swhandler": envelope.handler,
-    }
+        "ce_specversion": "1.0", "ce_id": envelope.id, "ce_source": envelope.source, "ce_type": envelope.type,
+        "ce_time": rfc3339(envelope.time), "content-type": JSON, "ce_swrun": envelope.run,
+        "ce_swcause": envelope.cause, "ce_swscope": envelope.scope, "ce_swhandler": envelope.handler,
+    }  # fmt: skip
     if envelope.traceparent:
         headers["traceparent"] = envelope.traceparent
     if envelope.correlation:

@@ -71,18 +71,10 @@ class Event(BaseModel):
     spec: ClassVar[Spec]
 
     def __init_subclass__(
-        cls,
-        *,
-        topic: str | None = None,
-        type: str | None = None,  # noqa: A002 - CloudEvents' word
-        version: int = 1,
-        key: str | None = None,
-        run: str | None = None,
-        entry: bool = False,
-        terminal: bool = False,
-        result: bool = False,
-        **config: Any,
-    ) -> None:
+        cls, *, topic: str | None = None, type: str | None = None, version: int = 1,  # noqa: A002 - CloudEvents' word
+        key: str | None = None, run: str | None = None, entry: bool = False, terminal: bool = False,
+        result: bool = False, **config: Any,
+    ) -> None:  # fmt: skip
         super().__init_subclass__(**config)
         if topic is None:
             return

@@ -115,19 +115,11 @@ def correlator(step: External) -> Handler[[Any, Any], Any]:
 
 
 def handler(
-    *,
-    name: str | None = None,
-    timeout: float | None = None,
-    retry: Retry | None = None,
-    concurrency: int | None = None,
-    join: Join | None = None,
-    order: str | None = None,
-    dedupe: float | None = None,
-    effect: Literal["at-least-once", "once"] = "at-least-once",
-    max_visits: int | None = None,
-    on_limit: Callable[[Any], Event] | None = None,
-    retired: bool = False,
-) -> Callable[[Callable[P, Coroutine[Any, Any, R_co]]], Handler[P, R_co]]:
+    *, name: str | None = None, timeout: float | None = None, retry: Retry | None = None,
+    concurrency: int | None = None, join: Join | None = None, order: str | None = None, dedupe: float | None = None,
+    effect: Literal["at-least-once", "once"] = "at-least-once", max_visits: int | None = None,
+    on_limit: Callable[[Any], Event] | None = None, retired: bool = False,
+) -> Callable[[Callable[P, Coroutine[Any, Any, R_co]]], Handler[P, R_co]]:  # fmt: skip
     """Make an async function a step.
 
     Args:
@@ -180,15 +172,10 @@ def _check_options(name: str, signature: Signature, options: Options) -> None:
 
 
 def _option_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:
-    return [
-        *_join_problems(signature, options),
-        *_single_problems(signature, options),
-        *(
-            (f"{label}={value} is not above 0", f"Give a positive {label}.")
-            for label in ("timeout", "dedupe", "max_visits", "concurrency")
-            if (value := getattr(options, label)) is not None and value <= 0
-        ),
-    ]
+    numbers = {label: getattr(options, label) for label in ("timeout", "dedupe", "max_visits", "concurrency")}
+    low = [label for label, value in numbers.items() if value is not None and value <= 0]
+    found = [(f"{label}={numbers[label]} is not above 0", f"Give a positive {label}.") for label in low]
+    return [*_join_problems(signature, options), *_single_problems(signature, options), *found]
 
 
 def _join_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:

@@ -128,11 +128,6 @@ class JoinState:
         return missing + [slot for slot in map(str, range(self.size)) if not self.settled(slot)]
 
     @property
-    def present_items(self) -> list[str]:
-        """The slots of items that came, in the scatter's order."""
-        return sorted((slot for slot in self.slots if slot.isdigit()), key=int)
-
-    @property
     def stored(self) -> list[str]:
         """The slots of every stored entry."""
         special = [

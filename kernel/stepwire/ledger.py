@@ -68,7 +68,7 @@ class Ledger:
         progress: what was committed; a partition that was never read starts at its watermark without a map.
     """
 
-    __slots__ = ("_base", "_bits", "_open", "_skip", "_top", "next", "taken_over", "writer")
+    __slots__ = ("_base", "_bits", "_open", "_skip", "next", "taken_over", "writer")
 
     def __init__(self, progress: Progress) -> None:
         self.writer, bits = decode_map(progress.map)
@@ -78,7 +78,6 @@ class Ledger:
         self._base = progress.watermark
         self._bits = bytearray(bits)
         self._skip = progress.watermark + len(bits) * 8  # below it the map may say "done"
-        self._top = self._skip
 
     @property
     def watermark(self) -> int:

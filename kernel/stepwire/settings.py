@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 from stepwire.errors import SettingsError
 
-MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+HOUR, DAY = 3_600.0, 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

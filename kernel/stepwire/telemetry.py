@@ -5,6 +5,7 @@ In: facts, frozen. Out: a call of the hook with one of them, in the event loop; 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -58,6 +59,21 @@ class Assigned(NamedTuple):
 
 Fact = Called | Committed | Skipped | Assigned
 Telemetry = Callable[[Fact], None]
+
+
+def guarded(hook: Telemetry) -> Telemetry:
+    """A hook of anybody's, as the loop calls it: what goes wrong in it is said once, and ends no step."""
+    said: set[type[Exception]] = set()
+
+    def tell(fact: Fact) -> None:
+        try:
+            hook(fact)
+        except Exception as error:  # noqa: BLE001 - whoever listens must not end a step
+            if type(error) not in said:
+                said.add(type(error))
+                logging.getLogger("stepwire").warning("the telemetry hook failed: %s", type(error).__name__)
+
+    return tell
 
 
 def silent(_: Fact) -> None:

@@ -26,15 +26,11 @@ if TYPE_CHECKING:
 async def prepare(app: App, bus: Bus, settings: Settings) -> None:
     """Create the topics that are missing and let new groups start at their present end (R15)."""
     await bus.create(topics_of(app, settings))
-    await bus.found(
-        {
-            group_name(app.name, handler.name): [
-                *dict.fromkeys(event.spec.topic for event in handler.signature.taken),
-                control_topic(app.name, handler.name),
-            ]
-            for handler in app.runnable
-        }
-    )
+    groups = {}
+    for handler in app.runnable:
+        read = [*dict.fromkeys(event.spec.topic for event in handler.signature.taken)]
+        groups[group_name(app.name, handler.name)] = [*read, control_topic(app.name, handler.name)]
+    await bus.found(groups)
 
 
 def topics_of(app: App, settings: Settings) -> dict[str, int]:

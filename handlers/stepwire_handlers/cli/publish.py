@@ -206,7 +206,9 @@ async def _publish(app: App, bus: LocalBus, event: Event, id_: str | None, sourc
         return run
     async with _turn(bus):
         same = (out.headers["ce_source"], out.headers["ce_id"])
-        records = bus.store.of_run(run)
+        from stepwire_handlers.services.history import History
+
+        records = History(bus.store).of_run(run)
         if any((r.headers.get("ce_source"), r.headers.get("ce_id")) == same for r in records):
             complain(f"published before under this id; following run {run}")
         else:

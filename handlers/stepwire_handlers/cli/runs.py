@@ -105,8 +105,9 @@ def _summary(view: RunView) -> dict[str, Any]:
 def _named(bus: LocalBus, run: str) -> str:
     """The whole id. Raises StepwireError."""
     from stepwire.errors import StepwireError
+    from stepwire_handlers.services.history import History
 
-    name = bus.store.run_named(run)
+    name = History(bus.store).run_named(run)
     if name is None:
         raise StepwireError(f"no run begins with {run!r}, or more than one; see: stepwire runs list --app …")
     return name

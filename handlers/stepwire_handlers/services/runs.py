@@ -21,6 +21,7 @@ from stepwire.state import ITEM, decode_meta
 from stepwire_handlers.services.closing import Ended, Folded, Line, Opened, Reader, fold
 from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, without_quotes
 from stepwire_handlers.services.gates import Gates, Waiting
+from stepwire_handlers.services.history import History
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without
@@ -104,7 +105,7 @@ class Runs:
             return self._view(run, _Look(self._app, self._bus))
 
     def _view(self, run: str, look: _Look) -> RunView:
-        folded = fold(self._bus.store.of_run(run), run, self._reader)
+        folded = fold(History(self._bus.store).of_run(run), run, self._reader)
         view = RunView(run, folded.lines, ends=folded.ends, parts=folded.parts)
         view.result = next((line.event for line in view.lines if type(line.event) in self._reader.results), None)
         view.dead = [letter for letter in folded.letters if look.letters.status(letter) in ("open", "forgotten")]

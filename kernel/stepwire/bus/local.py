@@ -38,14 +38,9 @@ class LocalBus:
     """
 
     def __init__(
-        self,
-        path: str = ":memory:",
-        *,
-        durability: str = "process",
-        clock: Clock | None = None,
-        retention: float | None = None,
-        split: Split = exclusive,
-    ) -> None:
+        self, path: str = ":memory:", *, durability: str = "process", clock: Clock | None = None,
+        retention: float | None = None, split: Split = exclusive,
+    ) -> None:  # fmt: skip
         if durability not in ("process", "power"):
             raise SettingsError(f'durability must be "process" or "power", not {durability!r}')
         self.path, self.colocated, self._power = path, split is exclusive, durability == "power"
@@ -253,11 +248,7 @@ class LocalBus:
         """Give the group's partitions out anew, under a new generation: the old one is fenced."""
         group = self._groups[name]
         group.generation = self.store.new_generation(group.number)
-        partitions = [
-            Partition(topic, number)
-            for topic in (*group.topics, group.control)
-            for number in range(self.log.topics[topic][1])
-        ]
+        partitions = [p for topic in (*group.topics, group.control) for p in self.log.partitions(topic)]
         shares = self._split(partitions, len(group.members)) if group.members else []
         for member, share in zip(group.members, shares, strict=True):
             member.assign(Assignment(group.generation, share))
@@ -276,12 +267,8 @@ class LocalBus:
     async def ends(self, topics: Sequence[str]) -> Mapping[Partition, int]:
         """The next offset of each partition."""
         self.catch_up()
-        return {
-            partition: self.log.end(partition)
-            for topic in topics
-            if topic in self.log.topics
-            for partition in (Partition(topic, number) for number in range(self.log.topics[topic][1]))
-        }
+        known = [topic for topic in topics if topic in self.log.topics]
+        return {partition: self.log.end(partition) for topic in known for partition in self.log.partitions(topic)}
 
     async def read(self, partition: Partition, offset: int, limit: int) -> Sequence[Record]:
         """Records from `offset` on; does not wait."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
+from stepwire.bus.protocol import Change, Out, Progress, Record
 from stepwire.bus.sqlite_errors import meaning, told
 from stepwire.errors import BusUnavailable
 from stepwire.event import digest
@@ -36,6 +36,10 @@ CREATE TABLE state (id INTEGER PRIMARY KEY, grp INTEGER, part INTEGER, key TEXT,
 CREATE UNIQUE INDEX state_key ON state (grp, part, key);
 CREATE TABLE wirings (app TEXT PRIMARY KEY, owed TEXT NOT NULL);
 """
+NEW_RUN = (
+    "INSERT INTO runs (number, name, time) SELECT ?1, ?2, ?3 "
+    "WHERE NOT EXISTS (SELECT 1 FROM runs WHERE number = ?1 AND name = ?2)"
+)
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"}
 )
@@ -216,12 +220,7 @@ class Store:
 
     def _begin_run(self, name: str, time: float) -> int | None:
         """The number of a run that is new; in one statement, since every published event brings one."""
-        found = run_hash(name)
-        cursor = self.db.execute(
-            "INSERT INTO runs (number, name, time) SELECT ?1, ?2, ?3 "
-            "WHERE NOT EXISTS (SELECT 1 FROM runs WHERE number = ?1 AND name = ?2)",
-            (found, name, time),
-        )
+        cursor = self.db.execute(NEW_RUN, (run_hash(name), name, time))
         return cursor.lastrowid if cursor.rowcount else None
 
     @told("read")
@@ -230,28 +229,9 @@ class Store:
         row = self.db.execute("SELECT id FROM runs WHERE number = ? AND name = ?", (run_hash(name), name)).fetchone()
         return None if row is None else int(row[0])
 
-    @told("read")
-    def run_named(self, prefix: str) -> str | None:
-        """The one run whose name begins so; None if there is none, or more than one."""
-        try:
-            low, high = int(prefix[:15].ljust(15, "0"), 16), int(prefix[:15].ljust(15, "f"), 16)
-        except ValueError:  # a name that is no hash, given from outside
-            low = high = run_hash(prefix)
-        rows = self.db.execute("SELECT name FROM runs WHERE number BETWEEN ? AND ?", (low, high)).fetchall()
-        found = [name for (name,) in rows if name.startswith(prefix)]
-        return found[0] if len(found) == 1 else None
-
     def forget_runs(self) -> None:
         """A transaction was undone: numbers that it gave out may not exist."""
         self._runs.clear()
-
-    @told("read")
-    def runs(self, before: int | None, limit: int) -> list[tuple[int, str, float]]:
-        """(number, name, time of its beginning), newest first, those below `before`."""
-        return self.db.execute(
-            "SELECT id, name, time FROM runs WHERE id < ? ORDER BY id DESC LIMIT ?",
-            (before if before is not None else 1 << 62, limit),
-        ).fetchall()
 
     @told("read")
     def read(self, name: str, topic: int, partition: int, offset: int, limit: int) -> list[Record]:
@@ -263,19 +243,6 @@ class Store:
                 "SELECT pos, time, key, headers, value FROM events WHERE pos >= ? AND pos < ? ORDER BY pos LIMIT ?",
                 (first + offset, first + (1 << OFFSET_BITS), limit),
             )
-        ]
-
-    @told("read")
-    def of_run(self, run: str) -> list[Record]:
-        """Every record of a run, on whatever topic, oldest first."""
-        names = {id_: name for name, (id_, _) in self.topics().items()}
-        rows = self.db.execute(
-            "SELECT pos, time, key, headers, value FROM events WHERE run = ? ORDER BY time, pos", (self.find_run(run),)
-        ).fetchall()
-        return [
-            Record(names[topic], partition, offset, time, key, load(headers), value)
-            for pos, time, key, headers, value in rows
-            for topic, partition, offset in (place(pos),)
         ]
 
     @told("write")
@@ -373,6 +340,3 @@ def place(pos: int) -> tuple[int, int, int]:
         (pos >> OFFSET_BITS) & (MAX_PARTITIONS - 1),
         pos & ((1 << OFFSET_BITS) - 1),
     )
-
-
-__all__ = ["Partition", "Store", "place", "position"]

@@ -51,20 +51,12 @@ class Builder:
     def unreadable(self, record: Record) -> Delivery:
         """As much of a delivery as the headers of a record say whose value is damaged."""
         headers = record.headers
-        source, id_ = (
-            headers.get("ce_source", record.topic),
-            headers.get("ce_id", f"{record.partition}/{record.offset}"),
-        )
+        source = headers.get("ce_source", record.topic)
+        id_ = identity(source, headers.get("ce_id", f"{record.partition}/{record.offset}"))
         scope = parse_scope(headers.get("ce_swscope", ""), ours=source.startswith(self._ours))
-        return Delivery(
-            identity(source, id_),
-            headers.get("ce_swrun", ""),
-            scope,
-            record=record,
-            time=record.time,
-            topic=record.topic,
-            offset=(Partition(record.topic, record.partition), record.offset),
-        )
+        where = (Partition(record.topic, record.partition), record.offset)
+        run, time = headers.get("ce_swrun", ""), record.time
+        return Delivery(id_, run, scope, record=record, time=time, topic=record.topic, offset=where)
 
     def from_item(
         self, mailbox: Mailbox, key: str, meta: Mapping[str, Any], record: Record, decoded: Decoded

@@ -18,7 +18,6 @@ from stepwire.dispatch.delivery import Delivery
 from stepwire.dispatch.step import Step
 from stepwire.outcome import (
     AwaitedCancelled,
-    DeadLetter,
     Done,
     HandlerTimeout,
     Outcome,
@@ -49,7 +48,9 @@ class Caller:
         self._timer: Timer | None = None
 
     def start(self, delivery: Delivery) -> None:
-        """Begin the call in a task of its own."""
+        """Begin the call in a task of its own, unless its assignment was lost meanwhile."""
+        if delivery.dropped:
+            return
         self.running[delivery] = None
         delivery.task = asyncio.get_running_loop().create_task(self._run(delivery))
 
@@ -131,9 +132,7 @@ class Caller:
             return Unknown(error)
         outcome = decide(error, signal, delivery.attempt, step.handler.options.retry, step.settings, step.jitter)
         if step.once and isinstance(outcome, RetryAt):
-            return RetryAt(
-                max(outcome.wait, step.settings.in_place + 0.001), error
-            )  # R13: each attempt is claimed anew
+            return RetryAt(max(outcome.wait, step.settings.in_place + 0.001), error)  # R13: each attempt is claimed
         return outcome
 
     def _too_slow(self) -> HandlerTimeout:
@@ -174,6 +173,3 @@ class Caller:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-__all__ = ["Caller", "DeadLetter"]

@@ -37,13 +37,9 @@ class Committer:
     """
 
     def __init__(
-        self,
-        step: Step,
-        nonce: str,
-        concluded: Callable[[Finished], None],
-        committed: Callable[[], None],
+        self, step: Step, nonce: str, concluded: Callable[[Finished], None], committed: Callable[[], None],
         culprit: Callable[[Finished, RecordRefused], None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._step, self._nonce = step, nonce
         self._concluded, self._committed, self._culprit = concluded, committed, culprit
         self.ledgers: dict[Partition, Ledger] = {}

@@ -72,9 +72,4 @@ class Finished:
     @property
     def size(self) -> int:
         """Bytes that it writes."""
-        size = 0
-        for out in self.outputs:
-            size += len(out.value)
-        for change in self.changes:
-            size += len(change.value or b"")
-        return size
+        return sum([len(out.value) for out in self.outputs]) + sum([len(c.value or b"") for c in self.changes])

@@ -49,14 +49,9 @@ class Emitter:
     def _plain_events(self) -> frozenset[type]:
         """The events that this step may return alone and that then settle nothing: the short way."""
         wiring, name = self.step.wiring, self.step.name
-        return frozenset(
-            shape.tokens[0]
-            for shape in wiring.graph.nodes[name].shapes
-            if len(shape.tokens) == 1
-            and shape.items is None
-            and isinstance(shape.tokens[0], type)
-            and not wiring.settlement(name, shape)
-        )
+        shapes = [shape for shape in wiring.graph.nodes[name].shapes if len(shape.tokens) == 1 and shape.items is None]
+        tokens = [shape.tokens[0] for shape in shapes if not wiring.settlement(name, shape)]
+        return frozenset(token for token in tokens if isinstance(token, type))
 
     def _done(self, delivery: Delivery, value: Any, stamps: Mapping[str, str] | None) -> Finished:
         step, wiring = self.step, self.step.wiring
@@ -97,7 +92,7 @@ class Emitter:
             until = self.step.clock.now() + self.step.settings.keep
             finished.closes = False
             call = {"kind": "call", "dead": True, "until": until, "replay": delivery.replay, "error": said(error)[:500]}
-            finished.changes = [self._change(delivery, f"{JOIN}{delivery.entry}/#call", Entry(call))]
+            finished.changes = [self.change(delivery, f"{JOIN}{delivery.entry}/#call", Entry(call))]
             finished.changes += self._verdict(delivery, "replayed")
         return finished
 
@@ -121,21 +116,21 @@ class Emitter:
                 finished.changes = self.close(delivery, delivery.mailbox.joins[delivery.entry])
                 finished.closes = True
             else:
-                finished.changes = [self._change(delivery, ITEM_KEY + delivery.entry, None)]
+                finished.changes = [self.change(delivery, ITEM_KEY + delivery.entry, None)]
             finished.changes += self._verdict(delivery, verdict)
         return finished
 
     def close(self, delivery: Delivery, join: JoinState) -> list[Change]:
         """Forget a join; while slots are outstanding, or a publisher may send a part again, a stub stays (R9)."""
         rules, changes = self.step.rules, [
-            self._change(delivery, f"{JOIN}{join.id}/{slot}", None) for slot in join.stored
+            self.change(delivery, f"{JOIN}{join.id}/{slot}", None) for slot in join.stored
         ]  # fmt: skip
         outstanding = join.outstanding(rules)
         if outstanding != [] or any(self._from_outside(raw) for slot, raw in join.slots.items() if not slot.isdigit()):
             until = self.step.clock.now() + self.step.settings.keep
             left = outstanding if outstanding != [] else None
             changes.append(
-                self._change(delivery, f"{JOIN}{join.id}/{STUB}",
+                self.change(delivery, f"{JOIN}{join.id}/{STUB}",
                              Entry({"kind": "stub", "outstanding": left, "until": until}))
             )  # fmt: skip
         return changes
@@ -150,9 +145,10 @@ class Emitter:
             return []
         until = self.step.clock.now() + self.step.settings.keep + 86_400.0
         meta = {"kind": "verdict", "n": delivery.replay, "verdict": verdict, "until": until}
-        return [self._change(delivery, VERDICT + delivery.address, Entry(meta))]
+        return [self.change(delivery, VERDICT + delivery.address, Entry(meta))]
 
-    def _change(self, delivery: Delivery, key: str, entry: Entry | None) -> Change:
+    def change(self, delivery: Delivery, key: str, entry: Entry | None) -> Change:
+        """A change of the state that a delivery came from."""
         number = delivery.mailbox.partition if delivery.mailbox is not None else 0
         return Change(number, key, None if entry is None else entry.encode())
 
@@ -190,9 +186,7 @@ class Emitter:
         ]
 
     def _check_size(self, outputs: list[Out]) -> None:
-        size = 0
-        for out in outputs:
-            size += len(out.value)
+        size = sum([len(out.value) for out in outputs])
         if size > self.step.settings.max_bytes:
             raise TooManyOutputs(
                 f"{self.step.name} returned {size} bytes, the limit is {self.step.settings.max_bytes}; "
@@ -233,15 +227,9 @@ class Emitter:
     ) -> list[str]:
         joins = []
         for slot in owed:
+            said = {"kind": kind, "at": self.step.clock.now(), "by": by or delivery.key(self.step.app, self.step.name)}
             meta = self.address(slot, delivery.run, scope)
-            entry = Entry(
-                {
-                    **meta,
-                    "kind": kind,
-                    "at": self.step.clock.now(),
-                    "by": by or delivery.key(self.step.app, self.step.name),
-                }
-            )
+            entry = Entry({**meta, **said})
             outputs.append(Out(control_topic(self.step.app, slot.handler), meta["id"], {}, entry.encode()))
             joins.append(str(meta["id"]))
         return joins
@@ -270,14 +258,9 @@ class Emitter:
 
     def ended(self, delivery: Delivery, why: str, joins: Sequence[str]) -> Out:
         """Says that a delivery came to its end, for those who follow runs."""
-        body = {
-            "run": delivery.run,
-            "delivery": delivery.id,
-            "handler": self.step.name,
-            "why": why,
-            "joins": list(joins),
-        }
-        headers = {"ce_swrun": delivery.run, "ce_swhandler": self.step.name, "ce_swcause": delivery.id}
+        name = self.step.name
+        body = {"run": delivery.run, "delivery": delivery.id, "handler": name, "why": why, "joins": list(joins)}
+        headers = {"ce_swrun": delivery.run, "ce_swhandler": name, "ce_swcause": delivery.id}
         return Out(runs_topic(self.step.app), delivery.run, headers, dump(body))
 
     def _dead_letter(self, delivery: Delivery, error: BaseException) -> Out:

@@ -112,11 +112,8 @@ class Dispatcher:
         """Where to go on (3): partitions under the span limit; no new events while as many wait in state."""
         span, control = self.step.settings.span, self.step.control
         full = self.step.keeps_first and sum(m.waiting for m in self.committer.mailboxes.values()) >= span
-        return {
-            partition: ledger.next
-            for partition, ledger in self.committer.ledgers.items()
-            if ledger.span < span and (not full or partition.topic == control)
-        }
+        ledgers = self.committer.ledgers.items()
+        return {p: ledger.next for p, ledger in ledgers if ledger.span < span and (not full or p.topic == control)}
 
     @property
     def room(self) -> int:
@@ -152,12 +149,7 @@ class Dispatcher:
             self.finish(self.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
             return
         where = delivery.offset[0] if delivery.offset else Partition(self.step.control, delivery.mailbox.partition)  # type: ignore[union-attr]
-
-        def call() -> None:
-            if not delivery.dropped:
-                self.caller.start(delivery)
-
-        self.committer.add(Finished(mark=(where, delivery.id, died + 1), then=call))
+        self.committer.add(Finished(mark=(where, delivery.id, died + 1), then=lambda: self.caller.start(delivery)))
 
     def _next_alone(self, concluded: Delivery) -> None:
         if concluded in self._alone:

@@ -23,6 +23,14 @@ from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta
 if TYPE_CHECKING:
     from stepwire.dispatch.loop import Dispatcher
 
+DIED = "the worker died during the call"  #: why nobody knows what became of a claim
+
+
+def _unknown(claimed: Entry) -> Entry:
+    """A claim of a worker that died: nobody knows what became of it."""
+    meta = {name: value for name, value in claimed.meta.items() if name != "claim"} | {"unknown": DIED}
+    return Entry(meta, claimed.headers, claimed.value)
+
 
 class Pump:
     """Starts what state says is ready, for one dispatcher."""
@@ -66,23 +74,12 @@ class Pump:
         for number in numbers:
             mailbox = self._dispatcher.committer.mailboxes[number]
             found = [(ITEM + id_, raw) for id_, raw in mailbox.items.items() if "claim" in decode_meta(raw)]
-            changes = [
-                self._now(mailbox, key, self._as_unknown(raw, "the worker died during the call")) for key, raw in found
-            ]
+            changes = [self._now(mailbox, key, _unknown(decode_entry(raw))) for key, raw in found]
             for join in list(mailbox.joins.values()):
                 if join.call is not None and "claim" in join.call:
-                    meta = {k: v for k, v in join.call.items() if k != "claim"} | {
-                        "unknown": "the worker died during the call"
-                    }
-                    changes.append(self._now(mailbox, f"{JOIN}{join.id}/#call", Entry(meta)))
+                    changes.append(self._now(mailbox, f"{JOIN}{join.id}/#call", _unknown(Entry(join.call))))
             if changes:
                 self._dispatcher.committer.add(Finished(changes=changes, applied=True))
-
-    @staticmethod
-    def _as_unknown(raw: bytes, why: str) -> Entry:
-        entry = decode_entry(raw)
-        meta = {key: value for key, value in entry.meta.items() if key != "claim"} | {"unknown": why}
-        return Entry(meta, entry.headers, entry.value)
 
     @staticmethod
     def _now(mailbox: Mailbox, key: str, entry: Entry | None) -> Change:
@@ -235,7 +232,7 @@ class Pump:
             dispatcher.finish(dispatcher.intake.emitter.dead(delivery, outcome.error), delivery, outcome)
             return
         again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)
-        finished = Finished(changes=[self._change(delivery, ITEM + delivery.entry, again)])
+        finished = Finished(changes=[self._dispatcher.intake.emitter.change(delivery, ITEM + delivery.entry, again)])
         finished.delivery = delivery
         dispatcher.committer.conclude(finished)
 
@@ -323,15 +320,8 @@ class Pump:
             )
             return Finished(changes=[change])
         assert delivery.record is not None
-        entry = keep(
-            delivery.record,
-            kind="item",
-            id=delivery.id,
-            run=delivery.run,
-            attempt=delivery.attempt + 1,
-            due=due,
-            error=error,
-        )
+        waits = {"attempt": delivery.attempt + 1, "due": due, "error": error}
+        entry = keep(delivery.record, kind="item", id=delivery.id, run=delivery.run, **waits)
         return self._dispatcher.intake.posted(entry, delivery.offset)
 
     def unknown(self, delivery: Delivery, error: BaseException) -> Finished:
@@ -353,9 +343,4 @@ class Pump:
             merged.pop("frozen", None)
             key, headers, value = ITEM + delivery.entry, dict(entry.headers), entry.value
         kept_meta = {name: field for name, field in merged.items() if field is not None}
-        return self._change(delivery, key, Entry(kept_meta, headers, value))
-
-    @staticmethod
-    def _change(delivery: Delivery, key: str, entry: Entry) -> Change:
-        assert delivery.mailbox is not None
-        return Change(delivery.mailbox.partition, key, entry.encode())
+        return self._dispatcher.intake.emitter.change(delivery, key, Entry(kept_meta, headers, value))

@@ -17,7 +17,7 @@ from stepwire.join import Rules
 from stepwire.outcome import Classify
 from stepwire.settings import Settings
 from stepwire.signature import EventType
-from stepwire.telemetry import Telemetry
+from stepwire.telemetry import Telemetry, guarded
 from stepwire.wiring.graph import AnyHandler
 from stepwire.wiring.wiring import ITEM, Wiring
 
@@ -73,6 +73,7 @@ class Step:
 
     def __post_init__(self) -> None:
         handler, options = self.handler, self.handler.options
+        self.telemetry = guarded(self.telemetry)
         self.name, self.app = handler.name, self.wiring.app
         self.rules = join_rules(handler, self.settings)
         taken = [event for event in handler.signature.taken if event in self.wiring.depth]

@@ -1,0 +1,44 @@
+"""The records of runs in the local bus's file, for those who follow runs.
+
+In: an open store and a run's name, or how it begins. Out: its records, or its whole name. Reading changes nothing.
+Raises BusUnavailable, BusCorrupt.
+"""
+
+from __future__ import annotations
+
+from stepwire.bus.protocol import Record
+from stepwire.bus.sqlite import Store, place, run_hash
+from stepwire.bus.sqlite_errors import told
+from stepwire.jsontext import load
+
+
+class History:
+    """Reads the runs of one file."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.path = store, store.path
+
+    @told("read")
+    def of_run(self, run: str) -> list[Record]:
+        """Every record of a run, on whatever topic, oldest first."""
+        names = {id_: name for name, (id_, _) in self._store.topics().items()}
+        rows = self._store.db.execute(
+            "SELECT pos, time, key, headers, value FROM events WHERE run = ? ORDER BY time, pos",
+            (self._store.find_run(run),),
+        ).fetchall()
+        return [
+            Record(names[topic], partition, offset, time, key, load(headers), value)
+            for pos, time, key, headers, value in rows
+            for topic, partition, offset in (place(pos),)
+        ]
+
+    @told("read")
+    def run_named(self, prefix: str) -> str | None:
+        """The one run whose name begins so; None if there is none, or more than one."""
+        try:
+            low, high = int(prefix[:15].ljust(15, "0"), 16), int(prefix[:15].ljust(15, "f"), 16)
+        except ValueError:  # a name that is no hash, given from outside
+            low = high = run_hash(prefix)
+        rows = self._store.db.execute("SELECT name FROM runs WHERE number BETWEEN ? AND ?", (low, high)).fetchall()
+        found = [name for (name,) in rows if name.startswith(prefix)]
+        return found[0] if len(found) == 1 else None
