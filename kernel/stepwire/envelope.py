@@ -57,16 +57,15 @@ class Scope(NamedTuple):
         """The first `depth` scatter frames, and of the loop frames beside them those of `loops`."""
         kept: list[str] = []
         for frame in self.frames:
-            handler, at, _ = frame.partition("@")
-            if at:
-                if handler in loops:
+            if "@" in frame:
+                if frame.partition("@")[0] in loops:
                     kept.append(frame)
                 continue
             if depth == 0:
                 break
             depth -= 1
             kept.append(frame)
-        return Scope(self.prefix, tuple(kept))
+        return self if len(kept) == len(self.frames) else Scope(self.prefix, tuple(kept))
 
     def with_visit(self, handler: str, visit: int) -> Scope:
         """With the loop frame of `handler`, which stands at the deepest level, set to `visit`."""

@@ -11,7 +11,7 @@ Only the meta is read on restore; records are decoded at the call.
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -82,23 +82,23 @@ class Mailbox:
         self.calling: set[str] = set()
         self.fresh: dict[str, set[str]] = {}  #: id of what is being called -> keys that messages wrote meanwhile
         self.ready: deque[str] = deque()
-        self.touched: deque[str] = deque()
+        self.touched: OrderedDict[str, None] = OrderedDict()
         self.sequence = 0
         self._timers: list[tuple[float, str]] = []
 
-    def write(self, key: str, raw: bytes | None) -> None:
+    def write(self, key: str, raw: bytes | None, meta: Mapping[str, Any] | None = None) -> None:
         """Apply what a message changes, at once; a call's changes that are committed earlier must not undo it."""
         id_ = key[2:].partition("/")[0]
         if id_ in self.calling:
             self.fresh.setdefault(id_, set()).add(key)
-        self.put(key, raw)
+        self.put(key, raw, meta)
 
-    def put(self, key: str, raw: bytes | None) -> None:
-        """Apply one change; None removes."""
+    def put(self, key: str, raw: bytes | None, meta: Mapping[str, Any] | None = None) -> None:
+        """Apply one change; None removes. `meta` is what `raw` says, for those who know it already."""
         kind, rest = key[:2], key[2:]
         if kind == JOIN:
             id_, _, slot = rest.partition("/")
-            self._put_slot(id_, slot, raw)
+            self._put_slot(id_, slot, raw, meta)
         elif kind == ITEM:
             self._put_item(rest, raw)
         elif kind == SEEN:
@@ -106,17 +106,17 @@ class Mailbox:
         else:
             self._put_verdict(key, rest, raw)
 
-    def _put_slot(self, id_: str, slot: str, raw: bytes | None) -> None:
+    def _put_slot(self, id_: str, slot: str, raw: bytes | None, meta: Mapping[str, Any] | None) -> None:
         join = self.joins.get(id_)
         if join is None:
             if raw is None:
                 return
             join = self.joins[id_] = JoinState(id_)
-        join.put(slot, raw, decode_meta(raw) if raw is not None else None)
+        join.put(slot, raw, meta or decode_meta(raw) if raw is not None else None)
         if join.empty:
             del self.joins[id_]
         else:
-            self.touched.append(id_)
+            self.touched[id_] = None
 
     def _put_item(self, id_: str, raw: bytes | None) -> None:
         old = self.items.pop(id_, None)
@@ -206,7 +206,7 @@ class Mailbox:
                     self.ready.append(id_)
             elif kind == JOIN:
                 if id_ in self.joins:
-                    self.touched.append(id_)
+                    self.touched[id_] = None
             elif kind == SEEN:
                 over += [key] if self.seen.get(id_) == when else []
             elif self.verdicts.get(id_, {}).get("until") == when:

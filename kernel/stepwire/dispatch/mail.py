@@ -41,7 +41,7 @@ class Mail:
     def put(self, mailbox: Mailbox, key: str, entry: Entry | None) -> Change:
         """One change, applied in memory at once."""
         raw = None if entry is None else entry.encode()
-        mailbox.write(key, raw)
+        mailbox.write(key, raw, None if entry is None else entry.meta)
         return Change(mailbox.partition, key, raw)
 
     # -- joins

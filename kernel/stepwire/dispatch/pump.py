@@ -48,7 +48,7 @@ class Pump:
         try:
             for mailbox in dispatcher.committer.mailboxes.values():
                 while mailbox.touched and self._has_room():
-                    self._look(mailbox, mailbox.touched.popleft())
+                    self._look(mailbox, mailbox.touched.popitem(last=False)[0])
                 while mailbox.ready and self._has_room():
                     self._take(mailbox, mailbox.ready.popleft())
         finally:
