@@ -13,14 +13,13 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-import uvloop
-
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Bus
 from stepwire.telemetry import Telemetry
 from stepwire.worker import Worker
 from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.services.running import prepare_process
 from stepwire_handlers.telemetry import build
 
 KEEPS = "every event before the next step, SQLite WAL, synchronous=NORMAL"
@@ -34,7 +33,7 @@ def url(file: Path) -> str:
     return f"sqlite:///{file.resolve()}"
 
 
-uvloop.install()  # as `stepwire run` does
+prepare_process()  # as `stepwire run` does
 
 
 def telemetry(app: App, file: Path) -> Telemetry:

@@ -48,9 +48,9 @@ def command(
                 )
             return await _serve(loaded, where, values, names, accept_owes_change)
 
-    import uvloop
+    from stepwire_handlers.services.running import prepare_process
 
-    uvloop.install()
+    prepare_process()
     execute(main)
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Sequence
+
+import uvloop
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
@@ -17,6 +20,16 @@ from stepwire.worker import Worker
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.services.health import health
 from stepwire_handlers.telemetry import Metrics, build
+
+GARBAGE = (100_000, 50, 100)  #: allocations before a collection; Python's 700 walk every record in flight over and over
+
+
+def prepare_process() -> None:
+    """How a process that runs a worker is set up: a fast event loop, and a collector that leaves what stays alone."""
+    uvloop.install()
+    gc.collect()
+    gc.freeze()  # modules, classes, wiring: alive until the end, so never looked through again
+    gc.set_threshold(*GARBAGE)
 
 
 async def serve(
