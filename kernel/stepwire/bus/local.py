@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from stepwire.bus.checkpoints import Checkpoints
 from stepwire.bus.log import Log
@@ -148,8 +149,7 @@ class LocalBus:
         for topic in topics:
             id_, partitions = self.log.topics[topic]
             if id_ not in known:
-                starts = {(id_, part): Progress(self.store.end(id_, part)) for part in range(partitions)}
-                self.store.save_progress(number, starts)
+                self.store.save_progress([(number, id_, n, self.store.end(id_, n), "") for n in range(partitions)])
 
     async def unfinished(self, prefix: str) -> Mapping[str, int]:
         """Groups whose names begin so -> records behind them and entries they keep."""
@@ -311,7 +311,7 @@ class LocalBus:
             if self.catch_up():
                 batch = [waiting for waiting in batch if self._still_owns(waiting)]
             batch = [waiting for waiting in batch if self._can_be_written(waiting)]
-            written = [(waiting, self._save(waiting)) for waiting in batch]
+            written = self._save(batch)
             self.store.commit()
         except BusError as error:
             self._undo()
@@ -356,21 +356,26 @@ class LocalBus:
         )
         return False
 
-    def _save(self, waiting: Write) -> list[Record]:
-        """Write one transaction; the records it appended."""
-        transaction, group, topics = waiting.transaction, waiting.group, self.log.topics
-        if transaction is not None and group is not None:
-            if transaction.progress:
-                rows = {(topics[p.topic][0], p.number): progress for p, progress in transaction.progress.items()}
-                self.store.save_progress(group.number, rows)
-            if transaction.changes:
-                self.store.save_state(group.number, transaction.changes)
-            self._purge(group, transaction.progress)
+    def _save(self, batch: list[Write]) -> list[tuple[Write, list[Record]]]:
+        """Write what all of them want, each kind of row at once; the records that each appended."""
+        topics, rows = self.log.topics, []
+        for waiting in batch:
+            transaction, group = waiting.transaction, waiting.group
+            if transaction is not None and group is not None:
+                for (topic, part), progress in transaction.progress.items():
+                    rows.append((group.number, topics[topic][0], part, *progress))
+                if transaction.changes:
+                    self.store.save_state(group.number, transaction.changes)
+                self._purge(group, transaction.progress)
+        if rows:
+            self.store.save_progress(rows)
         placed = [
             (out, out.partition if out.partition is not None else partition_of(out.key, topics[out.topic][1]))
+            for waiting in batch
             for out in waiting.outputs
         ]
-        return self.log.append(placed, self.clock.now())
+        records = iter(self.log.append(placed, self.clock.now()))
+        return [(waiting, list(islice(records, len(waiting.outputs)))) for waiting in batch]
 
     def _purge(self, group: Group, progress: Mapping[Partition, Progress]) -> None:
         """A control topic is nobody's history: what is finished is deleted now and then."""

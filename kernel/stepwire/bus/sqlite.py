@@ -254,12 +254,12 @@ class Store:
     # -- progress and state
 
     @told("write")
-    def save_progress(self, group: int, rows: Mapping[tuple[int, int], Progress]) -> None:
-        """Write watermark and map of each (topic, partition)."""
+    def save_progress(self, rows: Sequence[tuple[int, int, int, int, str]]) -> None:
+        """Write progress: group, topic, partition, watermark and map."""
         self.db.executemany(
             "INSERT INTO progress VALUES (?, ?, ?, ?, ?) ON CONFLICT (grp, topic, part) "
             "DO UPDATE SET watermark = excluded.watermark, map = excluded.map",
-            [(group, topic, part, p.watermark, p.map) for (topic, part), p in rows.items()],
+            rows,
         )
 
     @told("read")
