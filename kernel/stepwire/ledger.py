@@ -116,7 +116,9 @@ class Ledger:
         """What must be committed with these offsets: as if they were finished already. Changes nothing."""
         done = set(finished)
         watermark = next((offset for offset in self._open if offset not in done), self.next)
-        bits = self._with(offset for offset in done if offset > watermark) if watermark != self.next else b""
+        # All delivered is done, and what the restored map says of offsets still to be delivered is behind us: no bits.
+        clear = watermark == self.next >= self._skip
+        bits = b"" if clear else self._with(offset for offset in done if offset > watermark)
         if watermark != self._base and writer.takeovers:
             writer = replace(writer, takeovers=0)
         return Progress(watermark, encode_map(writer, _shift(bits, watermark - self._base)))

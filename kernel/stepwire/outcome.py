@@ -127,7 +127,7 @@ def decide(
     error: Exception, signal: Signal | None, attempt: int, retry: Retry, settings: Settings, jitter: random.Random
 ) -> RetryAt | DeadLetter:
     """Retry or dead letter, by what the error means and how often it was tried (DESIGN §8)."""
-    if isinstance(signal, Reject) and signal is not error:
+    if isinstance(signal, Reject) and signal is not error and said(signal) != said(error):
         signal.__cause__ = error  # a person reads what the resource says of it; the stack shows both
         return DeadLetter(signal)
     if isinstance(error, FINAL) or isinstance(signal, Reject):

@@ -364,11 +364,9 @@ class LocalBus:
             if transaction is not None and group is not None:
                 for (topic, part), progress in transaction.progress.items():
                     rows.append((group.number, topics[topic][0], part, *progress))
-                if transaction.changes:
-                    self.store.save_state(group.number, transaction.changes)
+                self.store.save_state(group.number, transaction.changes)
                 self._purge(group, transaction.progress)
-        if rows:
-            self.store.save_progress(rows)
+        self.store.save_progress(rows)
         placed = [
             (out, out.partition if out.partition is not None else partition_of(out.key, topics[out.topic][1]))
             for waiting in batch

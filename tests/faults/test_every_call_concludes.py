@@ -1,0 +1,51 @@
+"""Whatever a handler raises, its delivery comes to an outcome: retried, parked, or a dead letter."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from stepwire import App, Event, Settings, handler
+from stepwire.bus.local import LocalBus
+from stepwire.worker import Worker
+
+
+class A(Event, topic="a"):
+    n: int
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("how", ["cancelled future", "str fails"])
+async def test_it_ends(how: str) -> None:
+    """Whatever a handler raises, its delivery comes to an outcome: retried, parked, or a dead letter."""
+    calls = 0
+
+    @handler()
+    async def h(a: A) -> None:
+        nonlocal calls
+        calls += 1
+        if how == "str fails":
+            raise Mute
+        inner = asyncio.get_running_loop().create_future()
+        inner.cancel()
+        await inner  # a task of the author's own that somebody cancelled
+
+    app = App("x", [h])
+    bus = LocalBus()
+    await bus.open()
+    worker = Worker(app, bus, settings=Settings(attempts=2, attempts_unknown=2, backoff=0.01, drain=0.5))
+    await worker.start()
+    await bus.publish([app.record(A(n=1), now=time.time())[0]])
+    await asyncio.sleep(1.5)
+    d = worker.dispatchers[0]
+    stuck = d.active, len(d.caller.running), calls
+    ends = await bus.ends(["x.h.dlt"])
+    await worker.stop()
+    await bus.close()
+    assert sum(ends.values()) == 1, f"no dead letter; active={stuck[0]} but running={stuck[1]}, called {stuck[2]} times"
