@@ -15,12 +15,15 @@ def command(
     folder: Annotated[Path, typer.Option(help="Where everything is kept; run again, it goes on there.")] = Path(
         ".demo"
     ),
+    stay: Annotated[
+        bool, typer.Option(help="Keep what the flow needs up afterwards, for a worker of your own.")
+    ] = False,
 ) -> None:
     """Run a flow on its input, show what happens, and end with a table."""
 
     async def main() -> int:
         from stepwire_handlers.demo.run import demo
 
-        return await demo(flow, folder)
+        return await demo(flow, folder, stays=stay)
 
     execute(main)

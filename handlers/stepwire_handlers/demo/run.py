@@ -25,6 +25,7 @@ from stepwire.telemetry import Called, Fact
 from stepwire.worker import Worker
 from stepwire_handlers.configuration import Configuration, load
 from stepwire_handlers.demo.report import report
+from stepwire_handlers.demo.stay import stay
 from stepwire_handlers.demo.surroundings import surroundings
 from stepwire_handlers.services.publishing import publish, until_it_rests
 from stepwire_handlers.services.runs import RunView
@@ -34,8 +35,11 @@ FLOWS = ("invoices", "support", "articles", "review", "polish")
 PATIENCE = 120.0  #: seconds for one run
 
 
-async def demo(flow: str, folder: Path) -> int:
-    """Run it. Raises SettingsError for an unknown flow or a folder that cannot be used."""
+async def demo(flow: str, folder: Path, *, stays: bool = False) -> int:
+    """Run it; with `stays`, what it needs stays up afterwards.
+
+    Raises SettingsError for an unknown flow or a folder that cannot be used.
+    """
     if flow not in FLOWS:
         raise SettingsError(f"there is no flow {flow!r}; there are {', '.join(FLOWS)}")
     folder = folder.absolute()
@@ -45,14 +49,16 @@ async def demo(flow: str, folder: Path) -> int:
         raise SettingsError(f"{folder} cannot be made: {error.strerror}; choose another --folder") from None
     url = f"sqlite:///{folder / f'{flow}.db'}"
     os.environ["STEPWIRE_BLOBS"] = str(folder / "blobs")  # before the flow is imported, whose store is named by it
-    started = time.monotonic()
+    started, before = time.monotonic(), dict(os.environ)
     async with surroundings(flow, folder) as model:
         tell = Console(file=sys.stderr, soft_wrap=True, highlight=False).print
         tell(f"{flow}: asking {model}")
         app: App = importlib.import_module(f"stepwire_handlers.flows.{flow}").app
         views = await _work(app, flow, folder, load(bus=url), tell)
-    report(flow, folder, url, views)
-    tell(f"done in {time.monotonic() - started:.0f} s")
+        report(flow, folder, url, views)
+        tell(f"done in {time.monotonic() - started:.0f} s")
+        if stays:
+            await stay(app, flow, folder, before, tell)
     return 0
 
 
