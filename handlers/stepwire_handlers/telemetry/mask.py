@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from stepwire.event import Sensitive, sensitive_fields
 
 MASK = "***"
-LONG = 200  #: characters of a text that are shown where payloads are redacted; a line is read, and paid for, whole
+LONG = 500  #: characters of a text that are shown where payloads are redacted
 SHORTEST = 4  #: characters; a shorter sensitive value is part of too many harmless words to be searched for
 SHORTEST_SECRET = 8  #: the same for a secret of the configuration, which is looked for in every line
 SCALARS = frozenset({str, int, float, bool, type(None), datetime, date, time, timedelta, Decimal})
