@@ -108,6 +108,10 @@ class Ledger:
         self._open[offset] = None
         return True
 
+    def pass_to(self, offset: int) -> None:
+        """Up to here there is nothing more to deliver: markers of transactions, compacted records."""
+        self.next = max(self.next, offset)
+
     def _is_set(self, offset: int) -> bool:
         index = offset - self._base
         return index >> 3 < len(self._bits) and bool(self._bits[index >> 3] >> (index & 7) & 1)

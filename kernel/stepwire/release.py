@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 async def check_groups(app: App, bus: Bus) -> None:
     """Refuse if a handler that is gone still has something to do: nobody would ever do it."""
     known = {group_name(app.name, handler.name) for handler in app.runnable}
-    for group, unfinished in (await bus.unfinished(app.name + ".")).items():
-        if group not in known and unfinished:
+    for group, unfinished in (await bus.unfinished(app.name + ".", known)).items():
+        if unfinished:
             handler = group.removeprefix(app.name + ".")
             raise SettingsError(
                 f"handler {handler} is not in {app.name} any more, but has {unfinished} events or entries left. Put it "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stepwire.bus.protocol import Bus
 from stepwire.clock import Clock, SystemClock
 from stepwire.dispatch.loop import Dispatcher
-from stepwire.dispatch.step import Step, control_topic, dead_letter_topic, group_name, runs_topic
+from stepwire.dispatch.step import Step, control_topic, dead_letter_topic, group_name, keeps_first, runs_topic
 from stepwire.release import check_groups, check_owed
 from stepwire.settings import Settings
 from stepwire.telemetry import Telemetry, silent
@@ -36,7 +36,10 @@ async def prepare(app: App, bus: Bus, settings: Settings) -> None:
 def topics_of(app: App, settings: Settings) -> dict[str, int]:
     """Every topic of an app and how many partitions it has when it is made."""
     topics = {event.spec.topic: settings.partitions for event in app.wiring.events}
-    topics |= {control_topic(app.name, handler.name): settings.control_partitions for handler in app.runnable}
+    topics |= {
+        control_topic(app.name, handler.name): settings.control_partitions if handler.signature.is_join or keeps_first(handler) else 1
+        for handler in app.runnable
+    }
     topics |= {dead_letter_topic(app.name, handler.name): 1 for handler in app.runnable}
     topics[runs_topic(app.name)] = 1
     return topics

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 
 from stepwire.bus.checkpoints import Checkpoints
@@ -151,12 +151,12 @@ class LocalBus:
             if id_ not in known:
                 self.store.save_progress([(number, id_, n, self.store.end(id_, n), "") for n in range(partitions)])
 
-    async def unfinished(self, prefix: str) -> Mapping[str, int]:
-        """Groups whose names begin so -> records behind them and entries they keep."""
+    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, int]:
+        """Groups whose names begin so, but those known -> records behind them and entries they keep."""
         names = {id_: name for name, (id_, _) in self.log.topics.items()}
         found: dict[str, int] = {}
         for name, (number, _) in self.store.groups().items():
-            if name.startswith(prefix):
+            if name.startswith(prefix) and name not in known:
                 lag = sum(
                     max(0, self.log.end(Partition(names[topic], part)) - progress.watermark)
                     for (topic, part), progress in self.store.progress(number).items()

@@ -7,7 +7,7 @@ happen, `OutcomeUnknown` that nobody knows, `Fenced` that somebody else owns the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -84,6 +84,9 @@ class Membership(Protocol):
     async def fetch(self, positions: Mapping[Partition, int], limit: int) -> Sequence[Record]:
         """At most `limit` records from these positions; waits until there is one, or the assignment changes."""
 
+    def passed(self, partition: Partition) -> int:
+        """Where reading goes on after what was fetched, if that is known to be past a gap; else 0."""
+
     async def commit(self, transaction: Transaction, generation: int) -> None:
         """Write all of it or nothing. Raises Fenced, BusUnavailable, OutcomeUnknown."""
 
@@ -130,8 +133,8 @@ class Bus(Protocol):
     async def found(self, groups: Mapping[str, Sequence[str]]) -> None:
         """R15: let each group that never read one of its topics start at that topic's present end."""
 
-    async def unfinished(self, prefix: str) -> Mapping[str, int]:
-        """Groups whose names begin so -> how many records and stored entries they have not finished."""
+    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, int]:
+        """Groups whose names begin so, but those known -> how many records and stored entries they have left."""
 
     async def remember(self, app: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
         """What was stored of an app's wiring before (empty: nothing); a table given is stored instead."""

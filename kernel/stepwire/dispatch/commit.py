@@ -4,8 +4,9 @@ In: `Finished`, in order. Out: one transaction after the other on the bus; after
 
 R10: every transaction carries watermark and map of each partition whose state it touches. R11: a confirmed abort
 repeats the same results; if one record is the culprit it is found by bisection and dead-lettered alone, so that model
-calls already paid for survive a neighbour's bad output. Unknown or fenced: the dispatcher drops everything and
-rebuilds memory from what is stored.
+calls already paid for survive a neighbour's bad output. Fenced: the results wait for the new assignment, which keeps
+those whose partitions are provably still ours. Unknown: the dispatcher drops everything and rebuilds memory from what
+is stored.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import replace
 from stepwire.bus.protocol import Change, Membership, Partition, Progress, Transaction
 from stepwire.dispatch.delivery import Finished
 from stepwire.dispatch.step import Step
-from stepwire.errors import BusUnavailable, RecordRefused
+from stepwire.errors import BusUnavailable, Fenced, RecordRefused
 from stepwire.ledger import CLEAN, Ledger, Writer
 from stepwire.state import Mailbox
 from stepwire.telemetry import Committed
@@ -109,6 +110,9 @@ class Committer:
             except RecordRefused as error:
                 await self._bisect(batch, member, generation, error)
                 return
+            except Fenced:  # surely not written: it is still ours to write wherever we keep the partitions (R12)
+                self.queue.extendleft(reversed(batch))
+                raise
             except BusUnavailable as error:
                 self.trouble = str(error)
                 self._step.telemetry(Committed(self._step.group, len(batch), {}, 0.0, str(error)))
@@ -123,8 +127,8 @@ class Committer:
             self._culprit(batch[0], error)
             return
         middle = len(batch) // 2
+        self.queue.extendleft(reversed(batch[middle:]))
         await self._commit(batch[:middle], member, generation)
-        await self._commit(batch[middle:], member, generation)
 
     async def _attempt(self, batch: list[Finished], member: Membership, generation: int) -> None:
         loop = asyncio.get_running_loop()

@@ -39,7 +39,6 @@ class Intake:
         self.builder, self.emitter, self.mail = Builder(step), Emitter(step), Mail(step)
         self._plain = not step.is_join and not step.keeps_first
         self._answers = step.wiring.answers
-        self._partitions = step.settings.control_partitions
 
     def admit(self, record: Record) -> None:
         """Steps 2 to 4."""
@@ -127,11 +126,11 @@ class Intake:
         """What handing an entry over wants to be committed."""
         dispatcher = self._dispatcher
         key = order if order is not None else str(entry.meta["id"])
-        number = dispatcher.step.partition(key, self._partitions)
         done = [where] if where is not None else []
-        mailbox = dispatcher.committer.mailboxes.get(number) if dispatcher.colocated else None
-        if mailbox is None:
-            return Finished([Out(self.step.control, key, {}, entry.encode(), number)], done=done)
+        if not dispatcher.colocated:
+            return Finished([Out(self.step.control, key, {}, entry.encode())], done=done)
+        mailboxes = dispatcher.committer.mailboxes
+        mailbox = mailboxes[dispatcher.step.partition(key, len(mailboxes))]
         applied = self.mail.apply(mailbox, entry)
         if applied.skipped:
             self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, applied.skipped))

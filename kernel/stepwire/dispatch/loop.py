@@ -69,14 +69,14 @@ class Dispatcher:
                 async with asyncio.TaskGroup() as loops:
                     loops.create_task(self._fetch(assignment))
                     loops.create_task(self.committer.run(self._member, assignment.generation))
-            except* (Fenced, OutcomeUnknown, BusUnavailable) as errors:
-                # Nobody knows what is stored, or it is somebody else's: memory is worthless, rebuild it.
+            except* (OutcomeUnknown, BusUnavailable) as errors:
+                # Nobody knows what is stored: memory is worthless, rebuild it.
                 self._drop(set(self.committer.ledgers), "lost")
-                if errors.subgroup(Fenced) is not None:
-                    await self._moved_on(assignment)
-                else:
-                    self.committer.trouble = str(errors.exceptions[0])
-                    await asyncio.sleep(RECONNECT)
+                self.committer.behind = False
+                self.committer.trouble = str(errors.exceptions[0])
+                await asyncio.sleep(RECONNECT)
+            except* Fenced:
+                await self._moved_on(assignment)
 
     @property
     def joined(self) -> bool:
@@ -102,6 +102,8 @@ class Dispatcher:
                 for record in records:
                     if self.committer.ledgers[Partition(record.topic, record.partition)].begin(record.offset):
                         self.intake.admit(record)  # 2, 3, 4
+                for partition in positions:
+                    self.committer.ledgers[partition].pass_to(member.passed(partition))
                 if records:
                     self.pump.run()
                     await asyncio.sleep(0)

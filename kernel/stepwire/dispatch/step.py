@@ -84,9 +84,9 @@ class Step:
             self.slots = {part.types[0]: part.name for part in handler.signature.parts}
         self.timeout = options.timeout or self.settings.timeout
         self.concurrency = options.concurrency or self.settings.concurrency
-        self.is_join, self.once = handler.signature.is_join, options.effect == "once"
+        self.is_join, self.keeps_first = handler.signature.is_join, keeps_first(handler)
+        self.once = options.effect == "once"
         self.group, self.control = group_name(self.app, self.name), control_topic(self.app, self.name)
-        self.keeps_first = bool(options.order or options.dedupe or options.effect == "once")
 
     def slot_of(self, event: Event) -> str:
         """The slot that an event fills: a parameter's name, or ITEM."""
@@ -96,6 +96,12 @@ class Step:
         """The value by which events are handled one after another."""
         field_name = self.handler.options.order
         return None if field_name is None else str(getattr(event, field_name))
+
+
+def keeps_first(handler: AnyHandler) -> bool:
+    """Must an event be stored before the handler is called?"""
+    options = handler.options
+    return bool(options.order or options.dedupe or options.effect == "once")
 
 
 def join_rules(handler: AnyHandler, settings: Settings) -> Rules:

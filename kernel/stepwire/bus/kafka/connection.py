@@ -1,0 +1,144 @@
+"""One client's connections to the brokers: requests, coordinators, leaders; what a broker's error codes mean for us.
+
+In: requests. Out: answers, or None where the network or a broker failed, so that the caller decides whether to insist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.api import Request
+
+from stepwire.bus.protocol import Partition
+from stepwire.errors import BusUnavailable
+
+# Error codes as Kafka's protocol guide numbers them.
+NETWORK = 13  #: also ours, for an answer that did not come
+MESSAGE_TOO_LARGE, LIST_TOO_LARGE, INVALID_RECORD = 10, 18, 87
+REFUSED = frozenset({MESSAGE_TOO_LARGE, LIST_TOO_LARGE, INVALID_RECORD})  #: this record can never be written
+STALE = frozenset({22, 25, 27, 82})  #: generation, member, rebalance, instance: somebody else's by now
+DUPLICATE_SEQUENCE = 46  #: a repeated produce that had arrived the first time
+UNSTABLE = 88  #: an open transaction may still change these offsets
+COORDINATOR_MOVED = frozenset({15, 16, NETWORK})
+LEADER_MOVED = frozenset({3, 5, 6, 9, 56, 72, 74, 75, 76, NETWORK})
+PASSING = COORDINATOR_MOVED | LEADER_MOVED | {7, 14, 19, 20, 51, UNSTABLE}  #: ask again
+FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.2  #: seconds between two tries; a marker being written takes a few ms
+CLOSING = 5.0  #: seconds that closing may take; aiokafka's own waits have no end
+
+#: aiokafka tells each lost connection as an error of its own; ours says once what it means
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def meaning(code: int) -> str:
+    """An error code as Kafka names it."""
+    return str(for_code(code).__name__)
+
+
+class Connection:
+    """What one producer, or the bus itself, asks the brokers.
+
+    Args:
+        options: how aiokafka's client reaches the cluster.
+        name: the client id that brokers show.
+        patience: seconds that one request may take.
+    """
+
+    def __init__(self, options: Mapping[str, Any], name: str, patience: float = 5.0) -> None:
+        self.options, self.name = options, name
+        self._client = AIOKafkaClient(
+            **options, client_id=name, request_timeout_ms=int(patience * 1000), metadata_max_age_ms=60_000
+        )
+        self._coordinators: dict[tuple[CoordinationType, str], int] = {}
+
+    async def open(self) -> None:
+        """Connect. Raises BusUnavailable."""
+        try:
+            await self._client.bootstrap()
+        except (KafkaError, OSError) as error:
+            where = self.options["bootstrap_servers"]
+            raise BusUnavailable(f"no Kafka broker answers at {where}: {error}; is it up, is the address right?") from error
+
+    async def close(self) -> None:
+        """Close all connections; bounded in time."""
+        with contextlib.suppress(TimeoutError, KafkaError, OSError):
+            await asyncio.wait_for(self._client.close(), CLOSING)
+
+    async def ask(self, node: int | None, request: Request[Any], group: ConnectionGroup = ConnectionGroup.DEFAULT) -> Any:
+        """The answer of one broker; None if there was none."""
+        if node is None or node < 0:
+            return None
+        try:
+            return await self._client.send(node, request, group=group)
+        except (KafkaError, OSError, TimeoutError):
+            return None
+
+    async def ask_any(self, request: Request[Any]) -> Any:
+        """The answer of some broker."""
+        return await self.ask(self._client.get_random_node(), request)
+
+    # -- who is in charge
+
+    async def coordinator(self, kind: CoordinationType, key: str) -> int | None:
+        """The broker that coordinates a group or a transactional id; None if nobody knows just now."""
+        node = self._coordinators.get((kind, key))
+        if node is None:
+            try:
+                node = await self._client.coordinator_lookup(kind, key)
+            except (KafkaError, OSError, TimeoutError):
+                return None
+            self._coordinators[kind, key] = node
+        return node
+
+    async def ask_coordinator(self, kind: CoordinationType, key: str, request: Request[Any]) -> Any:
+        """The answer of the broker in charge; None if there was none, and then it is looked up again."""
+        answer = await self.ask(await self.coordinator(kind, key), request, ConnectionGroup.COORDINATION)
+        if answer is None:
+            self.forget(kind, key)
+        return answer
+
+    def forget(self, kind: CoordinationType, key: str) -> None:
+        """It moved: ask again who it is."""
+        self._coordinators.pop((kind, key), None)
+
+    def leader(self, partition: Partition) -> int | None:
+        """The broker that leads a partition, as far as is known."""
+        node: int | None = self._client.cluster.leader_for_partition(TopicPartition(*partition))
+        return None if node is None or node < 0 else node
+
+    async def know(self, topics: Iterable[str]) -> None:
+        """Learn of topics that were not asked for before."""
+        unknown = [topic for topic in topics if self._client.cluster.partitions_for_topic(topic) is None]
+        for topic in unknown:
+            self._client.add_topic(topic)
+        if unknown:
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Ask the cluster again who leads what."""
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            await self._client.force_metadata_update()
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has, as far as is known; 0: no such topic."""
+        return len(self._client.cluster.partitions_for_topic(topic) or ())
+
+
+async def insist(what: str, attempt: Callable[[], Awaitable[int]], until: float) -> int:
+    """Repeat until a code comes that will not pass by itself, which is returned; 0 is success.
+
+    Raises BusUnavailable when the loop's time passes `until`.
+    """
+    loop, pause = asyncio.get_running_loop(), FIRST_PAUSE
+    while (code := await attempt()) in PASSING:
+        if loop.time() + pause > until:
+            raise BusUnavailable(f"{what}: {meaning(code)}; it goes on by itself once the brokers answer")
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+    return code

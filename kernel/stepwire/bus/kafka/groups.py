@@ -1,0 +1,74 @@
+"""What consumer groups have committed, read and written from outside of them.
+
+In: a group's name and partitions. Out: progress, once no open transaction can change it (KIP-447).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiokafka.client import CoordinationType
+from aiokafka.protocol.commit import OffsetCommitRequest
+
+from stepwire.bus.kafka import wire
+from stepwire.bus.kafka.connection import NETWORK, PASSING, STALE, UNSTABLE, Connection, insist, meaning
+from stepwire.bus.protocol import Partition, Progress
+from stepwire.errors import BusUnavailable, Fenced
+
+STABLE = 60.0  #: seconds to wait for somebody's open transaction; the brokers end it after ten
+
+
+async def committed(
+    connection: Connection, group: str, partitions: Sequence[Partition] | None, patience: float = STABLE
+) -> dict[Partition, Progress]:
+    """Progress of these partitions, or of all that the group ever committed. Raises BusUnavailable."""
+    wanted: dict[str, list[int]] | None = None
+    if partitions is not None:
+        wanted = {}
+        for topic, number in partitions:
+            wanted.setdefault(topic, []).append(number)
+    request = wire.OffsetFetch(group, wanted)
+    found: dict[Partition, Progress] = {}
+
+    async def attempt() -> int:
+        answer = await connection.ask_coordinator(CoordinationType.GROUP, group, request)
+        if answer is None:
+            return NETWORK
+        codes = {answer.error_code}
+        for topic, rows, _ in answer.topics:
+            for number, offset, _, metadata, code, _ in rows:
+                codes.add(code)
+                if not code and offset >= 0:
+                    found[Partition(topic, number)] = Progress(offset, metadata or "")
+        if codes & {15, 16}:
+            connection.forget(CoordinationType.GROUP, group)
+        return UNSTABLE if UNSTABLE in codes else min(codes - {0}, key=lambda code: code in PASSING, default=0)
+
+    code = await insist(f"read the progress of {group}", attempt, asyncio.get_running_loop().time() + patience)
+    if code:
+        raise BusUnavailable(f"cannot read the progress of {group}: {meaning(code)}")
+    return found
+
+
+async def commit(connection: Connection, group: str, progress: Mapping[Partition, Progress], patience: float) -> None:
+    """Store progress for a group that nobody is in. Raises Fenced if somebody is, BusUnavailable."""
+    topics: dict[str, list[tuple[int, int, str]]] = {}
+    for (topic, number), (offset, metadata) in progress.items():
+        topics.setdefault(topic, []).append((number, offset, metadata))
+    request = OffsetCommitRequest(group, -1, "", -1, list(topics.items()))
+
+    async def attempt() -> int:
+        answer = await connection.ask_coordinator(CoordinationType.GROUP, group, request)
+        if answer is None:
+            return NETWORK
+        codes = {code for _, rows in answer.topics for _, code in rows} - {0}
+        if codes & {15, 16}:
+            connection.forget(CoordinationType.GROUP, group)
+        return min(codes, key=lambda code: code in PASSING, default=0)
+
+    code = await insist(f"store where {group} starts", attempt, asyncio.get_running_loop().time() + patience)
+    if code in STALE:
+        raise Fenced(f"{group} has members; stop them before its offsets are set from outside")
+    if code:
+        raise BusUnavailable(f"cannot store where {group} starts: {meaning(code)}")

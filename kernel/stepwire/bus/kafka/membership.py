@@ -1,0 +1,241 @@
+"""A worker's seat in a consumer group on Kafka: what it owns, what it reads from there, what it commits.
+
+In: aiokafka's group consumer for membership and records; a producer for the transactions. Out: the `Membership` of the
+bus contract.
+
+A rebalance stops nothing here: calls go on, commits go on under the old generation as long as the coordinator takes
+them, and are fenced afterwards. Which partitions may be kept is decided by the kernel from what is stored (R12), so
+the callbacks of a rebalance only note the new assignment. Offsets are never read by aiokafka for us: its requests do
+not wait for open transactions. Every partition is sought to where the kernel says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+
+from stepwire.bus.kafka import wire
+from stepwire.bus.kafka.connection import CLOSING, Connection
+from stepwire.bus.kafka.groups import committed
+from stepwire.bus.kafka.producer import Message, Producer
+from stepwire.bus.kafka.reader import Reader
+from stepwire.bus.kafka.records import record
+from stepwire.bus.protocol import Assignment, Partition, Progress, Record, Transaction
+from stepwire.errors import BusError, BusUnavailable, Fenced
+
+if TYPE_CHECKING:
+    from stepwire.bus.kafka.bus import KafkaBus
+
+WAIT = 0.25  #: seconds that one fetch waits; a worker that stops is noticed after that
+LOOK = 5.0  #: seconds between two looks at aiokafka's tasks while nothing is wanted
+
+
+class Offsets(BusError):
+    """Records that were not finished are gone: the topic's retention was shorter than the outage."""
+
+
+class KafkaMembership(ConsumerRebalanceListener):  # type: ignore[misc]
+    """A seat in a group."""
+
+    def __init__(self, bus: KafkaBus, group: str, topics: Sequence[str], control: str) -> None:
+        self._bus, self.group, self._topics, self._control = bus, group, tuple(topics), control
+        self._state = bus.cluster_name(bus.state_topic(control))
+        self._assignment = Assignment(0, frozenset())
+        self._seat = wire.Member("", -1, "")  #: as the coordinator knew us when it gave us this assignment
+        self._news = asyncio.Event()
+        self._delivered: dict[Partition, int] = {}  #: the offset after the last record that was handed out
+        self._passed: dict[Partition, int] = {}  #: where reading goes on: gaps behind that record are behind us
+        self._writing: asyncio.Task[Any] | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+        self._connection = Connection(bus.options, bus.client_id)
+        self._producer = Producer(
+            self._connection, f"{bus.cluster_name(group)}-{uuid.uuid4().hex[:12]}", codec=bus.codec
+        )
+
+    # -- life
+
+    async def open(self) -> None:
+        """Take the seat. Raises BusUnavailable."""
+        await self._connection.open()
+        await self._sit_down()
+
+    async def _sit_down(self) -> None:
+        bus = self._bus
+        # aiokafka's sticky assignor keeps what it knows in its class, so groups of one process would mix it up
+        sticky = type("Sticky", (StickyPartitionAssignor,), {})
+        self._consumer = AIOKafkaConsumer(
+            **bus.options, client_id=bus.client_id, group_id=bus.cluster_name(self.group), enable_auto_commit=False,
+            isolation_level="read_committed", auto_offset_reset="none", partition_assignment_strategy=[sticky],
+            session_timeout_ms=int(bus.session * 1000), heartbeat_interval_ms=int(min(3.0, bus.session / 4) * 1000),
+            rebalance_timeout_ms=int(bus.session * 1000), max_poll_interval_ms=2**31 - 1, metadata_max_age_ms=30_000,
+            fetch_max_wait_ms=500, max_partition_fetch_bytes=4 << 20, max_poll_records=10_000,
+        )  # fmt: skip
+        names = [bus.cluster_name(topic) for topic in (*self._topics, self._control)]
+        self._consumer.subscribe(names, listener=self)
+        try:
+            await self._consumer.start()
+        except (KafkaError, OSError) as error:
+            await self._stand_up()
+            raise BusUnavailable(f"{self.group} cannot join its group: {error}") from error
+
+    async def _stand_up(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with contextlib.suppress(TimeoutError, KafkaError, OSError, asyncio.CancelledError):
+                await asyncio.wait_for(consumer.stop(), CLOSING)
+
+    async def leave(self) -> None:
+        """Give the partitions back at once; waits for a commit that is under way."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=CLOSING)
+        await self._stand_up()
+        await self._connection.close()
+        self._bus.left(self)
+
+    # -- what it owns
+
+    @property
+    def assignment(self) -> Assignment:
+        """What it owns now."""
+        return self._assignment
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - aiokafka's signature
+        """Nothing stops; see above. A member that was expelled owns nothing until it is assigned anew."""
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """A new generation: the kernel looks at what it may keep."""
+        assert self._consumer is not None
+        # A commit must carry the generation that its results were computed in. aiokafka's own number runs ahead: it is
+        # the next one from the answer to JoinGroup on, while the kernel still works under this assignment.
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - there is no public way to the generation
+        group = self._bus.cluster_name(self.group)
+        self._seat = wire.Member(group, coordinator.generation, coordinator.member_id)
+        mine = frozenset(Partition(self._bus.own_name(place.topic), place.partition) for place in assigned)
+        self._assignment = Assignment(self._assignment.generation + 1, mine)
+        self._delivered.clear()
+        self._passed.clear()
+        self._news.set()
+
+    async def _check(self) -> None:
+        """aiokafka's tasks end silently: then the seat is taken anew, under a new generation."""
+        consumer = self._consumer
+        if consumer is not None:
+            tasks = (consumer._coordinator._coordination_task, consumer._fetcher._fetch_task)  # noqa: SLF001
+            if not any(task.done() for task in tasks):
+                return
+            await self._stand_up()
+        await self._sit_down()
+
+    # -- reading
+
+    def notice(self) -> None:
+        """There may be room, or nothing more to do: a waiting fetch returns."""
+        self._news.set()
+
+    async def fetch(self, positions: Mapping[Partition, int], limit: int) -> Sequence[Record]:
+        """At most `limit` records; waits for one, or for a change."""
+        await self._check()
+        generation = self._assignment.generation
+        if not positions or limit <= 0 or self._news.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), LOOK)
+            self._news.clear()
+            return ()
+        assert self._consumer is not None
+        places = {partition: self._bus.place(partition) for partition in positions}
+        try:
+            self._seek(positions, places)
+            got = await self._consumer.getmany(*places.values(), timeout_ms=int(WAIT * 1000), max_records=limit)
+            if generation != self._assignment.generation:
+                return ()
+            return await self._handed_out(positions, places, got)
+        except IllegalStateError:
+            return ()  # unassigned this very moment: the new assignment is on its way
+        except OffsetOutOfRangeError as error:
+            raise Offsets(self._lost(error)) from error
+        except KafkaError as error:
+            raise BusUnavailable(f"{self.group} cannot read: {error}") from error
+
+    def _seek(self, positions: Mapping[Partition, int], places: Mapping[Partition, TopicPartition]) -> None:
+        assert self._consumer is not None
+        for partition, offset in positions.items():
+            if not self._delivered.get(partition, -1) <= offset <= self._passed.get(partition, -1):
+                self._consumer.seek(places[partition], offset)
+                self._delivered[partition] = self._passed[partition] = offset
+
+    async def _handed_out(
+        self, positions: Mapping[Partition, int], places: Mapping[Partition, TopicPartition], got: Mapping[Any, Any]
+    ) -> list[Record]:
+        assert self._consumer is not None
+        records: list[Record] = []
+        for partition in positions:
+            found = got.get(places[partition], ())
+            records += [record(one, partition.topic) for one in found if one.offset >= positions[partition]]
+            if found:
+                self._delivered[partition] = found[-1].offset + 1
+            if found or not got:
+                self._passed[partition] = await self._consumer.position(places[partition])
+        return records
+
+    def passed(self, partition: Partition) -> int:
+        """Where reading goes on after what was handed out: past markers and compacted records."""
+        return self._passed.get(partition, 0)
+
+    def _lost(self, error: OffsetOutOfRangeError) -> str:
+        where = ", ".join(f"{place.topic}[{place.partition}]@{offset}" for place, offset in error.args[0].items())
+        return (
+            f"{self.group}: unfinished records are gone, first {where}: the topic's retention passed them. Look how "
+            f"many are missing, then start with --accept-loss to go on after them; raise retention.ms"
+        )
+
+    # -- writing
+
+    async def commit(self, transaction: Transaction, generation: int) -> None:
+        """Write all of it or nothing, under the generation that it was computed in."""
+        await self._written()
+        if generation != self._assignment.generation or self._consumer is None:
+            raise Fenced(f"{self.group} was assigned anew")
+        messages = [*await self._bus.messages(transaction.outputs), *self._changes(transaction)]
+        progress = {self._bus.cluster_place(place): value for place, value in transaction.progress.items()}
+        self._writing = asyncio.create_task(self._producer.write(messages, progress, self._seat))
+        await asyncio.shield(self._writing)  # a cancelled caller does not take its write back
+
+    async def _written(self) -> None:
+        """A commit whose caller was cancelled goes on; only after it is over does what is stored stand still."""
+        if self._writing is not None and not self._writing.done():
+            await asyncio.wait([self._writing])
+
+    def _changes(self, transaction: Transaction) -> list[Message]:
+        return [
+            Message(Partition(self._state, change.partition), change.key.encode("utf-8", "surrogateescape"), [], change.value)
+            for change in transaction.changes
+        ]
+
+    # -- what is stored
+
+    async def progress(self, partitions: Sequence[Partition]) -> Mapping[Partition, Progress]:
+        """What was committed for each, once no open transaction can change it."""
+        await self._written()
+        bus = self._bus
+        wanted = {bus.cluster_place(partition): partition for partition in partitions}
+        found = await committed(self._connection, bus.cluster_name(self.group), list(wanted))
+        return {wanted[place]: value for place, value in found.items()}
+
+    async def scan(self, partition: int) -> AsyncIterator[tuple[str, bytes]]:
+        """Every key and value of one control partition."""
+        latest: dict[bytes, bytes] = {}
+        async with Reader(self._connection) as reader:
+            async for found in reader.up_to_the_end(Partition(self._state, partition)):
+                if found.value is None:
+                    latest.pop(found.key, None)
+                else:
+                    latest[found.key] = found.value
+        for key, value in latest.items():
+            yield key.decode("utf-8", "surrogateescape"), value

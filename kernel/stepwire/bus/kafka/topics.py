@@ -1,0 +1,115 @@
+"""The cluster's topics and groups: what an app needs, what is there, what is made.
+
+In: topics of an app. Out: what each must be like on the cluster, with Kafka's own configuration names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import (
+    ApiVersionRequest,
+    CreateTopicsRequest,
+    ListGroupsRequest,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+
+from stepwire.bus.kafka.connection import Connection, insist, meaning
+from stepwire.errors import BusUnavailable, SettingsError
+
+LARGE = 8 * 1024 * 1024  #: bytes; an entry wraps a record whole, a dead letter adds its cause
+MONTH = 30 * 86_400_000  #: milliseconds
+ALREADY_EXISTS, INVALID_REPLICATION = 36, 38
+
+
+class Spec(NamedTuple):
+    """What a topic must be like."""
+
+    partitions: int
+    config: Mapping[str, str]
+
+
+def state_topic(control: str) -> str:
+    """Where the state that belongs to a control topic is kept."""
+    return control.removesuffix(".control") + ".state"
+
+
+def plan(topics: Mapping[str, int]) -> dict[str, Spec]:
+    """Every topic that is needed; a control topic brings its state, an app's runs its wiring."""
+    found: dict[str, Spec] = {}
+    for name, partitions in topics.items():
+        if name.endswith(".control"):
+            found[name] = Spec(partitions, {"retention.ms": "-1", "max.message.bytes": str(LARGE)})
+            compacted = {"cleanup.policy": "compact", "max.message.bytes": str(LARGE), "segment.ms": "3600000"}
+            found[state_topic(name)] = Spec(partitions, compacted)
+        elif name.endswith(".dlt"):
+            found[name] = Spec(partitions, {"retention.ms": str(MONTH), "max.message.bytes": str(LARGE)})
+        elif name.endswith(".runs"):
+            found[name] = Spec(partitions, {"retention.ms": str(MONTH)})
+            found[name.removesuffix(".runs") + ".wiring"] = Spec(1, {"cleanup.policy": "compact"})
+        else:
+            found[name] = Spec(partitions, {})
+    return found
+
+
+async def versions(connection: Connection) -> dict[int, tuple[int, int]]:
+    """Request -> the lowest and highest version that the brokers know."""
+    answer = await connection.ask_any(ApiVersionRequest())
+    if answer is None:
+        raise BusUnavailable("the broker did not say what it can do; is it still starting?")
+    return {key: (lowest, highest) for key, lowest, highest in answer.api_versions}
+
+
+async def _metadata(connection: Connection, topics: Sequence[str] | None) -> Any:
+    answer = await connection.ask_any(MetadataRequest(None if topics is None else list(topics)))
+    if answer is None:
+        raise BusUnavailable("no broker tells which topics there are; it goes on by itself once one answers")
+    return answer
+
+
+async def counts(connection: Connection, topics: Sequence[str]) -> dict[str, int]:
+    """Topics that exist -> partitions."""
+    answer = (await _metadata(connection, topics)).to_object()
+    return {row["topic"]: len(row["partitions"]) for row in answer["topics"] if row["error_code"] == 0}
+
+
+async def groups(connection: Connection) -> list[str]:
+    """The names of all groups of the cluster that this client may see."""
+    names: set[str] = set()
+    for broker in (await _metadata(connection, [])).to_object()["brokers"]:
+        answer = await connection.ask(broker["node_id"], ListGroupsRequest())
+        if answer is None or answer.error_code:
+            raise BusUnavailable("a broker does not tell which groups it has; it goes on by itself once it answers")
+        names |= {name for name, *_ in answer.groups}
+    return sorted(names)
+
+
+async def create(connection: Connection, topics: Mapping[str, Spec], replication: int) -> None:
+    """Create topics and wait until they can be used. Raises SettingsError, BusUnavailable."""
+    answer = (await _metadata(connection, [])).to_object()
+    copies = replication if replication > 0 else min(3, len(answer["brokers"]))
+    wanted = [(name, spec.partitions, copies, [], list(spec.config.items())) for name, spec in topics.items()]
+    controller = answer["controller_id"]
+    try:
+        made = await connection.ask(controller, CreateTopicsRequest(wanted, 30_000, validate_only=False))
+    except KafkaError as error:
+        raise BusUnavailable(f"cannot create topics: {error}") from error
+    if made is None:
+        raise BusUnavailable("the cluster's controller did not answer; try again")
+    for name, code, *said in made.topic_errors:
+        if code not in (0, ALREADY_EXISTS):
+            raise SettingsError(f"cannot create topic {name}: {meaning(code)} {said[0] if said and said[0] else ''}".rstrip())
+    await _until_known(connection, list(topics))
+
+
+async def _until_known(connection: Connection, names: list[str]) -> None:
+    """Metadata reaches the brokers one after another."""
+    import asyncio
+
+    async def attempt() -> int:
+        await connection.know(names)
+        return 0 if len(await counts(connection, names)) == len(names) else 3
+
+    await insist("create topics", attempt, asyncio.get_running_loop().time() + 30.0)
