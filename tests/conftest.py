@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["tests.brokers.plugin"]
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -28,7 +30,7 @@ def missing(config: pytest.Config, service: str, why: str) -> None:
     pytest.skip(f"{service} is missing: {why}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def service(pytestconfig: pytest.Config):
     """`service("node", found, why)`: skip, or fail in `make test-all`, unless `found`."""
 
