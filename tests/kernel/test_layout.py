@@ -62,9 +62,11 @@ def test_a_file_is_short_and_says_what_it_is_for(path: Path) -> None:
 
 
 def test_the_kernel_is_small() -> None:
-    """The kernel does not grow unnoticed; the aim with the local bus is 2,900 lines of code, `testing` not counted."""
-    total = sum(code_lines(path) for path in KERNEL.rglob("*.py") if path.name != "testing.py")
-    assert total <= 5_000, total
+    """The kernel does not grow unnoticed; DESIGN aims at 2,900 lines of code, and 1,000 more for Kafka."""
+    kafka = [path for path in KERNEL.rglob("*.py") if "kafka" in path.parts]
+    rest = [path for path in KERNEL.rglob("*.py") if path not in kafka and path.name != "testing.py"]
+    assert sum(map(code_lines, rest)) <= 5_000
+    assert sum(map(code_lines, kafka)) <= 1_100
 
 
 def test_importing_the_kernel_imports_no_client() -> None:

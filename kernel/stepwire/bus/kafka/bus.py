@@ -23,7 +23,7 @@ from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import Connection
 from stepwire.bus.kafka.membership import KafkaMembership
 from stepwire.bus.kafka.producer import Message, Producer
-from stepwire.bus.kafka.reader import EARLIEST, Reader, offsets
+from stepwire.bus.kafka.reader import EARLIEST, Reader, offsets, settled_ends
 from stepwire.bus.kafka.records import message, partition_of, record
 from stepwire.bus.kafka.wiring_topic import WiringTopic
 from stepwire.bus.protocol import Out, Partition, Progress, Record, TopicInfo
@@ -87,7 +87,9 @@ class KafkaBus:
             if not (span := versions.get(request.API_KEY)) or not span[0] <= int(name[-1]) <= span[1]
         ]  # fmt: skip
         if missing:
-            raise SettingsError(f"this broker does not know {', '.join(missing)}; exactly-once needs Apache Kafka 2.5 or newer")
+            raise SettingsError(
+                f"this broker does not know {', '.join(missing)}; exactly-once needs Apache Kafka 2.5 or newer"
+            )
 
     async def close(self) -> None:
         """Give everything back; bounded in time."""
@@ -129,12 +131,15 @@ class KafkaBus:
         return {Partition(self.own_name(place.topic), place.number): offset for place, offset in found.items()}
 
     async def read(self, partition: Partition, offset: int, limit: int) -> Sequence[Record]:
-        """Records from `offset` on; does not wait."""
+        """Records from `offset` on; waits for open transactions only."""
         place = self.cluster_place(partition)
-        end = (await offsets(self._connection, [place]))[place]
+        end = (await settled_ends(self._connection, [place]))[place]
         start = max(offset, (await offsets(self._connection, [place], EARLIEST))[place])
         found: list[Record] = []
-        async with Reader(self._connection) as reader, contextlib.aclosing(reader.between(place, start, end)) as records:
+        async with (
+            Reader(self._connection) as reader,
+            contextlib.aclosing(reader.between(place, start, end)) as records,
+        ):
             async for one in records:
                 found.append(record(one, partition.topic))
                 if len(found) >= limit:
@@ -150,7 +155,8 @@ class KafkaBus:
             fresh = [topic for topic in topics if not any(place.topic == self.cluster_name(topic) for place in known)]
             if not fresh:
                 continue
-            progress = {self.cluster_place(place): Progress(end) for place, end in (await self.ends(fresh)).items()}
+            places = [*map(self.cluster_place, await self.ends(fresh))]
+            progress = {place: Progress(end) for place, end in (await settled_ends(self._connection, places)).items()}
             try:
                 await kafka_groups.commit(self._connection, self.cluster_name(group), progress, patience=30.0)
             except Fenced:
@@ -163,7 +169,9 @@ class KafkaBus:
             if known:
                 return
             await asyncio.sleep(0.2)
-        raise BusUnavailable(f"{group} has members, and nobody stored where it starts; stop them, then run topics apply")
+        raise BusUnavailable(
+            f"{group} has members, and nobody stored where it starts; stop them, then run topics apply"
+        )
 
     async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, int]:
         """Groups whose names begin so, but those known -> records behind them and entries they keep."""
@@ -177,7 +185,11 @@ class KafkaBus:
     async def _behind(self, group: str) -> int:
         stored = await kafka_groups.committed(self._connection, self.cluster_name(group), None)
         ends = await self.ends([*{self.own_name(place.topic) for place in stored}])
-        return sum(max(0, ends.get(p, 0) - stored[self.cluster_place(p)].watermark) for p in ends if self.cluster_place(p) in stored)
+        return sum(
+            max(0, ends.get(p, 0) - stored[self.cluster_place(p)].watermark)
+            for p in ends
+            if self.cluster_place(p) in stored
+        )
 
     async def _entries(self, group: str, prefixes: tuple[str, ...]) -> int:
         topic = self.cluster_name(f"{group}.state")
@@ -217,15 +229,19 @@ class KafkaBus:
     # -- publishing
 
     async def messages(self, outputs: Sequence[Out]) -> list[Message]:
-        """Records of ours as they go over the wire. Raises BusUnavailable for a topic that is not there."""
+        """Records of ours as they go over the wire. Raises RecordRefused for a topic that is not there."""
         names = {out.topic: self.cluster_name(out.topic) for out in outputs}
         await self._connection.know(names.values())
         counts = {topic: self._connection.partitions(name) for topic, name in names.items()}
-        for topic, count in counts.items():
-            if not count:
-                raise BusUnavailable(f"topic {names[topic]} does not exist; create it: stepwire topics apply")
+        unknown = [names[topic] for topic, count in counts.items() if not count]
+        if unknown and len(await kafka_topics.counts(self._connection, unknown)) < len(unknown):
+            raise RecordRefused(f"topic {unknown[0]} does not exist; create it: stepwire topics apply")
+        if unknown:
+            raise BusUnavailable(f"topic {unknown[0]} is not known to every broker yet")
         return [
-            message(out, names[out.topic], self._number(out, counts[out.topic]) if out.partition is None else out.partition)
+            message(
+                out, names[out.topic], self._number(out, counts[out.topic]) if out.partition is None else out.partition
+            )
             for out in outputs
         ]
 

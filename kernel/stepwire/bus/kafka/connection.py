@@ -63,14 +63,18 @@ class Connection:
             await self._client.bootstrap()
         except (KafkaError, OSError) as error:
             where = self.options["bootstrap_servers"]
-            raise BusUnavailable(f"no Kafka broker answers at {where}: {error}; is it up, is the address right?") from error
+            raise BusUnavailable(
+                f"no Kafka broker answers at {where}: {error}; is it up, is the address right?"
+            ) from error
 
     async def close(self) -> None:
         """Close all connections; bounded in time."""
         with contextlib.suppress(TimeoutError, KafkaError, OSError):
             await asyncio.wait_for(self._client.close(), CLOSING)
 
-    async def ask(self, node: int | None, request: Request[Any], group: ConnectionGroup = ConnectionGroup.DEFAULT) -> Any:
+    async def ask(
+        self, node: int | None, request: Request[Any], group: ConnectionGroup = ConnectionGroup.DEFAULT
+    ) -> Any:
         """The answer of one broker; None if there was none."""
         if node is None or node < 0:
             return None

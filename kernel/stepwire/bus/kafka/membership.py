@@ -41,7 +41,7 @@ class Offsets(BusError):
     """Records that were not finished are gone: the topic's retention was shorter than the outage."""
 
 
-class KafkaMembership(ConsumerRebalanceListener):  # type: ignore[misc]
+class KafkaMembership(ConsumerRebalanceListener):
     """A seat in a group."""
 
     def __init__(self, bus: KafkaBus, group: str, topics: Sequence[str], control: str) -> None:
@@ -106,7 +106,7 @@ class KafkaMembership(ConsumerRebalanceListener):  # type: ignore[misc]
         """What it owns now."""
         return self._assignment
 
-    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - aiokafka's signature
+    async def on_partitions_revoked(self, revoked: Any) -> None:
         """Nothing stops; see above. A member that was expelled owns nothing until it is assigned anew."""
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
@@ -124,7 +124,7 @@ class KafkaMembership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._news.set()
 
     async def _check(self) -> None:
-        """aiokafka's tasks end silently: then the seat is taken anew, under a new generation."""
+        """The tasks of aiokafka end silently: then the seat is taken anew, under a new generation."""
         consumer = self._consumer
         if consumer is not None:
             tasks = (consumer._coordinator._coordination_task, consumer._fetcher._fetch_task)  # noqa: SLF001
@@ -214,7 +214,12 @@ class KafkaMembership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _changes(self, transaction: Transaction) -> list[Message]:
         return [
-            Message(Partition(self._state, change.partition), change.key.encode("utf-8", "surrogateescape"), [], change.value)
+            Message(
+                Partition(self._state, change.partition),
+                change.key.encode("utf-8", "surrogateescape"),
+                [],
+                change.value,
+            )
             for change in transaction.changes
         ]
 

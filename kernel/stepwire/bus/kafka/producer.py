@@ -63,7 +63,9 @@ class Batch(NamedTuple):
 class Producer:
     """Writes transactions under one transactional id, which nobody else may use."""
 
-    def __init__(self, connection: Connection, transactional_id: str, *, timeout: float = TIMEOUT, codec: int = 0) -> None:
+    def __init__(
+        self, connection: Connection, transactional_id: str, *, timeout: float = TIMEOUT, codec: int = 0
+    ) -> None:
         self._connection, self._timeout, self._codec = connection, timeout, codec
         self._writer = wire.Producer(transactional_id)
         self._sequences: dict[Partition, int] = {}
@@ -80,9 +82,7 @@ class Producer:
             self._ready = False  # until it surely ended
             batches = self._batches(messages)
             await self._connection.know({partition.topic for partition in batches})
-            placed = await _both(
-                self._produce(batches, len(messages), until), self._offsets(progress, member, until)
-            )
+            placed = await _both(self._produce(batches, len(messages), until), self._offsets(progress, member, until))
         except TimeoutError as error:
             raise BusUnavailable(f"{self._writer.transactional_id}: the brokers did not answer in time") from error
         await self._end()
@@ -91,17 +91,15 @@ class Producer:
 
     async def _begin_epoch(self, until: float) -> None:
         request = wire.InitProducerId(self._writer.transactional_id, self._timeout)
-        found = {"id": -1, "epoch": -1}
 
         async def attempt() -> int:
             answer = await self._coordinator(request)
             if answer is None:
                 return NETWORK
-            found["id"], found["epoch"] = answer.producer_id, answer.producer_epoch
+            self._writer = self._writer._replace(id=answer.producer_id, epoch=answer.producer_epoch)
             return int(answer.error_code)
 
         self._check("begin", await insist("begin a transaction", self._moving(attempt), until))
-        self._writer = self._writer._replace(**found)
         self._sequences.clear()
 
     async def _coordinator(self, request: Request[Any]) -> Any:
@@ -280,13 +278,16 @@ class Producer:
         except BusUnavailable as error:
             raise OutcomeUnknown(str(error)) from error
         if code:
-            raise OutcomeUnknown(f"{writer.transactional_id}: commit: {meaning(code)}; nobody knows whether it happened")
+            raise OutcomeUnknown(
+                f"{writer.transactional_id}: commit: {meaning(code)}; nobody knows whether it happened"
+            )
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]) -> T:
     """Wait for both, also where one failed: what is still being sent must not outlive its transaction."""
-    found = await asyncio.gather(first, second, return_exceptions=True)
-    for result in found:
-        if isinstance(result, BaseException):
-            raise result
-    return found[0]  # type: ignore[return-value]
+    found, other = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(found, BaseException):
+        raise found
+    if other is not None:
+        raise other
+    return found

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -25,7 +25,10 @@ PATIENCE = 30.0  #: seconds without any progress after which restoring gives up 
 
 
 async def offsets(
-    connection: Connection, partitions: Sequence[Partition], at: int = LATEST, isolation: int = COMMITTED,
+    connection: Connection,
+    partitions: Sequence[Partition],
+    at: int = LATEST,
+    isolation: int = COMMITTED,
     patience: float = PATIENCE,
 ) -> dict[Partition, int]:
     """Offsets of a time (milliseconds; LATEST, EARLIEST). Raises BusUnavailable."""
@@ -49,8 +52,26 @@ async def offsets(
     return found
 
 
+async def settled_ends(connection: Connection, partitions: Sequence[Partition]) -> dict[Partition, int]:
+    """The end of what is written now, once the transactions that are open there are over; at most for PATIENCE.
+
+    A publisher hears of its success before the marker reaches every partition: the committed end alone may lie before
+    a record that its publisher knows to be written.
+    """
+    ends = await offsets(connection, partitions, LATEST, UNCOMMITTED)
+    until = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        stable = await offsets(connection, partitions, LATEST, COMMITTED)
+        if all(stable[place] >= end for place, end in ends.items()) or asyncio.get_running_loop().time() > until:
+            return {place: min(end, stable[place]) for place, end in ends.items()}
+        await asyncio.sleep(0.01)
+
+
 async def _ask(
-    connection: Connection, node: int | None, topics: Mapping[str, list[tuple[int, int]]], isolation: int,
+    connection: Connection,
+    node: int | None,
+    topics: Mapping[str, list[tuple[int, int]]],
+    isolation: int,
     found: dict[Partition, int],
 ) -> int:
     answer = await connection.ask(node, OffsetRequest(-1, isolation, list(topics.items())))
@@ -73,7 +94,7 @@ class Reader:
         self._connection = connection
         self._consumer: AIOKafkaConsumer | None = None
 
-    async def __aenter__(self) -> Reader:
+    async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
             **self._connection.options, client_id=self._connection.name, group_id=None, enable_auto_commit=False,
             isolation_level="read_committed", auto_offset_reset="earliest", max_partition_fetch_bytes=4 << 20,
@@ -89,7 +110,7 @@ class Reader:
             with contextlib.suppress(TimeoutError, KafkaError, OSError):
                 await asyncio.wait_for(self._consumer.stop(), CLOSING)
 
-    async def up_to_the_end(self, partition: Partition) -> AsyncIterator[Any]:
+    async def up_to_the_end(self, partition: Partition) -> AsyncGenerator[Any]:
         """What lies in a partition now, as aiokafka's records.
 
         The end is that of everything written, committed or not: a transaction of whoever had the partition before may
@@ -101,8 +122,10 @@ class Reader:
         async for found in self.between(partition, starts[partition], ends[partition]):
             yield found
 
-    async def between(self, partition: Partition, start: int, end: int) -> AsyncIterator[Any]:
-        """Committed records of [start, end). Raises BusUnavailable if nothing comes for long."""
+    async def between(
+        self, partition: Partition, start: int, end: int, patience: float = PATIENCE
+    ) -> AsyncGenerator[Any]:
+        """Committed records of [start, end). Raises BusUnavailable if nothing comes for so long."""
         if start >= end:
             return
         assert self._consumer is not None
@@ -119,7 +142,7 @@ class Reader:
                 before, at = at, await self._consumer.position(place)
                 if at > before:
                     moved = loop.time()
-                elif loop.time() - moved > PATIENCE:
+                elif loop.time() - moved > patience:
                     raise BusUnavailable(f"{partition.topic}[{partition.number}]: nothing readable after offset {at}")
         except KafkaError as error:
             raise BusUnavailable(f"cannot read {partition.topic}[{partition.number}]: {error}") from error

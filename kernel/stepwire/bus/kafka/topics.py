@@ -5,6 +5,7 @@ In: topics of an app. Out: what each must be like on the cluster, with Kafka's o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -90,7 +91,9 @@ async def create(connection: Connection, topics: Mapping[str, Spec], replication
     """Create topics and wait until they can be used. Raises SettingsError, BusUnavailable."""
     answer = (await _metadata(connection, [])).to_object()
     copies = replication if replication > 0 else min(3, len(answer["brokers"]))
-    wanted = [(name, spec.partitions, copies, [], list(spec.config.items())) for name, spec in topics.items()]
+    wanted: list[Any] = [
+        (name, spec.partitions, copies, [], list(spec.config.items())) for name, spec in topics.items()
+    ]
     controller = answer["controller_id"]
     try:
         made = await connection.ask(controller, CreateTopicsRequest(wanted, 30_000, validate_only=False))
@@ -100,13 +103,14 @@ async def create(connection: Connection, topics: Mapping[str, Spec], replication
         raise BusUnavailable("the cluster's controller did not answer; try again")
     for name, code, *said in made.topic_errors:
         if code not in (0, ALREADY_EXISTS):
-            raise SettingsError(f"cannot create topic {name}: {meaning(code)} {said[0] if said and said[0] else ''}".rstrip())
+            raise SettingsError(
+                f"cannot create topic {name}: {meaning(code)} {said[0] if said and said[0] else ''}".rstrip()
+            )
     await _until_known(connection, list(topics))
 
 
 async def _until_known(connection: Connection, names: list[str]) -> None:
     """Metadata reaches the brokers one after another."""
-    import asyncio
 
     async def attempt() -> int:
         await connection.know(names)

@@ -14,7 +14,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import Array, Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    TaggedFields,
+)
 
 TEXT = CompactString("utf-8")
 TAGS = ("tags", TaggedFields)
@@ -157,7 +166,7 @@ class TxnOffsetCommit(Request[TxnOffsetCommitV3]):
 
     def build(self, request_struct_class: type[TxnOffsetCommitV3]) -> TxnOffsetCommitV3:
         """Topic -> (partition, offset, metadata)."""
-        topics = [
+        topics: list[Any] = [
             (topic, [(number, offset, -1, metadata, {}) for number, offset, metadata in rows], {})
             for topic, rows in self._offsets.items()
         ]
@@ -178,7 +187,7 @@ class OffsetFetch(Request[OffsetFetchV7]):
 
     def build(self, request_struct_class: type[OffsetFetchV7]) -> OffsetFetchV7:
         """Partitions None: all that the group ever committed."""
-        topics = None
+        topics: list[Any] | None = None
         if self._partitions is not None:
             topics = [(topic, list(numbers), {}) for topic, numbers in self._partitions.items()]
         return request_struct_class(self._group, topics, True, {})

@@ -27,7 +27,9 @@ class WiringTopic:
         """Every key and its latest value."""
         if not await self._bus.describe([self._topic]):
             return {}
-        return {record.key or "": record.value for record in await self._bus.read(Partition(self._topic, 0), 0, 1 << 30)}
+        return {
+            record.key or "": record.value for record in await self._bus.read(Partition(self._topic, 0), 0, 1 << 30)
+        }
 
     async def owed(self, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
         """The table that was stored; one that is given and differs is stored instead."""
