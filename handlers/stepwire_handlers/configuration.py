@@ -11,19 +11,28 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from stepwire import Settings, SettingsError
 from stepwire.bus.local import LocalBus
+from stepwire_handlers import kafka_client
+
+if TYPE_CHECKING:
+    from stepwire.bus.kafka.bus import KafkaBus
 
 FILE = "stepwire.toml"
 PREFIX = "STEPWIRE_"
-WORKER = "worker"
+WORKER, CLIENT = "worker", "kafka"
+KAFKA = "kafka://"
+KAFKA_DEFAULT = "default for Kafka"  #: the source of the values that follow
+#: a control topic's partitions are fixed once made, so eight workers can share a join from the first day; a business
+#: topic may grow at any time
+KAFKA_SETTINGS: Mapping[str, int] = {"control_partitions": 8, "partitions": 6}
 #: variables with our prefix that others read: commands, the shipped flows and servers, our own tests
 OTHERS = frozenset(
     PREFIX + name for name in ("APP", "CLAIMS", "FAULT", "MCP", "PYTHON", "SOAK_FACTOR", "SOURCE", "TEST_ALL")
@@ -37,7 +46,9 @@ class Configuration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bus: str = "sqlite:///.stepwire/bus.db"  #: sqlite:///path, sqlite:////absolute/path, sqlite://:memory:
+    bus: str = "sqlite:///.stepwire/bus.db"  #: sqlite:///path, sqlite:////absolute/path, kafka://host:port,host:port
+    prefix: str = ""  #: of every topic and group on Kafka: an environment's, such as `prod.`
+    kafka: dict[str, str] = {}  #: client properties under Kafka's own names: STEPWIRE_KAFKA__SASL_PASSWORD, or [kafka]
     durability: Literal["process", "power"] = "process"  #: survive kill -9, or a power cut too (fsync every commit)
     retention: float | None = Field(None, gt=0)  #: seconds after which finished events are deleted; none: never
     blobs: str = ".stepwire/blobs"  #: a folder, or s3://bucket/prefix
@@ -54,7 +65,7 @@ class Configuration(BaseModel):
     @field_validator("bus")
     @classmethod
     def _known_kind(cls, url: str) -> str:
-        _path_of(url)
+        _servers_of(url) if url.startswith(KAFKA) else _path_of(url)
         return url
 
 
@@ -75,7 +86,11 @@ class Loaded:
 
     def shown(self) -> list[Setting]:
         """Every value in order, masked, with its source."""
-        flat = self.values.model_dump(exclude={WORKER})
+        flat = self.values.model_dump(exclude={WORKER, CLIENT})
+        flat |= {
+            f"{CLIENT}.{name}": "**********" if name in kafka_client.SECRET else value
+            for name, value in self.values.kafka.items()
+        }
         flat |= {f"{WORKER}.{name}": value for name, value in asdict(self.values.worker).items()}
         return [Setting(name, _shown(value), self.sources.get(name, "default")) for name, value in flat.items()]
 
@@ -92,12 +107,25 @@ def load_with_sources(folder: Path | None = None, **flags: Any) -> Loaded:
     for name, value, source in (*_file(folder or Path()), *_environment(os.environ), *_flags(flags)):
         found[name], sources[name] = value, source
     worker = {name: found.pop(f"{WORKER}.{name}") for name in _inner() if f"{WORKER}.{name}" in found}
+    client = {name[len(CLIENT) + 1 :]: str(found.pop(name)) for name in [*found] if name.startswith(CLIENT + ".")}
+    if str(found.get("bus", "")).startswith(KAFKA):
+        _kafka_defaults(found, worker, sources)
     try:
-        return Loaded(Configuration(**found, **({WORKER: worker} if worker else {})), sources)
+        values = Configuration(**found, **{CLIENT: client}, **({WORKER: worker} if worker else {}))
+        return Loaded(values, sources)
     except ValidationError as error:
         raise SettingsError(_complaint(error, sources)) from None
     except SettingsError as error:  # the kernel's own checks: they name the setting, not where it was set
         raise SettingsError(f"{error} ({', '.join(sources[f'{WORKER}.{name}'] for name in worker)})") from None
+
+
+def _kafka_defaults(found: dict[str, Any], worker: dict[str, Any], sources: dict[str, str]) -> None:
+    """What is otherwise where many processes share the work, and where others read the logs."""
+    if "payload" not in found:
+        found["payload"], sources["payload"] = "off", KAFKA_DEFAULT
+    for name, value in KAFKA_SETTINGS.items():
+        if name not in worker:
+            worker[name], sources[f"{WORKER}.{name}"] = value, KAFKA_DEFAULT
 
 
 def export(values: Configuration, environment: MutableMapping[str, str] = os.environ) -> None:
@@ -111,18 +139,44 @@ def export(values: Configuration, environment: MutableMapping[str, str] = os.env
 
 def secrets(values: Configuration) -> tuple[str, ...]:
     """The secret values themselves, for those who must not show them."""
-    return tuple(value.get_secret_value() for _, value in values if isinstance(value, SecretStr))
+    own = tuple(value.get_secret_value() for _, value in values if isinstance(value, SecretStr))
+    return own + tuple(value for name, value in values.kafka.items() if name in kafka_client.SECRET)
 
 
-def open_bus(values: Configuration) -> LocalBus:
-    """The bus that the configuration names, not opened yet."""
+def local_bus(values: Configuration) -> LocalBus:
+    """The local bus that the configuration names, not opened yet. Raises SettingsError if it names Kafka."""
+    if values.bus.startswith(KAFKA):
+        raise SettingsError(f"{_shown(values.bus)} is no file; this needs sqlite:///path")
     return LocalBus(_path_of(values.bus), durability=values.durability, retention=values.retention)
+
+
+def kafka_bus(values: Configuration) -> KafkaBus | None:
+    """The Kafka bus that the configuration names, not opened yet; None if it names a file. Raises SettingsError."""
+    if not values.bus.startswith(KAFKA):
+        return None
+    try:
+        from stepwire.bus.kafka.bus import KafkaBus  # noqa: PLC0415 - its client is an extra, and slow to import
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"Kafka needs the package {error.name}: pip install 'stepwire[kafka]'") from None
+    return KafkaBus(
+        _servers_of(values.bus), options=kafka_client.options(values.kafka), prefix=values.prefix,
+        session=values.worker.session, compression=kafka_client.compression(values.kafka),
+    )  # fmt: skip
+
+
+def _servers_of(url: str) -> str:
+    """The bootstrap servers of a Kafka bus. Raises ValueError with the cure."""
+    servers = url.removeprefix(KAFKA).rstrip("/")
+    if not servers or not all(re.fullmatch(r"[^\s/@,]+:\d{1,5}", server) for server in servers.split(",")):
+        raise ValueError(
+            f"{_shown(url)!r} names no brokers; write kafka://host:port,host:port (user and password are properties: "
+            f"STEPWIRE_KAFKA__SASL_USERNAME)"
+        )
+    return servers
 
 
 def _path_of(url: str) -> str:
     """The file of a bus. Raises ValueError with the cure."""
-    if url.startswith("kafka://"):
-        raise ValueError("Kafka comes with a later release and is not installed; use sqlite:///path/to/file.db")
     if url == "sqlite://:memory:":
         return ":memory:"
     path = url.removeprefix("sqlite:///")
@@ -152,11 +206,22 @@ def _file(folder: Path) -> Found:
         data = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}") from None
-    inner = data.pop(WORKER, {})
-    if not isinstance(inner, dict):
-        raise SettingsError(f"{path}: {WORKER} is a table; write [{WORKER}] and the names below it")
-    for name, value in {**data, **{f"{WORKER}.{name}": value for name, value in inner.items()}}.items():
+    for table in (WORKER, CLIENT):
+        inner = data.pop(table, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"{path}: {table} is a table; write [{table}] and the names below it")
+        data |= {f"{table}.{name}": value for name, value in _flat(inner)}
+    for name, value in data.items():
         yield _checked(name, str(path), _names()), value, f"{path}:{name}"
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names of a table: `security.protocol = "SSL"` is nested to TOML, and one name to Kafka."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _environment(environment: Mapping[str, str]) -> Found:
@@ -202,15 +267,18 @@ def _inner() -> list[str]:
 
 
 def _names() -> list[str]:
-    return [name for name in Configuration.model_fields if name != WORKER] + [f"{WORKER}.{n}" for n in _inner()]
+    own = [name for name in Configuration.model_fields if name not in (WORKER, CLIENT)]
+    return own + [f"{WORKER}.{n}" for n in _inner()] + [f"{CLIENT}.{n}" for n in sorted(kafka_client.KNOWN)]
 
 
 def _secret_names() -> list[str]:
-    return [name for name, field in Configuration.model_fields.items() if "SecretStr" in str(field.annotation)]
+    own = [name for name, field in Configuration.model_fields.items() if "SecretStr" in str(field.annotation)]
+    return own + [f"{CLIENT}.{name}" for name in sorted(kafka_client.SECRET)]
 
 
 def _variable(name: str) -> str:
-    upper = name.upper().replace(".", "__")
+    table, _, inner = name.partition(".")
+    upper = f"{table}__{inner.replace('.', '_')}".upper() if inner else name.upper()
     return upper if upper.startswith("ANTHROPIC_") else PREFIX + upper
 
 

@@ -15,7 +15,7 @@ from stepwire_handlers.configuration import (
     export,
     load,
     load_with_sources,
-    open_bus,
+    local_bus,
     secrets,
 )
 
@@ -168,7 +168,7 @@ def test_a_misspelt_flag_is_a_mistake_too() -> None:
 )
 def test_the_bus_is_named_by_an_address(url: str, path: str) -> None:
     """Three slashes for a relative path, four for an absolute one."""
-    assert open_bus(Configuration(bus=url)).path == path
+    assert local_bus(Configuration(bus=url)).path == path
 
 
 def test_what_flows_read_themselves_is_handed_on() -> None:

@@ -61,7 +61,7 @@ def listing(
 
         loaded, values = target(app, bus)
         wanted = Filter(handler, error, run)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             letters = DeadLetters(loaded, where)
             with snapshot(where):
                 found = [(x, letters.status(x)) for x in letters.last() if wanted.matches(x)]
@@ -91,7 +91,7 @@ def show(
         from stepwire_handlers.services.dead_letters import DeadLetters
 
         loaded, values = target(app, bus)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             letters = DeadLetters(loaded, where)
             letter = letters.read(id)
             status, blocked = letters.status(letter), letters.blocked_by(letter)
@@ -137,7 +137,7 @@ def stats(app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
         from stepwire_handlers.services.dead_letters import DeadLetters
 
         loaded, values = target(app, bus)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             counts = DeadLetters(loaded, where).stats()
         rows = [(handler, error, count) for (handler, error), count in counts.most_common()]
         if json:
@@ -168,7 +168,7 @@ def replay(
 
         loaded, values = target(app, bus)
         edited = None if edit is None else text_of(edit, "--edit").encode()
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             letters = DeadLetters(loaded, where)
             found = _chosen(letters, ids, Filter(handler, error, run), all)
             await letters.resume(found[:max], edited)
@@ -189,7 +189,7 @@ def drop(
         from stepwire_handlers.services.dead_letters import DeadLetters, Filter
 
         loaded, values = target(app, bus)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             letters = DeadLetters(loaded, where)
             found = _chosen(letters, ids, Filter(handler, error, run), all)
             await letters.drop(found[:max])

@@ -46,7 +46,7 @@ def listing(app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
         from stepwire_handlers.telemetry.mask import masked
 
         loaded, values = target(app, bus)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             found = Gates(loaded, where).open()
         if json:
             echo_json([_data(w, masked(w.event)) for w in found])
@@ -67,7 +67,7 @@ def show(id: Id, app: AppName, bus: BusUrl = None, json: AsJson = False) -> None
         from stepwire_handlers.telemetry.mask import masked
 
         loaded, values = target(app, bus)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             found = Gates(loaded, where).find(id)
         data = _data(found, masked(found.event, shorten=False))
         if json:
@@ -114,7 +114,7 @@ def decide(
         edited = fields_of(edit, "--edit") if edit is not None else None
         loaded, values = target(app, bus)
         who = by or _me()
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             gates = Gates(loaded, where)
             waiting = gates.find(id)
             if approve or decline:

@@ -26,7 +26,7 @@ from stepwire_handlers.cli.target import (
     echo_json,
     execute,
     fields_of,
-    opened,
+    looking,
     target,
 )
 
@@ -91,7 +91,7 @@ def command(
         _check_names(kind, given)
         fields, key = await _attached(kind, given, files, values)
         event = _event(kind, fields)
-        async with opened(values) as where:
+        async with looking(values, loaded) as where:
             await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
             run = await _publish(loaded, where, event, id or key, source)
             if wait is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepwire import App
-    from stepwire.bus.local import LocalBus
+    from stepwire.bus.protocol import Bus
     from stepwire.worker import Worker
     from stepwire_handlers.configuration import Configuration
 
@@ -75,7 +75,7 @@ def _names(app: App, only: str | None) -> Sequence[str] | None:
 
 
 async def _serve(
-    app: App, bus: LocalBus, values: Configuration, only: Sequence[str] | None, accept_owes_change: bool
+    app: App, bus: Bus, values: Configuration, only: Sequence[str] | None, accept_owes_change: bool
 ) -> int:
     """Run until a signal. Raises BusCorrupt, SettingsError."""
     from contextlib import AsyncExitStack

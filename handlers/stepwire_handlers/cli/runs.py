@@ -55,7 +55,7 @@ def listing(
             raise SettingsError(f"--state {state}: there are {', '.join(STATES)}")
         loaded, values = target(app, bus)
         begin = _since(since)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             found = newest(loaded, where, limit, state, begin)
         if json:
             echo_json([_summary(view) | {"started": view.started} for view in found.views])
@@ -122,7 +122,7 @@ def show(run: Run, app: AppName, bus: BusUrl = None, json: AsJson = False) -> No
         from stepwire_handlers.services.runs import Runs
 
         loaded, values = target(app, bus)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             view = Runs(loaded, where).view(_named(where, run))
         if not view.lines and not view.open:
             raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
@@ -187,7 +187,7 @@ def watch(
         from stepwire_handlers.services.runs import Runs, follow
 
         loaded, values = target(app, bus)
-        async with existing(values) as where:
+        async with existing(values, loaded) as where:
             name = _named(where, run)
             with _screen() as screen:
                 async for view in follow(Runs(loaded, where), where, name, timeout):

@@ -25,12 +25,14 @@ from stepwire_handlers.cli.output import complain, echo_json, moment, table
 
 if TYPE_CHECKING:
     from stepwire import App
+    from stepwire.bus.kafka.bus import KafkaBus
     from stepwire.bus.local import LocalBus
     from stepwire_handlers.configuration import Configuration
 
 COMPLETED, FAILED, USAGE, WAITING, DEAD_LETTER, TIMED_OUT, CUT_OFF = 0, 1, 2, 3, 4, 5, 130
 PATIENCE = 5.0  #: seconds that a command waits for a file that another process has locked
 PAUSE = 0.05  #: seconds between two tries
+MIRRORS = Path(".stepwire/mirrors")  #: where copies of topics on Kafka are kept; they can be lost
 SQLITE = b"SQLite format 3\0"  #: how every such file begins
 
 AppName = Annotated[str, typer.Option("--app", help="The app, MODULE:name.", envvar="STEPWIRE_APP")]
@@ -103,12 +105,19 @@ def target(name: str, bus: str | None, **flags: Any) -> tuple[App, Configuration
     from copy import copy
     from dataclasses import replace
 
-    from stepwire_handlers.configuration import export, load_with_sources
+    from stepwire import Settings
+    from stepwire_handlers.configuration import KAFKA_DEFAULT, export, load_with_sources
 
     found = load_with_sources(bus=bus, **flags)
     export(found.values)  # before the app is imported, whose store and clients are named by the environment
     app = copy(load_app(name))
-    inner = {source.removeprefix("worker.") for source in found.sources if source.startswith("worker.")}
+    named = {name.removeprefix("worker."): source for name, source in found.sources.items() if "worker." in name[:7]}
+    plain = Settings()
+    inner = {
+        field
+        for field, source in named.items()
+        if source != KAFKA_DEFAULT or getattr(app.settings, field) == getattr(plain, field)
+    }
     app.settings = replace(app.settings, **{field: getattr(found.values.worker, field) for field in inner})
     return app, found.values
 
@@ -117,12 +126,14 @@ def target(name: str, bus: str | None, **flags: Any) -> tuple[App, Configuration
 
 
 @asynccontextmanager
-async def opened(values: Configuration) -> AsyncIterator[LocalBus]:
+async def opened(values: Configuration) -> AsyncIterator[LocalBus | KafkaBus]:
     """The configured bus, open; the file is made if there is none. Raises BusUnavailable, BusCorrupt."""
-    from stepwire_handlers.configuration import open_bus
+    from stepwire_handlers.configuration import kafka_bus, local_bus
 
-    bus = open_bus(values)
-    _refuse_foreign(Path(bus.path))
+    bus: LocalBus | KafkaBus | None = kafka_bus(values)
+    if bus is None:
+        bus = local_bus(values)
+        _refuse_foreign(Path(bus.path))
     await _open(bus)
     try:
         yield bus
@@ -131,18 +142,39 @@ async def opened(values: Configuration) -> AsyncIterator[LocalBus]:
 
 
 @asynccontextmanager
-async def existing(values: Configuration) -> AsyncIterator[LocalBus]:
-    """The configured bus, open; whoever only looks must not make a file. Raises SettingsError if there is none."""
-    from stepwire.errors import SettingsError
-    from stepwire_handlers.configuration import open_bus
+async def looking(values: Configuration, app: App) -> AsyncIterator[LocalBus]:
+    """The configured bus as what one may look into: the file itself, or a copy of the app's topics on Kafka."""
+    from stepwire_handlers.configuration import kafka_bus, local_bus
 
-    path = open_bus(values).path
+    kafka = kafka_bus(values)
+    if kafka is None:
+        bus = local_bus(values)
+        _refuse_foreign(Path(bus.path))
+    else:
+        from stepwire_handlers.services.mirror import Mirror
+
+        MIRRORS.mkdir(parents=True, exist_ok=True)
+        bus = Mirror(kafka, app, MIRRORS)
+    await _open(bus)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def existing(values: Configuration, app: App) -> AsyncIterator[LocalBus]:
+    """The same; whoever only looks must not make a file. Raises SettingsError if there is none."""
+    from stepwire.errors import SettingsError
+    from stepwire_handlers.configuration import KAFKA, local_bus
+
+    path = ":memory:" if values.bus.startswith(KAFKA) else local_bus(values).path
     if path != ":memory:" and not Path(path).exists():
         raise SettingsError(
             f"there is no bus at {Path(path).absolute()}: nothing was published there yet. Go to the folder of the "
             f"worker, or name its file with --bus sqlite:///path"
         )
-    async with opened(values) as bus:
+    async with looking(values, app) as bus:
         yield bus
 
 
@@ -170,7 +202,7 @@ def _refuse_foreign(path: Path) -> None:
         raise SettingsError(f"{path} is a database of something else; name another file with --bus sqlite:///path")
 
 
-async def _open(bus: LocalBus) -> None:
+async def _open(bus: LocalBus | KafkaBus) -> None:
     """Open, waiting for whoever has locked the file just now."""
     import asyncio
 
@@ -297,6 +329,7 @@ __all__ = [
     "existing",
     "fields_of",
     "load_app",
+    "looking",
     "moment",
     "opened",
     "table",

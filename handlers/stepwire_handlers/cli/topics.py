@@ -19,11 +19,11 @@ async def _rows(name: str, bus: str | None) -> list[Planned]:
     """The plan. A file that does not exist is not made by looking at it."""
     from pathlib import Path
 
-    from stepwire_handlers.configuration import open_bus
+    from stepwire_handlers.configuration import KAFKA, local_bus
     from stepwire_handlers.drawing.plan import plan as planned
 
     loaded, values = target(name, bus)
-    if not Path(open_bus(values).path).exists():
+    if not values.bus.startswith(KAFKA) and not Path(local_bus(values).path).exists():
         return await planned(loaded, loaded.settings, None)
     async with opened(values) as where:
         return await planned(loaded, loaded.settings, where)
@@ -69,10 +69,13 @@ def apply(app: Name, bus: BusUrl = None) -> None:
     """Make what is missing, and let new handlers start at the present end."""
 
     async def main() -> int:
+        from stepwire.bus.local import LocalBus
         from stepwire.worker import prepare
 
         loaded, values = target(app, bus)
         async with opened(values) as where:
+            if not isinstance(where, LocalBus):
+                where.creates_topics = True  # everywhere else what is missing is refused
             await prepare(loaded, where, loaded.settings)
         typer.echo("applied")
         return 0

@@ -21,6 +21,7 @@ from stepwire.bus.kafka import groups as kafka_groups
 from stepwire.bus.kafka import topics as kafka_topics
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import Connection
+from stepwire.bus.kafka.follower import Follower
 from stepwire.bus.kafka.membership import KafkaMembership
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import EARLIEST, Reader, offsets, settled_ends
@@ -51,7 +52,7 @@ class KafkaBus:
         self.options: dict[str, Any] = {**(options or {}), "bootstrap_servers": servers}
         self.prefix, self.session, self.codec = prefix, session, compression
         self.client_id = f"stepwire-{socket.gethostname()}-{os.getpid()}"
-        self._create_topics, self._replication = create_topics, replication
+        self.creates_topics, self._replication = create_topics, replication
         self._members: list[KafkaMembership] = []
         self._waiting: list[tuple[Sequence[Out], asyncio.Future[list[tuple[Partition, int]]]]] = []
         self._publishing: asyncio.Task[None] | None = None
@@ -110,7 +111,7 @@ class KafkaBus:
         plan = kafka_topics.plan(topics)
         found = await self.describe([*plan])
         missing = {name: spec for name, spec in plan.items() if name not in found}
-        if missing and not self._create_topics:
+        if missing and not self.creates_topics:
             raise SettingsError(
                 f"{len(missing)} topics are missing, first {min(missing)}; create them: stepwire topics apply"
             )
@@ -151,8 +152,8 @@ class KafkaBus:
     async def found(self, groups: Mapping[str, Sequence[str]]) -> None:
         """R15: a group that never read a topic starts at the topic's present end."""
         for group, topics in groups.items():
-            known = await kafka_groups.committed(self._connection, self.cluster_name(group), None)
-            fresh = [topic for topic in topics if not any(place.topic == self.cluster_name(topic) for place in known)]
+            known = {place.topic for place in await self.progress(group)}
+            fresh = [topic for topic in topics if topic not in known]
             if not fresh:
                 continue
             places = [*map(self.cluster_place, await self.ends(fresh))]
@@ -183,13 +184,9 @@ class KafkaBus:
         return found
 
     async def _behind(self, group: str) -> int:
-        stored = await kafka_groups.committed(self._connection, self.cluster_name(group), None)
-        ends = await self.ends([*{self.own_name(place.topic) for place in stored}])
-        return sum(
-            max(0, ends.get(p, 0) - stored[self.cluster_place(p)].watermark)
-            for p in ends
-            if self.cluster_place(p) in stored
-        )
+        stored = await self.progress(group)
+        ends = await self.ends([*{place.topic for place in stored}])
+        return sum(max(0, end - stored[place].watermark) for place, end in ends.items() if place in stored)
 
     async def _entries(self, group: str, prefixes: tuple[str, ...]) -> int:
         topic = self.cluster_name(f"{group}.state")
@@ -225,6 +222,15 @@ class KafkaBus:
     def state_topic(control: str) -> str:
         """Where the state that belongs to a control topic is kept."""
         return kafka_topics.state_topic(control)
+
+    async def progress(self, group: str) -> dict[Partition, Progress]:
+        """How far a group is in everything that it ever read."""
+        stored = await kafka_groups.committed(self._connection, self.cluster_name(group), None)
+        return {Partition(self.own_name(place.topic), place.number): value for place, value in stored.items()}
+
+    def follower(self, partitions: Sequence[Partition]) -> Follower:
+        """Whoever keeps a copy of these partitions reads with it."""
+        return Follower(self, self._connection, partitions)
 
     # -- publishing
 

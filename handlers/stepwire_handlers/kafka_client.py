@@ -1,0 +1,100 @@
+"""Kafka client properties under their own names, as this project's client takes them.
+
+In: properties as Kafka's or librdkafka's documentation calls them (`security.protocol`, `sasl.password`,
+`ssl.ca.location`). Out: what the Kafka bus is made with. Raises SettingsError with the nearest known name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stepwire.errors import SettingsError
+
+#: property -> aiokafka's name for it; times stay in milliseconds, as the property says
+PLAIN: Mapping[str, str] = {
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "sasl.kerberos.service.name": "sasl_kerberos_service_name",
+    "sasl.kerberos.domain.name": "sasl_kerberos_domain_name",
+    "connections.max.idle.ms": "connections_max_idle_ms",
+    "retry.backoff.ms": "retry_backoff_ms",
+}
+TLS = frozenset(
+    {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password",
+     "ssl.endpoint.identification.algorithm"}
+)  # fmt: skip
+TOKEN = "sasl.oauthbearer.token.file"  # noqa: S105 - a property: a file that is read again at every connection
+COMPRESSION = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+OURS = frozenset({"compression.type", TOKEN})
+KNOWN = frozenset(PLAIN) | TLS | OURS
+SECRET = frozenset({"sasl.password", "ssl.key.password"})
+
+
+def checked(name: str, where: str) -> str:
+    """The property, if there is one of that name."""
+    if name in KNOWN:
+        return name
+    near = difflib.get_close_matches(name, KNOWN, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(KNOWN))}"
+    raise SettingsError(f"{where}: there is no Kafka client property {name}; {hint}")
+
+
+def options(properties: Mapping[str, str]) -> dict[str, Any]:
+    """How aiokafka's client reaches the cluster. Raises SettingsError for files that cannot be used."""
+    found: dict[str, Any] = {PLAIN[name]: _typed(name, value) for name, value in properties.items() if name in PLAIN}
+    if found.get("security_protocol", "PLAINTEXT") in ("SSL", "SASL_SSL"):
+        found["ssl_context"] = _context(properties)
+    if TOKEN in properties:
+        found["sasl_oauth_token_provider"] = _token(Path(properties[TOKEN]))
+    return found
+
+
+def compression(properties: Mapping[str, str]) -> int:
+    """The number of `compression.type`. Raises SettingsError."""
+    name = properties.get("compression.type", "none")
+    if name not in COMPRESSION:
+        raise SettingsError(f"compression.type {name}: there are {', '.join(COMPRESSION)}")
+    return COMPRESSION[name]
+
+
+def _typed(name: str, value: str) -> Any:
+    if not name.endswith(".ms"):
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise SettingsError(f"{name} is a number of milliseconds, not {value!r}") from None
+
+
+def _context(properties: Mapping[str, str]) -> ssl.SSLContext:
+    authority, certificate = properties.get("ssl.ca.location"), properties.get("ssl.certificate.location")
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        if certificate is not None:
+            password = properties.get("ssl.key.password")
+            context.load_cert_chain(certificate, properties.get("ssl.key.location"), password)
+    except (OSError, ssl.SSLError) as error:
+        files = [value for name, value in properties.items() if name.endswith(".location")]
+        raise SettingsError(f"TLS files cannot be used ({', '.join(files)}): {error}; they are PEM files") from None
+    if properties.get("ssl.endpoint.identification.algorithm") == "none":
+        context.check_hostname = False
+    return context
+
+
+def _token(path: Path) -> Any:
+    from aiokafka.abc import AbstractTokenProvider  # noqa: PLC0415 - only where Kafka is used
+
+    class FileToken(AbstractTokenProvider):  # type: ignore[misc]
+        """A token that something else renews in its file."""
+
+        async def token(self) -> str:
+            """What the file holds now."""
+            return path.read_text("utf-8").strip()
+
+    return FileToken()
