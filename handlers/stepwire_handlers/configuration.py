@@ -48,7 +48,7 @@ class Configuration(BaseModel):
 
     bus: str = "sqlite:///.stepwire/bus.db"  #: sqlite:///path, sqlite:////absolute/path, kafka://host:port,host:port
     prefix: str = ""  #: of every topic and group on Kafka: an environment's, such as `prod.`
-    kafka: dict[str, str] = {}  #: client properties under Kafka's own names: STEPWIRE_KAFKA__SASL_PASSWORD, or [kafka]
+    kafka: dict[str, SecretStr] = {}  #: client properties by Kafka's names: STEPWIRE_KAFKA__SASL_PASSWORD, or [kafka]
     durability: Literal["process", "power"] = "process"  #: survive kill -9, or a power cut too (fsync every commit)
     retention: float | None = Field(None, gt=0)  #: seconds after which finished events are deleted; none: never
     blobs: str = ".stepwire/blobs"  #: a folder, or s3://bucket/prefix
@@ -88,7 +88,7 @@ class Loaded:
         """Every value in order, masked, with its source."""
         flat = self.values.model_dump(exclude={WORKER, CLIENT})
         flat |= {
-            f"{CLIENT}.{name}": "**********" if name in kafka_client.SECRET else value
+            f"{CLIENT}.{name}": value if name in kafka_client.SECRET else value.get_secret_value()
             for name, value in self.values.kafka.items()
         }
         flat |= {f"{WORKER}.{name}": value for name, value in asdict(self.values.worker).items()}
@@ -140,7 +140,7 @@ def export(values: Configuration, environment: MutableMapping[str, str] = os.env
 def secrets(values: Configuration) -> tuple[str, ...]:
     """The secret values themselves, for those who must not show them."""
     own = tuple(value.get_secret_value() for _, value in values if isinstance(value, SecretStr))
-    return own + tuple(value for name, value in values.kafka.items() if name in kafka_client.SECRET)
+    return own + tuple(v.get_secret_value() for name, v in values.kafka.items() if name in kafka_client.SECRET)
 
 
 def local_bus(values: Configuration) -> LocalBus:
@@ -158,9 +158,10 @@ def kafka_bus(values: Configuration) -> KafkaBus | None:
         from stepwire.bus.kafka.bus import KafkaBus  # noqa: PLC0415 - its client is an extra, and slow to import
     except ModuleNotFoundError as error:
         raise SettingsError(f"Kafka needs the package {error.name}: pip install 'stepwire[kafka]'") from None
+    properties = {name: value.get_secret_value() for name, value in values.kafka.items()}
     return KafkaBus(
-        _servers_of(values.bus), options=kafka_client.options(values.kafka), prefix=values.prefix,
-        session=values.worker.session, compression=kafka_client.compression(values.kafka),
+        _servers_of(values.bus), options=kafka_client.options(properties), prefix=values.prefix,
+        session=values.worker.session, compression=kafka_client.compression(properties),
     )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def test_sigterm_lets_a_call_finish(tmp_path: Path) -> None:
         (["publish", "Order", "--app", "shop:app", "--json-data", "{"], "no JSON"),
         (["publish", "Order", "--app", "shop:app", "--json-data", '{"n": "x"}'], "n: "),
         (["publish", "Order", "--app", "shop:app", "--attach", "pdf=nowhere.pdf"], "exists"),
-        (["runs", "list", "--app", "shop:app", "--bus", "kafka://x"], "later release"),
+        (["runs", "list", "--app", "shop:app", "--bus", "kafka://x"], "names no brokers"),
         (["demo", "nothing"], "there are invoices"),
         (["gates", "decide", "x", "--app", "shop:app"], "exactly one"),
     ],

@@ -76,7 +76,7 @@ def test_only_runs_the_handlers_that_are_named(shell: Shell) -> None:
     [
         (["--only", "chekc"], 2, "did you mean check?"),
         (["--only", ","], 2, "names no handler"),
-        (["--bus", "kafka://x"], 2, "later release"),
+        (["--bus", "kafka://x"], 2, "names no brokers"),
         (["--bus", "sqlite:////proc/nowhere/bus.db"], 1, "cannot open"),
     ],
 )
