@@ -121,12 +121,3 @@ class Decision(BaseModel, Generic[E]):
 
 class Sensitive:
     """Marks a field, `Annotated[str, Sensitive()]`: its value is masked in every log, page and metric."""
-
-
-def sensitive_fields(cls: type[BaseModel]) -> frozenset[str]:
-    """The names of the fields of `cls` that are marked `Sensitive`."""
-    return frozenset(
-        name
-        for name, info in cls.model_fields.items()
-        if any(isinstance(mark, Sensitive) or mark is Sensitive for mark in info.metadata)
-    )

@@ -36,12 +36,9 @@ async def prepare(app: App, bus: Bus, settings: Settings) -> None:
 def topics_of(app: App, settings: Settings) -> dict[str, int]:
     """Every topic of an app and how many partitions it has when it is made."""
     topics = {event.spec.topic: settings.partitions for event in app.wiring.events}
-    topics |= {
-        control_topic(app.name, handler.name): settings.control_partitions
-        if handler.signature.is_join or keeps_first(handler)
-        else 1
-        for handler in app.runnable
-    }
+    for handler in app.runnable:
+        shared = handler.signature.is_join or keeps_first(handler)
+        topics[control_topic(app.name, handler.name)] = settings.control_partitions if shared else 1
     topics |= {dead_letter_topic(app.name, handler.name): 1 for handler in app.runnable}
     topics[runs_topic(app.name)] = 1
     return topics

@@ -19,7 +19,8 @@ from typing import Any
 
 from stepwire import App
 from stepwire.bus.kafka.bus import KafkaBus
-from stepwire.bus.kafka.follower import Follower
+from stepwire.bus.kafka.reader import Reader
+from stepwire.bus.kafka.records import record as own_record
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Change, Membership, Out, Partition, Progress, Record, TopicInfo
 from stepwire.bus.sqlite import Store, position
@@ -120,8 +121,9 @@ class Mirror(LocalBus):
 class Copy:
     """The writer of a mirror's file."""
 
-    def __init__(self, store: Store, kafka: KafkaBus, app: App, topics: Mapping[str, int], follower: Follower) -> None:
-        self._store, self._kafka, self._follower = store, kafka, follower
+    def __init__(self, store: Store, kafka: KafkaBus, app: App, topics: Mapping[str, int]) -> None:
+        self._store, self._kafka = store, kafka
+        self._reader: Reader | None = None
         self._groups = {group_name(app.name, handler.name): handler.name for handler in app.runnable}
         self._states = {kafka.state_topic(control_topic(app.name, name)): group for group, name in self._groups.items()}
         store.begin()
@@ -134,16 +136,19 @@ class Copy:
     @classmethod
     async def begin(cls, path: str, kafka: KafkaBus, app: App, topics: Mapping[str, int]) -> Copy:
         """Open the file, or build it anew if it follows topics that were deleted since."""
-        follower = kafka.follower([Partition(name, n) for name, count in topics.items() for n in range(count)])
         ends = await kafka.ends([*topics])
-        copy = cls(Store(path), kafka, app, topics, follower)
+        copy = cls(Store(path), kafka, app, topics)
         if any(offset > ends.get(place, 0) for place, offset in copy.positions().items()):
             await copy.close()
             for suffix in ("", "-wal", "-shm"):
                 Path(path + suffix).unlink(missing_ok=True)
-            copy = cls(Store(path), kafka, app, topics, follower)
-        await follower.open(copy.positions())
+            copy = cls(Store(path), kafka, app, topics)
+        positions = {kafka.cluster_place(place): offset for place, offset in copy.positions().items()}
+        await copy._read(kafka.reader([*map(kafka.cluster_place, ends)], positions))
         return copy
+
+    async def _read(self, reader: Reader) -> None:
+        self._reader = await reader.__aenter__()
 
     def positions(self) -> dict[Partition, int]:
         """How far the file follows."""
@@ -155,7 +160,9 @@ class Copy:
         """One pass: everything that is committed now. Raises BusUnavailable."""
         async with self._pass:
             progress = {group: await self._kafka.progress(group) for group in self._groups}
-            async for records, positions in self._follower.to_the_end(PAGE):
+            assert self._reader is not None
+            async for page, positions in self._reader.to_the_end(PAGE):
+                records = [own_record(one, self._kafka.own_name(one.topic)) for one in page]
                 await self._write(lambda r=records, p=positions: self._apply(r, p))
             await self._write(lambda: self._note(progress))
 
@@ -166,7 +173,8 @@ class Copy:
 
     async def close(self) -> None:
         """Stop reading, close the file."""
-        await self._follower.close()
+        if self._reader is not None:
+            await self._reader.__aexit__(None, None, None)
         self._store.close()
 
     async def _write(self, write: Any) -> None:
@@ -201,7 +209,8 @@ class Copy:
             self._store.save_state(self._ids[group], some)
         mine = [
             (self._ids[SELF], self._numbers[place.topic], place.number, max(offset, known.get(place, 0)), "")
-            for place, offset in positions.items()
+            for where, offset in positions.items()
+            for place in (Partition(self._kafka.own_name(where.topic), where.number),)
         ]
         self._store.save_progress(mine)
 

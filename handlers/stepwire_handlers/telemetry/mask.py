@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import BaseModel
 
-from stepwire.event import Sensitive, sensitive_fields
+from stepwire.event import Sensitive
 
 MASK = "***"
 LONG = 500  #: characters of a text that are shown where payloads are redacted
@@ -42,7 +42,8 @@ def _plan(kind: type[Any]) -> _Plan:
         hints = _hints(kind) if dataclasses.is_dataclass(kind) else {}
         return _Plan(frozenset(name for name, hint in hints.items() if _is_marked(hint)), flat=False, texts=())
     annotations = {name: field.annotation for name, field in kind.model_fields.items()}
-    hidden = sensitive_fields(kind) | {name for name, annotation in annotations.items() if _is_marked(annotation)}
+    marks = {name: (field.annotation, *field.metadata) for name, field in kind.model_fields.items()}
+    hidden = frozenset(name for name, some in marks.items() if any(map(_is_marked, some)))
     flat = not hidden and kind.model_config.get("extra") != "allow" and all(map(_is_scalar, annotations.values()))
     return _Plan(hidden, flat, tuple(name for name, annotation in annotations.items() if str in _leaves(annotation)))
 

@@ -74,7 +74,7 @@ class Builder:
         frozen = call.get("frozen")
         slots = list(join.slots) if frozen is None else [slot for slot in frozen if slot in join.slots]
         delivery = Delivery(
-            join.id, join.run, self._join_scope(join.scope), topic=self._step.control, time=join.opened,
+            join.id, join.run, parse_scope(join.scope, ours=True), topic=self._step.control, time=join.opened,
             mailbox=mailbox, entry=join.id, meta=call, attempt=call.get("attempt", 1), replay=call.get("replay", 0),
             is_join=True, frozen=tuple(slots),
         )  # fmt: skip
@@ -85,10 +85,6 @@ class Builder:
             delivery.id = identity(headers["ce_source"], headers["ce_id"])
         self._complete(delivery, join)
         return delivery
-
-    @staticmethod
-    def _join_scope(text: str) -> Scope:
-        return parse_scope(text, ours=True)
 
     def _fill(self, delivery: Delivery, slot: str, raw: bytes) -> None:
         record = kept(decode_entry(raw))

@@ -360,11 +360,8 @@ class Dispatcher:
         until = loop.time() + drain
         while (self.active or self.committer.queue or self.committer.busy) and loop.time() < until:
             self.moved.clear()
-            if self.active or self.committer.queue or self.committer.busy:
-                try:
-                    await asyncio.wait_for(self.moved.wait(), min(until - loop.time(), 0.1))
-                except TimeoutError:
-                    continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.moved.wait(), min(until - loop.time(), 0.1))
 
     async def leave(self) -> None:
         """After `run` was cancelled: cut off what still runs, commit that we leave in order, give partitions back."""
@@ -379,10 +376,6 @@ class Dispatcher:
                 with contextlib.suppress(BusError):  # then the next worker counts an unclean end, no more
                     await self.committer.leave(self._member, self._generation)
             await self._member.leave()
-
-    def lag(self) -> dict[Partition, int]:
-        """How many delivered records of each partition are not finished, as far as this worker knows."""
-        return {partition: ledger.span for partition, ledger in self.committer.ledgers.items()}
 
     async def idle(self) -> bool:
         """Is there nothing to do without time passing or an event arriving?"""

@@ -21,10 +21,9 @@ from stepwire.bus.kafka import groups as kafka_groups
 from stepwire.bus.kafka import topics as kafka_topics
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import Connection
-from stepwire.bus.kafka.follower import Follower
 from stepwire.bus.kafka.membership import KafkaMembership
 from stepwire.bus.kafka.producer import Message, Producer
-from stepwire.bus.kafka.reader import EARLIEST, Reader, offsets, settled_ends
+from stepwire.bus.kafka.reader import Reader, latest, offsets, settled_ends
 from stepwire.bus.kafka.records import message, partition_of, record
 from stepwire.bus.kafka.wiring_topic import WiringTopic
 from stepwire.bus.protocol import Out, Partition, Progress, Record, TopicInfo
@@ -133,19 +132,16 @@ class KafkaBus:
 
     async def read(self, partition: Partition, offset: int, limit: int) -> Sequence[Record]:
         """Records from `offset` on; waits for open transactions only."""
-        place = self.cluster_place(partition)
-        end = (await settled_ends(self._connection, [place]))[place]
-        start = max(offset, (await offsets(self._connection, [place], EARLIEST))[place])
-        found: list[Record] = []
+        place, found = self.cluster_place(partition), list[Record]()
         async with (
-            Reader(self._connection) as reader,
-            contextlib.aclosing(reader.between(place, start, end)) as records,
+            Reader(self._connection, [place], {place: offset}) as reader,
+            contextlib.aclosing(reader.to_the_end(limit)) as pages,
         ):
-            async for one in records:
-                found.append(record(one, partition.topic))
+            async for page, _ in pages:
+                found += [record(one, partition.topic) for one in page]
                 if len(found) >= limit:
                     break
-        return found
+        return found[:limit]
 
     # -- groups
 
@@ -190,13 +186,9 @@ class KafkaBus:
 
     async def _entries(self, group: str, prefixes: tuple[str, ...]) -> int:
         topic = self.cluster_name(f"{group}.state")
-        counts = await kafka_topics.counts(self._connection, [topic])
-        kept: set[bytes] = set()
-        async with Reader(self._connection) as reader:
-            for number in range(counts.get(topic, 0)):
-                async for one in reader.up_to_the_end(Partition(topic, number)):
-                    (kept.discard if one.value is None else kept.add)(one.key)
-        return sum(key.decode("utf-8", "surrogateescape").startswith(prefixes) for key in kept)
+        count = (await kafka_topics.counts(self._connection, [topic])).get(topic, 0)
+        state = await latest(self._connection, [Partition(topic, number) for number in range(count)])
+        return sum(key.startswith(prefixes) for key in state)
 
     async def open_joins(self, group: str) -> int:
         """How many entries of open joins a group has stored."""
@@ -228,9 +220,9 @@ class KafkaBus:
         stored = await kafka_groups.committed(self._connection, self.cluster_name(group), None)
         return {Partition(self.own_name(place.topic), place.number): value for place, value in stored.items()}
 
-    def follower(self, partitions: Sequence[Partition]) -> Follower:
-        """Whoever keeps a copy of these partitions reads with it."""
-        return Follower(self, self._connection, partitions)
+    def reader(self, partitions: Sequence[Partition], positions: Mapping[Partition, int]) -> Reader:
+        """For whoever keeps a copy; everything under its name on the cluster."""
+        return Reader(self._connection, partitions, positions)
 
     # -- publishing
 

@@ -25,7 +25,7 @@ from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import CLOSING, Connection
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
-from stepwire.bus.kafka.reader import Reader
+from stepwire.bus.kafka.reader import latest
 from stepwire.bus.kafka.records import record
 from stepwire.bus.protocol import Assignment, Partition, Progress, Record, Transaction
 from stepwire.errors import BusError, BusUnavailable, Fenced
@@ -235,12 +235,5 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def scan(self, partition: int) -> AsyncIterator[tuple[str, bytes]]:
         """Every key and value of one control partition."""
-        latest: dict[bytes, bytes] = {}
-        async with Reader(self._connection) as reader:
-            async for found in reader.up_to_the_end(Partition(self._state, partition)):
-                if found.value is None:
-                    latest.pop(found.key, None)
-                else:
-                    latest[found.key] = found.value
-        for key, value in latest.items():
-            yield key.decode("utf-8", "surrogateescape"), value
+        for row in (await latest(self._connection, [Partition(self._state, partition)])).items():
+            yield row

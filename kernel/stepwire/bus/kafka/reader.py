@@ -1,6 +1,6 @@
-"""Reading without a group: a partition from an offset on, or a changelog up to its end.
+"""Reading without a group: some partitions from where one likes, up to their end as it is when asked.
 
-In: partitions and offsets. Out: records that are committed.
+In: partitions and offsets. Out: committed records.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from stepwire.errors import BusUnavailable
 
 LATEST, EARLIEST = -1, -2
 UNCOMMITTED, COMMITTED = 0, 1  #: isolation levels
+PAGE = 2_000  #: records at once
 STEP = 0.2  #: seconds that one look for records waits
-PATIENCE = 30.0  #: seconds without any progress after which restoring gives up and says so
+PATIENCE = 30.0  #: seconds to wait for brokers, and for transactions that are open; the brokers end those after ten
 
 
 async def offsets(
@@ -88,10 +89,18 @@ async def _ask(
 
 
 class Reader:
-    """A consumer without a group."""
+    """A consumer without a group, of some partitions (under their names on the cluster).
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    Args:
+        positions: where to begin; where none is given, at the first record there is.
+    """
+
+    def __init__(
+        self, connection: Connection, partitions: Sequence[Partition], positions: Mapping[Partition, int] | None = None
+    ) -> None:
+        self._connection, self._partitions = connection, [TopicPartition(*partition) for partition in partitions]
+        self._wanted = positions or {}
+        self._at: dict[TopicPartition, int] = {}
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> Self:
@@ -101,8 +110,13 @@ class Reader:
         )  # fmt: skip
         try:
             await self._consumer.start()
+            starts = await offsets(self._connection, [Partition(*place) for place in self._partitions], EARLIEST)
         except (KafkaError, OSError) as error:
             raise BusUnavailable(f"cannot read from Kafka: {error}") from error
+        self._consumer.assign(self._partitions)
+        for place in self._partitions:
+            self._at[place] = max(self._wanted.get(Partition(*place), 0), starts[Partition(*place)])
+            self._consumer.seek(place, self._at[place])
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -110,39 +124,35 @@ class Reader:
             with contextlib.suppress(TimeoutError, KafkaError, OSError):
                 await asyncio.wait_for(self._consumer.stop(), CLOSING)
 
-    async def up_to_the_end(self, partition: Partition) -> AsyncGenerator[Any]:
-        """What lies in a partition now, as aiokafka's records.
+    async def to_the_end(self, page: int) -> AsyncGenerator[tuple[list[Any], dict[Partition, int]]]:
+        """Committed records of aiokafka, and how far they go, until all that is there now was read.
 
-        The end is that of everything written, committed or not: a transaction of whoever had the partition before may
+        The end is that of everything written, committed or not: a transaction of whoever had a partition before may
         have its offsets committed while the marker of this very partition is still being written (markers are written
-        to each partition on its own). Reading committed records up to there waits for that marker.
+        to each partition on its own). Raises BusUnavailable.
         """
-        ends = await offsets(self._connection, [partition], LATEST, UNCOMMITTED)
-        starts = await offsets(self._connection, [partition], EARLIEST, UNCOMMITTED)
-        async for found in self.between(partition, starts[partition], ends[partition]):
-            yield found
-
-    async def between(
-        self, partition: Partition, start: int, end: int, patience: float = PATIENCE
-    ) -> AsyncGenerator[Any]:
-        """Committed records of [start, end). Raises BusUnavailable if nothing comes for so long."""
-        if start >= end:
-            return
         assert self._consumer is not None
-        place, loop = TopicPartition(*partition), asyncio.get_running_loop()
-        self._consumer.assign([place])
-        self._consumer.seek(place, start)
-        at, moved = start, loop.time()
-        try:
-            while at < end:
-                got = await self._consumer.getmany(place, timeout_ms=int(STEP * 1000), max_records=2_000)
-                for found in got.get(place, ()):
-                    if found.offset < end:
-                        yield found
-                before, at = at, await self._consumer.position(place)
-                if at > before:
-                    moved = loop.time()
-                elif loop.time() - moved > patience:
-                    raise BusUnavailable(f"{partition.topic}[{partition.number}]: nothing readable after offset {at}")
-        except KafkaError as error:
-            raise BusUnavailable(f"cannot read {partition.topic}[{partition.number}]: {error}") from error
+        ends = await settled_ends(self._connection, [Partition(*place) for place in self._partitions])
+        while behind := [place for place in self._partitions if self._at[place] < ends[Partition(*place)]]:
+            try:
+                got = await self._consumer.getmany(*behind, timeout_ms=int(STEP * 1000), max_records=page)
+                for place in behind:
+                    self._at[place] = await self._consumer.position(place)
+            except KafkaError as error:
+                raise BusUnavailable(f"cannot read from Kafka: {error}") from error
+            yield [found for some in got.values() for found in some], {Partition(*p): self._at[p] for p in behind}
+
+
+async def latest(connection: Connection, partitions: Sequence[Partition]) -> dict[str, bytes]:
+    """The last value of every key of a compacted topic's partitions. Raises BusUnavailable."""
+    found: dict[str, bytes] = {}
+    if partitions:
+        async with Reader(connection, partitions) as reader:
+            async for page, _ in reader.to_the_end(PAGE):
+                for one in page:
+                    key = (one.key or b"").decode("utf-8", "surrogateescape")
+                    if one.value is None:
+                        found.pop(key, None)
+                    else:
+                        found[key] = one.value
+    return found
