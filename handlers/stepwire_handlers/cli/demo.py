@@ -18,12 +18,13 @@ def command(
     stay: Annotated[
         bool, typer.Option(help="Keep what the flow needs up afterwards, for a worker of your own.")
     ] = False,
+    bus: Annotated[str | None, typer.Option(help="kafka://host:port; default: a file in the folder.")] = None,
 ) -> None:
     """Run a flow on its input, show what happens, and end with a table."""
 
     async def main() -> int:
         from stepwire_handlers.demo.run import demo
 
-        return await demo(flow, folder, stays=stay)
+        return await demo(flow, folder, bus=bus, stays=stay)
 
     execute(main)

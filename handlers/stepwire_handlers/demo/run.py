@@ -24,6 +24,7 @@ from stepwire.errors import SettingsError
 from stepwire.telemetry import Called, Fact
 from stepwire.worker import Worker
 from stepwire_handlers.configuration import Configuration, load
+from stepwire_handlers.demo.places import place
 from stepwire_handlers.demo.report import report
 from stepwire_handlers.demo.stay import stay
 from stepwire_handlers.demo.surroundings import surroundings
@@ -35,10 +36,10 @@ FLOWS = ("invoices", "support", "articles", "review", "polish")
 PATIENCE = 120.0  #: seconds for one run
 
 
-async def demo(flow: str, folder: Path, *, stays: bool = False) -> int:
-    """Run it; with `stays`, what it needs stays up afterwards.
+async def demo(flow: str, folder: Path, *, bus: str | None = None, stays: bool = False) -> int:
+    """Run it, on a bus in the folder or on this one; with `stays`, what it needs stays up afterwards.
 
-    Raises SettingsError for an unknown flow or a folder that cannot be used.
+    Raises SettingsError for an unknown flow or a folder that cannot be used, BusUnavailable.
     """
     if flow not in FLOWS:
         raise SettingsError(f"there is no flow {flow!r}; there are {', '.join(FLOWS)}")
@@ -47,7 +48,7 @@ async def demo(flow: str, folder: Path, *, stays: bool = False) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made: {error.strerror}; choose another --folder") from None
-    url = f"sqlite:///{folder / f'{flow}.db'}"
+    url = bus or f"sqlite:///{folder / f'{flow}.db'}"
     os.environ["STEPWIRE_BLOBS"] = str(folder / "blobs")  # before the flow is imported, whose store is named by it
     started, before = time.monotonic(), dict(os.environ)
     async with surroundings(flow, folder) as model:
@@ -58,34 +59,32 @@ async def demo(flow: str, folder: Path, *, stays: bool = False) -> int:
         report(flow, folder, url, views)
         tell(f"done in {time.monotonic() - started:.0f} s")
         if stays:
-            await stay(app, flow, folder, before, tell)
+            await stay(app, flow, folder, url, before, tell)
     return 0
 
 
 async def _work(
     app: App, flow: str, folder: Path, values: Configuration, tell: Callable[[str], None]
 ) -> dict[str, RunView]:  # fmt: skip
-    bus = LocalBus(str(folder / f"{flow}.db"))
-    await bus.open()
     progress = Progress(tell)
-    with _log_file(folder / "worker.log"):
-        log, metrics = StepLog("json", values.log_level, values.payload), Metrics(app)
+    async with place(app, folder, values) as (bus, look):
+        with _log_file(folder / "worker.log"):
+            log, metrics = StepLog("json", values.log_level, values.payload), Metrics(app)
 
-        def telemetry(fact: Fact) -> None:
-            metrics(fact)
-            log(fact)
-            progress(fact)
+            def telemetry(fact: Fact) -> None:
+                metrics(fact)
+                log(fact)
+                progress(fact)
 
-        worker = Worker(app, bus, settings=values.worker, telemetry=telemetry)
-        await worker.start()
-        try:
-            runs, new = await _publish(app, bus, flow, folder)
-            tell(f"new {new}, known {len(runs) - new}")
-            views = await asyncio.gather(*(until_it_rests(app, bus, run, PATIENCE) for run in runs.values()))
-            return dict(zip(runs, views, strict=True))
-        finally:
-            await worker.stop()
-            await bus.close()
+            worker = Worker(app, bus, settings=values.worker, telemetry=telemetry)
+            await worker.start()
+            try:
+                runs, new = await _publish(app, look, flow, folder)
+                tell(f"new {new}, known {len(runs) - new}")
+                views = await asyncio.gather(*(until_it_rests(app, look, run, PATIENCE) for run in runs.values()))
+                return dict(zip(runs, views, strict=True))
+            finally:
+                await worker.stop()
 
 
 async def _publish(app: App, bus: LocalBus, flow: str, folder: Path) -> tuple[dict[str, str], int]:

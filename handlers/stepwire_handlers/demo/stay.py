@@ -16,11 +16,13 @@ from pathlib import Path
 from stepwire import App
 
 
-async def stay(app: App, flow: str, folder: Path, before: Mapping[str, str], tell: Callable[[str], None]) -> None:
+async def stay(
+    app: App, flow: str, folder: Path, bus: str, before: Mapping[str, str], tell: Callable[[str], None]
+) -> None:  # fmt: skip
     """Write the environment, say what to type, wait for a signal."""
     file, module = folder / "env", f"stepwire_handlers.flows.{flow}:app"
     made = {name: value for name, value in os.environ.items() if before.get(name) != value}
-    made["STEPWIRE_BUS"] = f"sqlite:///{folder / f'{flow}.db'}"
+    made["STEPWIRE_BUS"] = bus
     file.touch(mode=0o600)  # it holds tokens
     file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(made.items())))
     graph = app.wiring.graph
