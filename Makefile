@@ -24,7 +24,7 @@ demo: $(VENV)/.ready ## the main job on real PDFs, no key, no broker: make demo 
 test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips
 	@$(BIN)/python -m pytest -q -m "not slow"
 
-test-all: $(VENV)/.ready ## all tests; needs Node and Java and skips nothing
+test-all: $(VENV)/.ready ## all tests; needs Node, Java 17 and Maven (or Docker, or STEPWIRE_TEST_KAFKA=host:port) and skips nothing
 	@STEPWIRE_TEST_ALL=1 $(BIN)/python -m pytest -q
 
 check: $(VENV)/.ready ## format, lint, strict types, import contracts

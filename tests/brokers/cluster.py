@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.brokers.asking import brokers_known_at, wait_until
 from tests.brokers.jars import VERSION, kafka_jars
 from tests.brokers.node import BrokerFailed, Node
 from tests.brokers.settings import Seat, properties
@@ -31,6 +32,15 @@ class Cluster:
         self.nodes = nodes
         self.bootstrap = ",".join(node.address for node in nodes)
         self._home = home
+
+    def give_away(self, node: Node, seconds: float = 30) -> None:
+        """Return when no other broker counts on a killed one any more: others lead its partitions then."""
+        others = [each for each in self.nodes if each is not node]
+        gone = wait_until(lambda: all(node.number not in brokers_known_at(each.address) for each in others), seconds)
+        if not others or not gone:
+            raise BrokerFailed(
+                f"nobody took over from broker {node.number} within {seconds} s; is it killed, one of three?"
+            )
 
     def close(self) -> None:
         """End every broker and remove its data; the logs stay."""

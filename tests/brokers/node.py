@@ -82,7 +82,13 @@ class Node:
         self.wait()
 
     def kill(self) -> None:
-        """SIGKILL: nothing is flushed, nobody is told."""
+        """SIGKILL: nothing is flushed, nobody is told.
+
+        A transaction whose end was acknowledged a moment ago may still lack its markers. If the broker comes back
+        while the cluster holds its place (a lone broker always does), Kafka 4.3.1 can skip those markers (at INFO its
+        log says "Couldn't find leader endpoint"), and readers of committed records wait there for ever. That is
+        Kafka's fault, not the client's; `Cluster.give_away` avoids it.
+        """
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:

@@ -81,10 +81,20 @@ def test_three_brokers_lose_one(own_kafka: OwnKafka) -> None:
     assert sorted(partition.replicas) == [1, 2, 3]
     leader = cluster.nodes[partition.leader - 1]
     leader.kill()
+    cluster.give_away(leader)
+    assert all(leader.number not in brokers_known_at(node.address) for node in cluster.nodes)
     acknowledge(cluster.bootstrap, "a", [b"two"])
     leader.start()
     assert wait_until(lambda: len(admin.list_topics("a", timeout=10).topics["a"].partitions[0].isrs) == 3, 30)
     assert read_all(cluster.bootstrap, "a", "read_committed") == [b"one", b"two"]
+
+
+def test_a_lone_broker_has_nobody_to_take_over(own_kafka: OwnKafka) -> None:
+    """Waiting for others where there are none is refused instead of granted."""
+    cluster = own_kafka()
+    cluster.nodes[0].kill()
+    with pytest.raises(BrokerFailed, match="nobody took over"):
+        cluster.give_away(cluster.nodes[0])
 
 
 def test_a_broker_ends_with_a_killed_test_run(own_kafka: OwnKafka, tmp_path: Path) -> None:

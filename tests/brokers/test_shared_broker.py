@@ -34,7 +34,7 @@ def test_transactions_hide_what_was_aborted(kafka: str, topic_prefix: str) -> No
 
 def test_a_topic_that_is_missing_is_not_made(kafka: str, topic_prefix: str) -> None:
     """Producing to a topic that nobody created fails, so that a test finds a wrong name."""
-    producer = Producer({"bootstrap.servers": kafka, "topic.metadata.propagation.max.ms": 0})
+    producer = Producer({"bootstrap.servers": kafka, "topic.metadata.propagation.max.ms": 2000})
     found: list[KafkaError | None] = []
     producer.produce(f"{topic_prefix}nowhere", b"", on_delivery=lambda error, _message: found.append(error))
     producer.flush(10)
