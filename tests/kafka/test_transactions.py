@@ -151,7 +151,7 @@ def _unstable(request: Any) -> Any:
 
 
 async def test_other_clients_of_the_process_are_not_touched(kafka: str, topic_prefix: str) -> None:
-    """aiokafka's own admin client reads a group's offsets beside us, in its own version of the protocol."""
+    """Aiokafka's own admin client reads a group's offsets beside us, in its own version of the protocol."""
     bus = KafkaBus(kafka, prefix=topic_prefix, session=6.0, create_topics=True)
     await bus.open()
     await bus.create({"in": 1, "g.control": 1})

@@ -1,0 +1,188 @@
+"""Workers on a real broker: what survives a rebalance, a death, a zombie's return."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from tests.kafka.stage import SETTINGS, stage
+
+from stepwire import App, Context, Decision, Event, Join, Retry, Transient, handler
+from stepwire.bus.protocol import Out
+from stepwire.dispatch.step import control_topic
+from stepwire.gate import decision
+from stepwire.worker import Worker
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Asked(Event, topic="asked", entry=True):
+    n: int
+
+
+class Done(Event, topic="done", result=True, terminal=True):
+    n: int
+
+
+class Left(Event, topic="left"):
+    n: int
+
+
+class Right(Event, topic="right"):
+    n: int
+
+
+class Item(Event, topic="item"):
+    n: int
+
+
+class Half(Event, topic="half"):
+    n: int
+
+
+class Sum(Event, topic="sum"):
+    n: int
+
+
+class Met(Event, topic="met"):
+    n: int
+
+
+def open_joins(worker: Worker, name: str) -> set[str]:
+    """The joins that a handler has in this worker's memory."""
+    (dispatcher,) = (each for each in worker.dispatchers if each.step.name == name)
+    return {join.id for mailbox in dispatcher.committer.mailboxes.values() for join in mailbox.joins.values()}
+
+
+async def test_a_running_call_survives_a_rebalance(kafka: str, topic_prefix: str) -> None:
+    """R12: a worker joins while calls run; those whose partition stays go on, each event has one output in the end."""
+    calls: Counter[int] = Counter()
+    gate = asyncio.Event()
+
+    @handler()
+    async def slow(asked: Asked) -> Done:
+        calls[asked.n] += 1
+        await gate.wait()
+        return Done(n=asked.n)
+
+    async with stage(kafka, topic_prefix, App("a", handlers=[slow]), replace(SETTINGS, partitions=4)) as here:
+        await here.worker()
+        await here.publish(*(Asked(n=n) for n in range(40)))
+        async with asyncio.timeout(30):
+            while len(calls) < 40:
+                await asyncio.sleep(0.02)
+        await here.worker()
+        async with asyncio.timeout(30):
+            while sum(calls.values()) == 40:  # what moved begins anew on the other one
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+        again = sum(calls.values()) - 40
+        gate.set()
+        found = await here.until("done", 40)
+        assert len({record.headers["ce_swcause"] for record in found}) == len(found) == 40
+    assert 0 < again < 40, f"{again} of 40 calls began again"
+
+
+async def test_a_join_opened_on_one_worker_completes_on_another(kafka: str, topic_prefix: str) -> None:
+    """State is restored from its changelog: a gather, a merge, a gate and a parked retry outlive their worker."""
+    tries: Counter[str] = Counter()
+
+    @handler()
+    async def split(asked: Asked) -> tuple[Left, Right, list[Item]]:
+        return Left(n=asked.n), Right(n=asked.n), [Item(n=n) for n in range(5)]
+
+    @handler(retry=Retry(attempts=5))
+    async def left(event: Left, context: Context) -> Half:
+        tries[context.run] += 1
+        if tries[context.run] == 1:
+            raise Transient("not yet")
+        return Half(n=event.n)
+
+    @handler()
+    async def gather(items: list[Item]) -> Sum:
+        return Sum(n=sum(item.n for item in items))
+
+    @handler(join=Join(timeout=600))
+    async def meet(half: Half, right: Right, total: Sum) -> Met:
+        return Met(n=half.n + right.n + total.n)
+
+    @handler()
+    async def approve(met: Decision[Met]) -> Done:
+        return Done(n=met.final.n)
+
+    app = App("a", handlers=[split, left, gather, meet, approve])
+    parked = replace(SETTINGS, in_place=0.001, backoff=4.0)  # so that the retry is still parked when its worker dies
+    async with stage(kafka, topic_prefix, app, parked) as here:
+        first = await here.worker()
+        await here.publish(*(Asked(n=n) for n in range(6)))
+        async with asyncio.timeout(30):
+            while len(tries) < 6:
+                await asyncio.sleep(0.02)
+        await here.vanish(first)
+        await here.worker()
+        await here.until("met", 6)
+        second = next(worker for worker, _ in here._workers)
+        async with asyncio.timeout(30):
+            while len(joins := open_joins(second, "approve")) < 6:
+                await asyncio.sleep(0.05)
+        await here.vanish(second)
+        outs = []
+        for id_ in joins:
+            entry = decision(id_, approved=True, by="test", why="", edited=b"", sent=0.0)
+            outs.append(Out(control_topic("a", "approve"), id_, {}, entry.encode()))
+        await here.bus.publish(outs)
+        await here.worker()
+        found = await here.until("done", 6)
+        assert len(found) == 6
+        assert len(await here.records("met")) == 6
+        assert [await here.records(f"a.{name}.dlt") for name in ("left", "gather", "meet", "approve")] == [[]] * 4
+
+
+async def test_a_worker_that_leaves_in_order_hands_over_at_once(kafka: str, topic_prefix: str) -> None:
+    """Stopping takes no session timeout: the next worker goes on within seconds, and nothing is called twice."""
+    calls: Counter[int] = Counter()
+
+    @handler()
+    async def quick(asked: Asked) -> Done:
+        calls[asked.n] += 1
+        return Done(n=asked.n)
+
+    async with stage(kafka, topic_prefix, App("a", handlers=[quick])) as here:
+        first = await here.worker()
+        await here.publish(*(Asked(n=n) for n in range(50)))
+        await here.until("done", 50)
+        await here.stop(first)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await here.worker()
+        await here.publish(Asked(n=50))
+        await here.until("done", 51)
+        assert loop.time() - begun < 5.0
+    assert set(calls.values()) == {1}
+
+
+async def test_order_is_kept_for_each_value_over_several_workers(kafka: str, topic_prefix: str) -> None:
+    """`order=`: events of one customer are handled one after another in the order of their source partition."""
+    seen: list[tuple[str, int]] = []
+
+    class Booked(Event, topic="booked", entry=True, key="customer"):
+        customer: str
+        n: int
+
+    @handler(order="customer")
+    async def book(booked: Booked) -> None:
+        await asyncio.sleep(0.001 * (booked.n % 3))
+        seen.append((booked.customer, booked.n))
+
+    async with stage(kafka, topic_prefix, App("a", handlers=[book])) as here:
+        await here.worker()
+        await here.worker()
+        for n in range(30):
+            await here.publish(*(Booked(customer=f"c{c}", n=n) for c in range(6)))
+        async with asyncio.timeout(40):
+            while len(seen) < 180:
+                await asyncio.sleep(0.05)
+    for c in range(6):
+        assert [n for customer, n in seen if customer == f"c{c}"] == list(range(30))
