@@ -96,7 +96,7 @@ def test_a_join_that_failed_is_replayed_whole(shell: Shell) -> None:
     assert (letter["handler"], letter["message"]) == ("pair", "the scales are away")
     shown = shell("dlq", "show", letter["id"], "--json", schema="dlq-show").data["payload"]
     assert shown == {"left": {"number": number}, "weighed": {"number": number}}
-    assert "a join has no payload" in shell("dlq", "replay", letter["id"], "--edit", "{}", code=1).err
+    assert "a join has no payload" in shell("dlq", "replay", letter["id"], "--edit", "{}", code=2).err
     (shell.folder / "scales").touch()
     assert shell("dlq", "replay", "--all").out == "replayed 1 of 1\n"
     shell.work()
@@ -127,8 +127,8 @@ def test_many_are_chosen_by_filter_and_bounded(shell: Shell) -> None:
         (["replay", "--all", "--max", "0"], 2, ""),
         (["replay", "feed"], 1, "no open dead letter begins with 'feed'"),
         (["show", "feed"], 1, "no dead letter begins with 'feed'"),
-        (["replay", "ID", "--edit", "{"], 1, "does not fit"),
-        (["replay", "ID", "--edit", '{"n": "x"}'], 1, "n: "),
+        (["replay", "ID", "--edit", "{"], 2, "does not fit"),
+        (["replay", "ID", "--edit", '{"n": "x"}'], 2, "n: "),
         (["replay", "ID", "--edit", "@nowhere.json"], 2, "No such file"),
     ],
 )
@@ -144,7 +144,7 @@ def test_an_edit_is_for_one(shell: Shell) -> None:
     shell.order(-1)
     shell.order(-2)
     shell.work()
-    assert "one dead letter, not for 2" in shell("dlq", "replay", "--all", "--edit", '{"n": 1}', code=1).err
+    assert "one dead letter, not for 2" in shell("dlq", "replay", "--all", "--edit", '{"n": 1}', code=2).err
 
 
 def test_the_same_replay_from_two_shells_makes_one_set_of_children(shell: Shell) -> None:
@@ -158,3 +158,13 @@ def test_the_same_replay_from_two_shells_makes_one_set_of_children(shell: Shell)
     worker.terminate()
     ended(worker)
     assert [event["type"] for event in shell.seen(run)["events"]] == ["Order", "Checked", "Done"]
+
+
+@pytest.mark.parametrize("verb", ["replay", "drop"])
+def test_an_empty_id_answers_nothing(shell: Shell, verb: str) -> None:
+    """A shell's variable that was never set does not stand for the one dead letter there is."""
+    shell("publish", "Order", "--json-data", '{"n": -1}')
+    shell.work()
+    before = shell("dlq", "list", "--json").data
+    assert "the id is empty" in shell("dlq", verb, "", code=2).err
+    assert shell("dlq", "list", "--json").data == before

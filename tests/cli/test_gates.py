@@ -91,14 +91,14 @@ def test_redo_calls_it_again(shell: Shell) -> None:
         (True, ["--approve", "--decline"], 2, "exactly one"),
         (True, ["--drop", "--edit", "{}"], 2, "--edit goes with"),
         (True, ["--approve", "--edit", "{"], 2, "--edit is no JSON"),
-        (True, ["--approve", "--edit", '{"m": 1}'], 1, "Big has no field m"),
-        (True, ["--approve", "--edit", '{"n": "x"}'], 1, "the edit is no Big: n:"),
-        (True, ["--redo"], 1, "is a gate"),
-        (False, ["--approve"], 1, "unknown outcome"),
-        (False, ["--done", "{"], 1, "--done is no JSON"),
-        (False, ["--done", '{"amount": "x"}'], 1, "returns Charged, Refused"),
-        (False, ["--done", '{"amount": 1}', "--type", "Done"], 1, "returns Charged, Refused"),
-        (False, ["--done", '{"amount": 1, "reason": "x"}'], 1, "say which with --type"),
+        (True, ["--approve", "--edit", '{"m": 1}'], 2, "Big has no field m"),
+        (True, ["--approve", "--edit", '{"n": "x"}'], 2, "the edit is no Big: n:"),
+        (True, ["--redo"], 2, "is a gate"),
+        (False, ["--approve"], 2, "unknown outcome"),
+        (False, ["--done", "{"], 2, "--done is no JSON"),
+        (False, ["--done", '{"amount": "x"}'], 2, "returns Charged, Refused"),
+        (False, ["--done", '{"amount": 1}', "--type", "Done"], 2, "returns Charged, Refused"),
+        (False, ["--done", '{"amount": 1, "reason": "x"}'], 2, "say which with --type"),
     ],
 )
 def test_a_mistake_decides_nothing(shell: Shell, order: bool, options: list[str], code: int, says: str) -> None:
@@ -106,4 +106,11 @@ def test_a_mistake_decides_nothing(shell: Shell, order: bool, options: list[str]
     event = ("Order", "--json-data", '{"n": 500}') if order else ("Charge", "--json-data", '{"amount": 7}')
     _, id_ = waiting(shell, *event)
     assert says in shell("gates", "decide", id_, *options, code=code).err
+    assert len(shell("gates", "list", "--json").data) == 1
+
+
+def test_an_empty_id_decides_nothing(shell: Shell) -> None:
+    """A shell's variable that was never set does not approve the one thing that waits."""
+    waiting(shell, "Order", "--json-data", '{"n": 500}')
+    assert "the id is empty" in shell("gates", "decide", "", "--approve", code=2).err
     assert len(shell("gates", "list", "--json").data) == 1

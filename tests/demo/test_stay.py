@@ -31,7 +31,7 @@ def _commands(said: Path) -> list[str]:
 
 
 def test_a_pdf_of_ones_own_goes_through_with_the_commands_that_are_printed(tmp_path: Path) -> None:
-    """The worker and the publish command, typed as printed, read number and total of a PDF nobody here has seen."""
+    """Worker and publish command, as printed, in any folder and no active environment, read a PDF nobody has seen."""
     paper = FPDF()
     paper.add_page()
     paper.set_font("Helvetica", size=11)
@@ -39,22 +39,21 @@ def test_a_pdf_of_ones_own_goes_through_with_the_commands_that_are_printed(tmp_p
         paper.cell(0, 8, line, new_x="LMARGIN", new_y="NEXT")
     paper.output(str(tmp_path / "mine.pdf"))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("STEPWIRE_", "ANTHROPIC_"))}
-    kept["PATH"] = f"{BIN}:{kept['PATH']}"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     said = tmp_path / "said.txt"
     with said.open("w") as out:
         demo = subprocess.Popen(
-            ["stepwire", "demo", "invoices", "--stay", "--folder", str(tmp_path / "demo")],
+            [str(BIN / "stepwire"), "demo", "invoices", "--stay", "--folder", str(tmp_path / "demo")],
             env=kept, cwd=tmp_path, stdout=out, stderr=out,
         )  # fmt: skip
     worker = None
     try:
         run, publish = _commands(said)
-        worker = subprocess.Popen(
-            ["bash", "-c", run.replace("stepwire run", "exec stepwire run")], env=kept, cwd=tmp_path
-        )
+        worker = subprocess.Popen(["bash", "-c", run.replace("; ", "; exec ", 1)], env=kept, cwd=tmp_path)
         answer = subprocess.run(
             ["bash", "-c", publish.replace("FILE", str(tmp_path / "mine.pdf"))],
-            env=kept, cwd=tmp_path, capture_output=True, text=True, check=True,
+            env=kept, cwd=elsewhere, capture_output=True, text=True, check=True,
         )  # fmt: skip
         result = json.loads(answer.stdout)["result"]
         assert (result["invoice"]["number"], result["invoice"]["total"]) == ("BHP-2231", "529.52")
@@ -64,3 +63,4 @@ def test_a_pdf_of_ones_own_goes_through_with_the_commands_that_are_printed(tmp_p
             assert worker.wait(30) == 0
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 0
+    assert not (tmp_path / "demo" / "env").exists()

@@ -110,7 +110,7 @@ async def test_many_records_and_large_ones_keep_their_order(
 async def test_whoever_takes_over_waits_for_the_open_transaction(
     kafka: str, topic_prefix: str, connection: Connection, monkeypatch: pytest.MonkeyPatch, stable: bool
 ) -> None:
-    """KIP-447: progress is told only once a predecessor's transaction is decided; asked without, the old one is told."""
+    """KIP-447: progress is told once a predecessor's transaction is decided; asked without, the old one is told."""
     bus = KafkaBus(kafka, prefix=topic_prefix, session=6.0, create_topics=True)
     await bus.open()
     await bus.create({"in": 1, "out": 1, "g.control": 1})

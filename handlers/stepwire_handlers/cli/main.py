@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
+from typing import Annotated
 
 import typer
 
@@ -23,6 +24,7 @@ def build() -> typer.Typer:
         name="stepwire", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
         help="AI workflows as events: every step a small stateless handler.",
     )  # fmt: skip
+    cli.callback()(_options)
     for name, module in COMMANDS.items():
         found = _module(f"stepwire_handlers.cli.{module}")
         if found is None:
@@ -41,6 +43,22 @@ def _module(name: str) -> ModuleType | None:
         if error.name != name:
             raise
         return None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"stepwire {version('stepwire')}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which release this is.")
+    ] = False,
+) -> None:
+    """AI workflows as events: every step a small stateless handler."""
 
 
 cli = build()

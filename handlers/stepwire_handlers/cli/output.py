@@ -13,7 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-WHOLE = frozenset({"id", "run", "since", "until", "started"})  #: columns that are never wrapped
+WHOLE = frozenset({"id", "run", "since", "until", "started"})  #: columns that are never cut: people copy them
+PROSE = frozenset({"message", "why", "waits for", "value", "source"})  #: columns that may take several lines
 WIDE = 160  #: columns of a table that goes into a file or a pipe
 LONG = 100  #: characters of an event in a table
 
@@ -47,10 +48,21 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
 
     found = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        found.add_column(column, no_wrap=column in WHOLE, overflow="fold")
+        found.add_column(column, no_wrap=column not in PROSE, overflow="fold" if column in PROSE else "ellipsis",
+                         min_width=_least(column, columns, rows))  # fmt: skip
     for row in rows:
         found.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     console().print(found)
+
+
+def _least(column: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> int | None:
+    """How narrow a column may get where the terminal is narrow: ids and times as long as they are, prose readable."""
+    if column in PROSE:
+        return 16
+    if column not in WHOLE:
+        return len(column)
+    at = columns.index(column)
+    return max(len(column), *(len(str(row[at])) for row in rows)) if rows else len(column)
 
 
 def clock(seconds: float | None) -> str:

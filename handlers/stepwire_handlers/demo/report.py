@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -29,19 +30,22 @@ def report(flow: str, folder: Path, bus: str, views: dict[str, RunView]) -> None
     console.print(drawn)
     if flow == "invoices":
         console.print(f"drafts: {folder / 'drafts'}    messages: {folder / 'slack'}    log: {folder / 'worker.log'}")
-    stepwire = "stepwire" if shutil.which("stepwire") else os.path.relpath(sys.argv[0])
-    target = f"--app stepwire_handlers.flows.{flow}:app --bus {bus}"
-    for view in views.values():
+    stepwire = program()
+    target = f"--app stepwire_handlers.flows.{flow}:app --bus {shlex.quote(bus)}"
+    for name, view in views.items():
         for waiting in view.gates:
             console.print(
-                f"waits for you: {stepwire} gates decide {waiting.id[:12]} --approve {target}", soft_wrap=True
+                f"waits for you, {name}: {stepwire} gates decide {waiting.id[:12]} --approve {target}", soft_wrap=True
             )
         for letter in view.dead:
-            console.print(
-                f"dead letter ({letter.message}): {stepwire} dlq show {letter.id[:12]} {target}", soft_wrap=True
-            )
+            console.print(f"dead letter, {name}: {stepwire} dlq show {letter.id[:12]} {target}", soft_wrap=True)
     if any(view.gates for view in views.values()):
         console.print("A decision is carried out by the next worker: run the demo again.")
+
+
+def program() -> str:
+    """The command as it can be typed in another shell; its environment may be active in this one only."""
+    return "stepwire" if shutil.which("stepwire") else shlex.quote(os.path.relpath(sys.argv[0]))
 
 
 def _invoice(name: str, view: RunView) -> tuple[str, ...]:

@@ -49,8 +49,8 @@ async def demo(flow: str, folder: Path, *, bus: str | None = None, stays: bool =
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made: {error.strerror}; choose another --folder") from None
     url = bus or f"sqlite:///{folder / f'{flow}.db'}"
-    os.environ["STEPWIRE_BLOBS"] = str(folder / "blobs")  # before the flow is imported, whose store is named by it
     started, before = time.monotonic(), dict(os.environ)
+    os.environ["STEPWIRE_BLOBS"] = str(folder / "blobs")  # before the flow is imported, whose store is named by it
     async with surroundings(flow, folder) as model:
         tell = Console(file=sys.stderr, soft_wrap=True, highlight=False).print
         tell(f"{flow}: asking {model}")

@@ -19,7 +19,7 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, dead_letter_topic
-from stepwire.errors import DecodeError, StepwireError
+from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.memory import replay
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Stored
@@ -148,7 +148,7 @@ class DeadLetters:
 
     def find(self, prefix: str) -> DeadLetter:
         """The open one whose id begins so. Raises StepwireError if there is none, or more than one."""
-        found = [letter for letter in self.open() if letter.id.startswith(prefix)]
+        found = [letter for letter in self.open() if letter.id.startswith(_given(prefix))]
         if len(found) != 1:
             what = "several open dead letters begin" if found else "no open dead letter begins"
             raise StepwireError(f"{what} with {prefix!r}; see: stepwire dlq list --app …")
@@ -210,7 +210,7 @@ class DeadLetters:
     async def resume(self, letters: Sequence[DeadLetter], edited: bytes | None = None) -> None:
         """Resume deliveries; an edited payload is for one that takes a single event.
 
-        Raises StepwireError for an edit that does not fit, BusUnavailable.
+        Raises SettingsError for an edit that does not fit, BusUnavailable.
         """
         if edited is not None:
             self._check_edit(letters, edited)
@@ -218,14 +218,14 @@ class DeadLetters:
 
     def _check_edit(self, letters: Sequence[DeadLetter], edited: bytes) -> None:
         if len(letters) != 1:
-            raise StepwireError(f"an edited payload is for one dead letter, not for {len(letters)}; name one id")
+            raise SettingsError(f"an edited payload is for one dead letter, not for {len(letters)}; name one id")
         (letter,) = letters
         if letter.kind == "join":
-            raise StepwireError("a join has no payload of its own; edit the event that brings the part")
+            raise SettingsError("a join has no payload of its own; edit the event that brings the part")
         try:
             event = self._codec(letter).event(letter.original._replace(value=edited))
         except DecodeError as error:
-            raise StepwireError(f"the edited payload does not fit: {error.reason}") from None
+            raise SettingsError(f"the edited payload does not fit: {error.reason}") from None
         if isinstance(event, str):
             kind = letter.record.headers.get("ce_type", "")
             raise StepwireError(f"{kind} is {event} to this release; replay it from the release that knows it")
@@ -260,3 +260,10 @@ def _as_events(types: Sequence[type[Event]], data: Any) -> Any:
         except ValidationError:
             continue
     return data
+
+
+def _given(prefix: str) -> str:
+    """The beginning of an id. Raises SettingsError for an empty one, which would fit what is there alone."""
+    if not prefix:
+        raise SettingsError("the id is empty; see: stepwire dlq list --app …")
+    return prefix

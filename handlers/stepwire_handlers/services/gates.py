@@ -18,7 +18,7 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out
 from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, join_rules
-from stepwire.errors import DecodeError, StepwireError
+from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.gate import decision
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
@@ -109,7 +109,12 @@ class Gates:
         return None if isinstance(event, str) else event
 
     def find(self, prefix: str) -> Waiting:
-        """The one whose id begins so. Raises StepwireError if there is none, or more than one."""
+        """The one whose id begins so. Raises StepwireError if there is none, or more than one.
+
+        An empty beginning, such as a shell's variable that was never set, is refused: it would fit what waits alone.
+        """
+        if not prefix:
+            raise SettingsError("the id is empty; see: stepwire gates list --app …")
         found = [waiting for waiting in self.open() if waiting.id.startswith(prefix)]
         if len(found) != 1:
             what = "several things that wait for a person begin" if found else "nothing that waits for a person begins"
@@ -123,10 +128,10 @@ class Gates:
     ) -> None:
         """Approve or decline; `edited` are the fields of the event as the person wants it.
 
-        Raises StepwireError for what is no gate and for an edit that does not fit, BusUnavailable.
+        Raises SettingsError for what is no gate and for an edit that does not fit, BusUnavailable.
         """
         if gate.kind != GATE:
-            raise StepwireError(f"{gate.id[:12]} is an unknown outcome: use --done JSON, --redo or --drop")
+            raise SettingsError(f"{gate.id[:12]} is an unknown outcome: use --done JSON, --redo or --drop")
         value = b"" if edited is None else self._edited(gate, edited)
         entry = decision(gate.id, approved=approved, by=by, why=why, edited=value, key=key, sent=time.time())
         await self._send(gate, entry)
@@ -134,25 +139,25 @@ class Gates:
     @staticmethod
     def _edited(gate: Waiting, fields: dict[str, Any]) -> bytes:
         if gate.event is None:
-            raise StepwireError(f"the event of {gate.id[:12]} cannot be read by this release, so it cannot be edited")
+            raise SettingsError(f"the event of {gate.id[:12]} cannot be read by this release, so it cannot be edited")
         kind = type(gate.event)
         if unknown := sorted(fields.keys() - kind.model_fields.keys()):
-            raise StepwireError(
+            raise SettingsError(
                 f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}"
             )
         try:
             event = kind.model_validate({**gate.event.model_dump(mode="json"), **fields})
         except ValidationError as error:
-            raise StepwireError(f"the edit is no {kind.__name__}: {reasons(error)}") from None
+            raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}") from None
         return event.model_dump_json().encode()
 
     async def resolve(self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null") -> None:
         """Say what became of an unknown outcome: done (with the event it returned), redo or drop.
 
-        Raises StepwireError for a gate and for an event that the handler never returns, BusUnavailable.
+        Raises SettingsError for a gate and for an event that the handler never returns, BusUnavailable.
         """
         if waiting.kind != UNKNOWN:
-            raise StepwireError(f"{waiting.id[:12]} is a gate: use --approve or --decline")
+            raise SettingsError(f"{waiting.id[:12]} is a gate: use --approve or --decline")
         name, value = "", "null"
         if verdict == "done":
             name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
@@ -165,17 +170,17 @@ class Gates:
 
 
 def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
-    """What a person says that a handler returned: the event's class, and its JSON. Raises StepwireError."""
+    """What a person says that a handler returned: the event's class, and its JSON. Raises SettingsError."""
     try:
         value = json.loads(data)
     except ValueError as error:
-        raise StepwireError(f"--done is no JSON: {error}") from None
+        raise SettingsError(f"--done is no JSON: {error}") from None
     single = [term.events[0] for term in handler.signature.returns if len(term.events) == 1 and term.items is None]
     names = ", ".join(event.__name__ for event in single) or "no single event"
     if value is None:
         if any(not term.events and term.items is None for term in handler.signature.returns):
             return "", "null"
-        raise StepwireError(f"{handler.name} never returns nothing; it returns {names}: give its JSON with --done")
+        raise SettingsError(f"{handler.name} never returns nothing; it returns {names}: give its JSON with --done")
     fits: list[Event] = []
     problem = ""
     for event in single:
@@ -187,8 +192,8 @@ def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
     if len(fits) == 1:
         return type(fits[0]).__name__, fits[0].model_dump_json()
     if fits:
-        raise StepwireError(f"that fits {' and '.join(type(event).__name__ for event in fits)}; say which with --type")
-    raise StepwireError(f"that is nothing that {handler.name} returns; it returns {names}{problem}")
+        raise SettingsError(f"that fits {' and '.join(type(event).__name__ for event in fits)}; say which with --type")
+    raise SettingsError(f"that is nothing that {handler.name} returns; it returns {names}{problem}")
 
 
 def reasons(error: ValidationError) -> str:

@@ -1,0 +1,28 @@
+"""Tables and facts of the command itself."""
+
+from __future__ import annotations
+
+import pytest
+from tests.cli.shell import Shell
+
+from stepwire_handlers.cli import output
+
+COLUMNS = ("id", "handler", "run", "status", "error", "message", "since")
+ROW = ("68ebee9b8192", "read", "68ebee9b", "open", "Reject", "the PDF is encrypted: ask the sender", "05:05:33")
+
+
+def test_a_narrow_terminal_keeps_ids_whole_and_prose_readable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 60 columns the id is there to be copied, and the message takes a few lines, not one for each word."""
+    monkeypatch.setattr(output, "WIDE", 0)
+    monkeypatch.setenv("COLUMNS", "60")
+    output.table("dead letters", COLUMNS, [ROW])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 6
+    assert any(line.startswith(ROW[0]) for line in lines)
+
+
+def test_the_release_is_said(shell: Shell) -> None:
+    """Whoever reports a fault can say of which release."""
+    assert shell("--version").out.startswith("stepwire ")
