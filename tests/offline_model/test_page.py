@@ -38,6 +38,13 @@ def test_a_strip_of_labels_two_spaces_apart_is_read() -> None:
     assert (seen.is_invoice, seen.number, seen.total) == (True, "KM-4821", 19869.42)
 
 
+def test_a_number_that_looks_like_a_sum_is_one_only_away_from_its_label() -> None:
+    """Beside "Invoice no." it is the number; a sum beside it in the same document stays a sum."""
+    seen = fill(Seen, "{{text}}", text="Invoice\nInvoice no.: 1847.26\nSubtotal 1500.00\nTotal due 1847.20")
+    assert (seen.number, seen.total) == ("1847.26", 1847.2)
+    assert fill(Seen, "{{text}}", text="Invoice\nTotal due 1847.20").number is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
