@@ -5,7 +5,7 @@ unfinished offset; beside it goes a map of those finished above it, so that afte
 Offsets have gaps (transaction markers, compaction), so the watermark is the first open delivered offset, never "+1".
 
 The map is text, `1<nonce>:<commit>:<takeovers>:<marker>:<marks>:<bits>` (R12): who wrote it and how often, how many
-unclean takeovers since the watermark moved, the delivery that was about to be called alone and how often, and a
+unclean takeovers since the watermark moved (-1: its writer lives and handed it over), the delivery that was about to be called alone and how often, and a
 bitset of offsets from the watermark on, base64, compressed if that is shorter.
 """
 
@@ -21,6 +21,7 @@ from stepwire.bus.protocol import Progress
 
 FORMAT = "1"
 CLEAN = "-"  #: the nonce of a worker that left in order
+HANDED = -1  #: instead of a count of takeovers: the writer lives, and gave the partition up in a rebalance
 RAW_BITS = 48  #: bytes; below it compressing is not worth the time
 
 
@@ -57,6 +58,12 @@ def decode_map(text: str) -> tuple[Writer, bytes]:
         return Writer(), b""
 
 
+def handed_over(text: str) -> str:
+    """The same map, as a living worker leaves it that gives its partition up: no takeover to be counted (R12)."""
+    writer, bits = decode_map(text)
+    return encode_map(replace(writer, takeovers=HANDED), bits)
+
+
 def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
@@ -72,7 +79,9 @@ class Ledger:
 
     def __init__(self, progress: Progress) -> None:
         self.writer, bits = decode_map(progress.map)
-        self.taken_over = self.writer.nonce != CLEAN  #: the one before did not leave in order
+        died = self.writer.nonce != CLEAN and self.writer.takeovers != HANDED
+        self.taken_over = died  #: the one before neither left in order nor handed over
+        self.writer = replace(self.writer, takeovers=max(self.writer.takeovers, 0))
         self.next = progress.watermark  #: the next offset to be delivered
         self._open: OrderedDict[int, None] = OrderedDict()
         self._base = progress.watermark

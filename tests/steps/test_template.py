@@ -59,6 +59,16 @@ def test_what_is_no_text_is_json(value: object, text: str) -> None:
     assert text in parse("a.md", "{{x}}").render({"x": value})
 
 
+def test_half_a_surrogate_is_replaced_and_what_has_no_text_is_named() -> None:
+    """PDFs give the one, mistakes the other; neither is a crash in the middle of a request."""
+    template = parse("a.md", "{{x}}")
+    for value in ("a\ud800b", {"k": "a\ud800b"}):
+        assert "a?b" in template.render({"x": value}).encode().decode()
+    for wrong in (b"\xff", object()):
+        with pytest.raises(PromptError, match=r"a\.md: a value has no text"):
+            template.render({"x": wrong})
+
+
 @pytest.mark.parametrize(
     ("source", "problem"),
     [

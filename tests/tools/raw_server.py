@@ -24,6 +24,7 @@ TOOLS: dict[str, dict[str, Any]] = {
     "die": {"inputSchema": NOTHING},
     "broken": {"inputSchema": NOTHING, "outputSchema": TEXT},
     "teach": {"inputSchema": NOTHING},
+    "protest": {"inputSchema": {"type": "object", "properties": {"code": {"type": "integer"}}}},
     "afar": {"inputSchema": {"type": "object", "$ref": "http://127.0.0.1:9/schema.json"}},
     "odd": {"inputSchema": {"type": "object", "properties": {"text": {"type": "wrong"}}}},
 }
@@ -58,7 +59,9 @@ def call(number: int, params: dict[str, Any]) -> None:
     content = result_of(params["name"], params.get("arguments", {}), params.get("_meta", {}))
     text = {"type": "text", "text": json.dumps(content)}
     answer = {"id": number, "result": {"content": [text], "structuredContent": content, "isError": False}}
-    if params["name"] == "wait":
+    if params["name"] == "protest":
+        say({"id": number, "error": {"code": params["arguments"]["code"], "message": "no such luck"}})
+    elif params["name"] == "wait":
         late = threading.Timer(params["arguments"]["seconds"], say, [answer])
         late.daemon = True
         late.start()

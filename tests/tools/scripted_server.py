@@ -1,7 +1,8 @@
 """An MCP server on the SDK: called within the tests' process as `server`, or run over HTTP on a port.
 
 SCRIPTED_LOG: a file that gets a line for each call of `wait`. SCRIPTED_LEGACY: only the protocol of 2025, whose
-sessions a restart forgets. SCRIPTED_STATUS: a file with a status that is the answer to everything while it exists.
+sessions a restart forgets. SCRIPTED_STATUS: a file with a status, and perhaps a retry-after, that is
+the answer to everything while it exists.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def app() -> Any:
 
     async def outer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and status.exists():
-            await Response(status_code=int(status.read_text()))(scope, receive, send)
+            code, *wait = status.read_text().split()
+            headers = {"retry-after": wait[0]} if wait else {}
+            await Response(status_code=int(code), headers=headers)(scope, receive, send)
         elif scope["type"] == "http" and legacy and (b"mcp-method", b"server/discover") in scope["headers"]:
             refusal = {"jsonrpc": "2.0", "id": None, "error": {"code": -32601, "message": "no such method"}}
             await JSONResponse(refusal, 404)(scope, receive, send)

@@ -232,6 +232,19 @@ async def test_what_a_server_says_decides_what_happens_next(
 
 
 @pytest.mark.parametrize(
+    ("code", "signal"),
+    [(-32700, Reject), (-32600, Reject), (-32601, Reject), (-32602, Reject), (-32603, Transient), (-1, Transient)],
+)
+async def test_an_error_of_the_protocol_has_a_meaning_too(code: int, signal: type[object]) -> None:
+    """A request that the server calls invalid is not repeated; any other of its errors may have been half done."""
+    async with Tools({"s": raw()}, allow=["s.*"]) as tools:
+        with pytest.raises(ToolFailed, match="no such luck") as raised:
+            await tools.call("s.protest", {"code": code})
+        assert type(tools.classify(raised.value)) is signal
+        assert await tools.call("s.echo", {"text": "still there"})
+
+
+@pytest.mark.parametrize(
     ("error", "signal"),
     [
         (ToolRefused("t", "r"), Reject),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.tools.surroundings import PATIENCE, free_port, listens, raw, scripted_http, until
 
-from stepwire.errors import NotDone, SettingsError, Transient
+from stepwire.errors import NotDone, Reject, RetryLater, SettingsError, Signal, Transient
 from stepwire_handlers.steps.tool import Tool, Tools
-from stepwire_handlers.steps.tool_errors import ToolOutcomeUnknown, ToolUnreachable
+from stepwire_handlers.steps.tool_errors import ToolError, ToolFailed, ToolOutcomeUnknown, ToolUnreachable
 
 pytestmark = pytest.mark.anyio
 
@@ -176,24 +176,63 @@ async def test_an_http_server_that_was_restarted_between_calls_does_the_next_one
                 assert (await tools.call("s.echo", {"text": "a"}))["pid"] == process.pid
 
 
-async def test_what_stands_before_an_http_server_may_refuse(tmp_path: Path) -> None:
-    """Refused credentials are nothing done; a gateway's error is unknown; then the server is used again."""
+REFUSALS: dict[str, tuple[type[ToolError], type[Signal]]] = {
+    "400": (ToolFailed, Reject),
+    "401": (ToolUnreachable, NotDone),
+    "402": (ToolFailed, NotDone),
+    "403": (ToolUnreachable, NotDone),
+    "404": (ToolFailed, NotDone),
+    "405": (ToolFailed, Reject),
+    "408": (ToolFailed, NotDone),
+    "409": (ToolFailed, NotDone),
+    "413": (ToolFailed, Reject),
+    "422": (ToolFailed, Reject),
+    "429": (ToolFailed, RetryLater),
+    "429 7.5": (ToolFailed, RetryLater),
+    "500": (ToolOutcomeUnknown, Transient),
+    "502": (ToolOutcomeUnknown, Transient),
+    "503 7.5": (ToolOutcomeUnknown, Transient),
+    "504": (ToolOutcomeUnknown, Transient),
+    "529": (ToolOutcomeUnknown, Transient),
+}
+
+
+@pytest.mark.parametrize("era", [{}, {"SCRIPTED_LEGACY": "1"}], ids=["stateless", "with sessions"])
+async def test_what_stands_before_an_http_server_may_refuse(era: dict[str, str], tmp_path: Path) -> None:
+    """Below 500 nothing was done, from 500 on nobody knows; to connect is always repeatable; then it is used again."""
     port, status = free_port(), tmp_path / "status"
-    with scripted_http(port, SCRIPTED_STATUS=str(status)):
+    with scripted_http(port, SCRIPTED_STATUS=str(status), **era):
+        for said, (error, signal) in REFUSALS.items():
+            async with tools_on({"url": f"http://127.0.0.1:{port}/mcp"}) as tools:
+                status.write_text(said)
+                at_connect = await raised(tools, "s.echo", text="x")
+                assert isinstance(at_connect, ToolUnreachable), (said, at_connect)
+                assert f"mcpServers.s: url 'http://127.0.0.1:{port}/mcp'" in str(at_connect)
+                status.unlink()
+                assert await tools.call("s.echo", {"text": "x"})
+                status.write_text(said)
+                later = await raised(tools, "s.echo", text="x")
+                status.unlink()
+                meaning = tools.classify(later)
+                gone = said == "404" and era  # means a session that is gone, which is made anew, in vain
+                assert (type(later), type(meaning)) == (ToolUnreachable if gone else error, signal), (said, later)
+                assert said[:3] in str(later) or gone
+                assert not isinstance(meaning, RetryLater) or meaning.seconds == (7.5 if "7.5" in said else 5.0)
+                assert await tools.call("s.echo", {"text": "x"})
+
+
+@pytest.mark.parametrize("era", [{}, {"SCRIPTED_LEGACY": "1"}], ids=["stateless", "with sessions"])
+async def test_an_error_of_one_http_request_leaves_the_others_alone(era: dict[str, str], tmp_path: Path) -> None:
+    """A gateway that fails one call does not make the outcome of those that are under way unknown."""
+    port, status, log = free_port(), tmp_path / "status", tmp_path / "log"
+    with scripted_http(port, SCRIPTED_STATUS=str(status), SCRIPTED_LOG=str(log), **era):
         async with tools_on({"url": f"http://127.0.0.1:{port}/mcp"}) as tools:
-            status.write_text("401")
-            at_connect = await raised(tools, "s.echo", text="x")
-            status.unlink()
-            assert await tools.call("s.echo", {"text": "x"})
-            status.write_text("401")
-            later = await raised(tools, "s.echo", text="x")
+            slow = asyncio.create_task(tools.call("s.wait", {"seconds": 0.5}))
+            await asyncio.to_thread(until, log.exists)
             status.write_text("502")
-            gateway = await raised(tools, "s.echo", text="x")
+            assert isinstance(await raised(tools, "s.echo", text="x"), ToolOutcomeUnknown)
             status.unlink()
-            assert await tools.call("s.echo", {"text": "x"})
-    for error in (at_connect, later):
-        assert isinstance(error, ToolUnreachable) and "HTTP status 401, check its headers" in str(error)
-    assert isinstance(gateway, ToolOutcomeUnknown)
+            assert (await slow)["text"] == "late"
 
 
 async def test_200_concurrent_calls_over_http() -> None:

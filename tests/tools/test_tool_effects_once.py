@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from pydantic import BaseModel
@@ -43,36 +44,32 @@ def killed_at(name: str, environ: dict[str, str]) -> Tools:
     return Tools(servers, allow=[f"{server}.*" for server in servers])
 
 
-async def test_a_server_killed_at_any_point_sends_once_or_says_it_does_not_know(
-    standins: StandIns, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "tool", "arguments", "kept", "id_"),
+    [
+        ("slack", "send", MESSAGE, "slack/messages", "ts"),
+        ("gmail", "create_draft", DRAFT, "gmail/drafts", "id"),
+    ],
+)
+async def test_a_server_killed_at_any_point_does_it_once_or_says_it_does_not_know(
+    name: str, tool: str, arguments: dict[str, Any], kept: str, id_: str, standins: StandIns, tmp_path: Path
 ) -> None:
-    """After kill -9 at each step of `slack.send`, the same calls are made again on a new process."""
-    async with killed_at("slack", standins.slack | claims_in(tmp_path)) as tools:
-        killed = await asyncio.gather(*(outcome(tools, f"{point}.send", MESSAGE, point) for point in POINTS))
-        sent = {message["ts"] for message in standins.received("slack/messages")}
-        again = [await outcome(tools, "well.send", MESSAGE, point) for point in POINTS]
-        thrice = [await outcome(tools, "well.send", MESSAGE, point) for point in POINTS]
+    """After kill -9 at each step of a call, the same calls are made again on a new process."""
+    environ = {"slack": standins.slack, "gmail": standins.gmail}[name] | claims_in(tmp_path)
+    async with killed_at(name, environ) as tools:
+        killed = await asyncio.gather(*(outcome(tools, f"{point}.{tool}", arguments, point) for point in POINTS))
+        done = {received[id_] for received in standins.received(kept)}
+        again = [await outcome(tools, f"well.{tool}", arguments, point) for point in POINTS]
+        thrice = [await outcome(tools, f"well.{tool}", arguments, point) for point in POINTS]
     assert [getattr(unknown, "said_by", unknown) for unknown in killed] == ["connection"] * 4
-    assert len(sent) == 2, "the calls that died after the call was made"
+    assert len(done) == 2, "the calls that died after the call was made"
     before_claim, after_claim, after_call, after_answer = again
-    assert isinstance(before_claim, dict) and before_claim["ts"] not in sent, "nothing had happened: done now"
+    assert isinstance(before_claim, dict) and before_claim[id_] not in done, "nothing was claimed, so it is done now"
     for unknown in (after_claim, after_call):
         assert isinstance(unknown, ToolOutcomeUnknown) and unknown.said_by == "server"
-    assert isinstance(after_answer, dict) and after_answer["ts"] in sent, "the stored answer"
+    assert isinstance(after_answer, dict) and after_answer[id_] in done, "the stored answer"
     assert [str(answer) for answer in thrice] == [str(answer) for answer in again]
-    assert len(standins.received("slack/messages")) == 3
-
-
-async def test_a_mail_server_killed_in_a_call_drafts_once(standins: StandIns, tmp_path: Path) -> None:
-    """`gmail.create_draft` keeps the same promise."""
-    async with killed_at("gmail", standins.gmail | claims_in(tmp_path)) as tools:
-        for point in ("after-call", "after-answer"):
-            assert isinstance(await outcome(tools, f"{point}.create_draft", DRAFT, point), ToolOutcomeUnknown)
-        lost = await outcome(tools, "well.create_draft", DRAFT, "after-call")
-        stored = await outcome(tools, "well.create_draft", DRAFT, "after-answer")
-    first, second = standins.received("gmail/drafts")
-    assert isinstance(lost, ToolOutcomeUnknown) and lost.said_by == "server"
-    assert isinstance(stored, dict) and stored["id"] == second["id"] != first["id"]
+    assert len(standins.received(kept)) == 3
 
 
 async def test_workers_that_share_a_server_over_http_share_its_claims(standins: StandIns, tmp_path: Path) -> None:
@@ -178,6 +175,46 @@ async def test_callers_at_the_same_moment_share_one_call(tmp_path: Path) -> None
     """A worker that was cut off and the one that took over may both be asking."""
     once, effect = Once(tmp_path / "claims.db"), Effect()
     assert await asyncio.gather(*(once("t", "k", effect, Done) for _ in range(20))) == [Done(number=1)] * 20
+
+
+async def test_a_claim_that_cannot_be_written_stops_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk before the call: surely not done, and the call is made once there is room."""
+    once, effect = Once(tmp_path / "claims.db"), Effect()
+    with monkeypatch.context() as full:
+        full.setattr(Claims, "claim", no_room)
+        with pytest.raises(NotHappened, match=r"not-done: .*claims\.db cannot be written .*disk is full"):
+            await once("t", "k", effect, Done)
+    assert effect.count == 0
+    assert await once("t", "k", effect, Done) == Done(number=1)
+
+
+async def test_an_answer_that_cannot_be_stored_is_given_and_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk after the call: who asked gets the answer, and who asks again learns that it is not known."""
+    once, effect = Once(tmp_path / "claims.db"), Effect()
+    with monkeypatch.context() as full:
+        full.setattr(Claims, "answer", no_room)
+        assert await once("t", "k", effect, Done) == Done(number=1)
+    with pytest.raises(MaybeHappened, match="no answer was stored"):
+        await once("t", "k", effect, Done)
+    assert effect.count == 1
+
+
+async def test_a_claim_that_cannot_be_released_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk after a failure: the failure is what is said, and the claim waits for a person."""
+    once, effect = Once(tmp_path / "claims.db"), Effect(NotHappened("retry-later", "asked too often"))
+    with monkeypatch.context() as full:
+        full.setattr(Claims, "release", no_room)
+        with pytest.raises(NotHappened, match="asked too often"):
+            await once("t", "k", effect, Done)
+    with pytest.raises(MaybeHappened, match="no answer was stored"):
+        await once("t", "k", effect, Done)
+    assert effect.count == 1
+
+
+def no_room(*_: object) -> NoReturn:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 async def test_claims_that_cannot_be_opened_stop_the_call(tmp_path: Path) -> None:

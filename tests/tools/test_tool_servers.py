@@ -8,16 +8,14 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from pydantic import BaseModel
 from tests.tools.surroundings import StandIns, free_port, own
 
 from stepwire.errors import NotDone, Reject, RetryLater
-from stepwire_handlers.mcp_servers import gmail, postgres, slack
-from stepwire_handlers.standins.database import reader
+from stepwire_handlers.mcp_servers import gmail, slack
 from stepwire_handlers.steps.tool import Tool, Tools
-from stepwire_handlers.steps.tool_errors import ToolError, ToolFailed, ToolOutcomeUnknown
+from stepwire_handlers.steps.tool_errors import ToolError, ToolOutcomeUnknown
 
 pytestmark = pytest.mark.anyio
 
@@ -178,86 +176,3 @@ async def test_a_back_end_that_is_down_did_nothing(tmp_path: Path) -> None:
     async with on(slack.make(environ | {"STEPWIRE_CLAIMS": str(tmp_path / "claims.db")})) as tools:
         for _ in range(2):
             assert isinstance(tools.classify(await failed(tools, "s.send", MESSAGE, "k")), NotDone)
-
-
-async def test_a_query_gives_rows_by_name(dsn: str) -> None:
-    """`postgres.query` over stdio, typed: parameters in, rows out."""
-
-    class Query(BaseModel):
-        sql: str
-        params: list[str | int] = []
-
-    tools = on(own("postgres", DATABASE_URL=reader(dsn)))
-    query: Any = tools.provide(Tool[Query, postgres.Rows], "s.query")
-    sql = "SELECT id, name, aliases FROM customers WHERE $1 = any(aliases) OR id = $2 ORDER BY id"
-    async with tools:
-        answer = await query(sql=sql, params=["O'Hara", 3])
-    assert answer.rows == [
-        {"id": 2, "name": "O'Hara & Sons", "aliases": ["O'Hara"]},
-        {"id": 3, "name": "Initech", "aliases": []},
-    ]
-    assert not answer.truncated
-
-
-async def test_values_that_json_lacks_come_as_text(dsn: str) -> None:
-    """Numbers of any precision, times, bytes and ranges are values that an event can carry."""
-    sql = "SELECT 1.10::numeric AS n, date '2026-11-22' AS d, '\\xff00'::bytea AS b, int4range(1, 5) AS r"
-    async with on(postgres.make({"DATABASE_URL": dsn})) as tools:
-        (row,) = (await tools.call("s.query", {"sql": sql}))["rows"]
-    assert row == {"n": "1.10", "d": "2026-11-22", "b": "_wA=", "r": "[1, 5)"}
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "DELETE FROM customers",
-        "WITH gone AS (DELETE FROM customers RETURNING *) SELECT * FROM gone",
-        "COMMIT; DELETE FROM customers",
-        "SELECT 1; DELETE FROM customers",
-        "COMMIT",
-        "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
-        "SELECT nextval('pg_temp.nothing')",
-        "SELECT nothing FROM customers",
-        "no sql at all",
-    ],
-)
-async def test_a_query_cannot_write(sql: str, dsn: str) -> None:
-    """Even for the database's owner: one statement, in a transaction that reads."""
-    async with on(postgres.make({"DATABASE_URL": dsn})) as tools:
-        error = await failed(tools, "s.query", {"sql": sql})
-        assert isinstance(tools.classify(error), Reject), error
-    with psycopg.connect(dsn) as connection:
-        assert connection.execute("SELECT count(*) FROM customers").fetchone() == (3,)
-
-
-async def test_a_value_shaped_like_sql_is_a_value(dsn: str) -> None:
-    """Parameters never become part of the text."""
-    async with on(postgres.make({"DATABASE_URL": dsn})) as tools:
-        answer = await tools.call(
-            "s.query", {"sql": "SELECT * FROM customers WHERE name = $1", "params": ["x' OR '1'='1"]}
-        )
-    assert answer["rows"] == []
-
-
-async def test_rows_and_time_are_limited(dsn: str) -> None:
-    """A query that would never end is stopped, and an answer that is too long is cut and says so."""
-    environ = {"DATABASE_URL": dsn, "QUERY_ROWS": "10", "QUERY_TIMEOUT": "0.2"}
-    async with on(postgres.make(environ)) as tools:
-        answer = await tools.call("s.query", {"sql": "SELECT generate_series(1, 1000000000)"})
-        assert len(answer["rows"]) == 10 and answer["truncated"]
-        error = await failed(tools, "s.query", {"sql": "SELECT pg_sleep(60)"})
-    assert isinstance(error, ToolFailed) and "QUERY_TIMEOUT" in str(error)
-
-
-async def test_an_error_about_a_value_does_not_quote_it(dsn: str) -> None:
-    """PostgreSQL's message would carry the payload into dead letters."""
-    async with on(postgres.make({"DATABASE_URL": dsn})) as tools:
-        error = await failed(tools, "s.query", {"sql": "SELECT $1::text::int", "params": ["secret"]})
-    assert "SQLSTATE 22P02" in str(error) and "secret" not in str(error)
-
-
-async def test_a_database_that_is_down_did_nothing() -> None:
-    """Not done, with a message that says where."""
-    async with on(postgres.make({"DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/x"})) as tools:
-        error = await failed(tools, "s.query", {"sql": "SELECT 1"})
-        assert isinstance(tools.classify(error), NotDone) and "127.0.0.1" in str(error)

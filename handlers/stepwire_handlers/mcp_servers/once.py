@@ -5,7 +5,7 @@ stored one of the first time. The order, with the points where a test may end th
 
 1. (before-claim) Claim the key. Is it answered: that answer. Is it claimed without one: unknown outcome.
 2. (after-claim) Make the call. If it surely did nothing (`NotHappened`): release the claim.
-3. (after-call) Store the answer.
+3. (after-call) Store the answer. If the file takes none, give it all the same: the claim stays.
 4. (after-answer) Give it.
 
 A second call with a key that is being worked on here waits for the first one's answer. The call outlives its
@@ -16,11 +16,13 @@ the stored answer too: a model may put a message differently on the next attempt
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -32,6 +34,8 @@ from stepwire_handlers.mcp_servers.claims import Claims
 from stepwire_handlers.mcp_servers.verdict import MaybeHappened, NotHappened
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_log = logging.getLogger("stepwire.mcp_servers")
 
 
 class Once:
@@ -68,7 +72,10 @@ class Once:
     async def _once(self, tool: str, key: str, effect: Callable[[], Awaitable[Model]], answer: type[Model]) -> Model:
         claims = await asyncio.to_thread(self._open)
         fault("before-claim")
-        standing = await asyncio.to_thread(claims.claim, tool, key)
+        try:
+            standing = await asyncio.to_thread(claims.claim, tool, key)
+        except sqlite3.Error as error:
+            raise NotHappened("not-done", f"the claims at {self._path} cannot be written ({error})") from error
         if standing.answer is not None:
             return answer.model_validate_json(standing.answer)
         if not standing.ours:
@@ -81,12 +88,22 @@ class Once:
         try:
             done = await effect()
         except NotHappened:
-            await asyncio.to_thread(claims.release, tool, key)
+            with self._best_effort(tool, key):
+                await asyncio.to_thread(claims.release, tool, key)
             raise
         fault("after-call")
-        await asyncio.to_thread(claims.answer, tool, key, done.model_dump_json())
+        with self._best_effort(tool, key):
+            await asyncio.to_thread(claims.answer, tool, key, done.model_dump_json())
         fault("after-answer")
         return done
+
+    @contextmanager
+    def _best_effort(self, tool: str, key: str) -> Iterator[None]:
+        # Who waits is told what happened all the same. The claim stays, so a second call is told "unknown".
+        try:
+            yield
+        except sqlite3.Error as error:
+            _log.warning("%s: what came of key %s is not in the claims at %s (%s)", tool, key, self._path, error)
 
     def _open(self) -> Claims:
         with self._opening:

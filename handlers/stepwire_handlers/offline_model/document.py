@@ -12,8 +12,8 @@ from functools import cached_property, partial
 from itertools import combinations
 
 from stepwire_handlers.offline_model.dates import american, dates
-from stepwire_handlers.offline_model.find import Found, Labelled
-from stepwire_handlers.offline_model.identifiers import Code, codes, invoice_like
+from stepwire_handlers.offline_model.find import BESIDE, Found, Labelled
+from stepwire_handlers.offline_model.identifiers import Code, codes, dotted, invoice_like
 from stepwire_handlers.offline_model.money import Amount, amounts, currency, style
 from stepwire_handlers.offline_model.page import page
 
@@ -46,6 +46,8 @@ class Document:
     def labelled_code(self, concept: str) -> str | None:
         """An identifier that a label vouches for, and nothing less."""
         found = [one for one in self.labelled.find(concept, self._codes) if self._plausible(one)]
+        # 1847.26 is a sum everywhere but right beside a label that can only mean a number.
+        found += [one for one in self.labelled.find(concept, dotted) if one.score >= SURE * 2 + BESIDE]
         return max(found, key=lambda one: (one.score, -one.line)).value.value if found else None
 
     def day(self, concept: str) -> date | None:

@@ -12,7 +12,7 @@ from stepwire_handlers.offline_model.words import stem
 #: titles in six languages, folded
 TITLES = {
     "invoice": r"(?:tax |vat |sales |commercial |proforma )?invoice|rechnung|facture|factura(?: simplificada)?|fattura|"
-    r"factuur|faktura(?: vat)?|fatura|schlussrechnung|abschlagsrechnung|ricevuta / fattura|bill",
+    r"factuur|faktura(?: vat)?|fatura|lasku|schlussrechnung|abschlagsrechnung|ricevuta / fattura|bill",
     "quote": r"quote|quotation|estimate|offer|proposal|angebot|kostenvoranschlag|devis|presupuesto|preventivo|offerte",
     "delivery note": r"delivery note|packing (?:slip|list)|lieferschein|bon de livraison|bordereau de livraison|albaran"
     r"(?: de entrega)?|nota de entrega|documento di trasporto|ddt|bolla|pakbon|leverbon",

@@ -23,6 +23,7 @@ _TAIL = re.compile(r"^ (?=\d{2,8}(?:\s*$|\s{2}))(\d{2,8})")
 _GROUPS = re.compile(r"(?: \d{2,5})+(?=\s*$|\s{2})")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})")
 _MONEY = re.compile(r"(?:\d{1,3}(?:[.,'’]\d{3})*|\d+)[.,]\d{2}")
+_DOTTED = re.compile(r"(?<![\w.,'$€£])\d{3,6}\.\d{2}(?![\w.,'%]|\s?[$€£])")
 _PREFIX = re.compile(
     r"(?<![\w-])(?P<code>(?:inv|invoice|bill|re|rg|rn|rech|fa|fac|fact|fc|ft|fv|fn|f|cn|gs|vf|sf)"
     r"[-_/ ]?\d[\w/-]*)(?!\w)",
@@ -56,6 +57,11 @@ def codes(line: str) -> list[Code]:
         if _is_code(value) and not re.match(r"\s?[%€$£]", line[end:]):
             found.append(Code(re.sub(r"\s?([-/._–])\s?", r"\1", value), start, end))
     return found
+
+
+def dotted(line: str) -> list[Code]:
+    """Numbers with two digits behind a point, such as the 1847th of 2026: they can be a document's as well as a sum."""
+    return [Code(match[0], match.start(), match.end()) for match in _DOTTED.finditer(line)]
 
 
 def invoice_like(line: str) -> list[Code]:

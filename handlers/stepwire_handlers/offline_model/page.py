@@ -22,7 +22,7 @@ RAND = re.compile(r"(?<![A-Za-z])R\s?(?=\d{1,3}(?:[ ,]?\d{3})*[.,]\d{2}(?!\d))")
 GLUED_LABEL = re.compile(r"(?<=[a-z])(?=[A-Z]{1,5}[-/]?\d|(?:EUR|USD|GBP|CHF)\b)")
 MARKUP = re.compile(r"\*\*|`+|^#+\s+|^>\s+|^[-*•]\s+")
 LEADERS = re.compile(r"\s*(?:\.{4,}|_{4,}|…{2,}|(?:\. ){4,})\s*")  # Total ......... 12.00
-COLUMN_GAP = re.compile(r"\s*\t\s*|\s{3,}|\s+\|\s*|\s*\|\s+")
+COLUMN_GAP = re.compile(r"\s*\t\s*|\s{2,}|\s+\|\s*|\s*\|\s+")
 
 
 @dataclass(frozen=True, slots=True)

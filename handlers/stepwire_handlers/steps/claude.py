@@ -41,6 +41,7 @@ from stepwire_handlers.steps.claude_errors import (
     NO_KEY,
     InvalidAnswer,
     Refused,
+    exchange_signal,
     next_model_may_help,
     status_signal,
     unfit,
@@ -60,6 +61,7 @@ T = TypeVar("T")
 MODELS = ("claude-haiku-5-5", "claude-sonnet-5-5")
 MAX_TOKENS = 8192  # room for the model's thinking and a long page; thinking counts as output
 TIMEOUT = 50.0  # below a handler's 60 s, so that a hung call is seen as one instead of being cancelled
+WRONG_SERVER = "Is ANTHROPIC_BASE_URL right?"
 OFFLINE = "offline-model/"  # how the offline model signs its answers
 CUT = {
     "max_tokens": "it was cut off at max_tokens={}. Raise it, or ask for less",
@@ -187,9 +189,10 @@ class Claude:
 
         def parse(answer: str) -> type[Any]:
             choice = json.loads(answer)
-            if not isinstance(choice, dict) or choice.get("choice") not in named:
+            name = choice.get("choice") if isinstance(choice, dict) else None
+            if not isinstance(name, str) or name not in named:
                 raise ValueError(f"`choice` must be one of {', '.join(named)}")
-            return named[choice["choice"]]
+            return named[name]
 
         text = f"{prompt.render(values)}\n\n{_described(named)}"
         return await self._ask(_Request(prompt, text, parse, _choice_schema(named)))
@@ -209,6 +212,8 @@ class Claude:
             return None
         if isinstance(error, sdk.APIStatusError):
             return status_signal(error, self._redacted(str(error.api_message or "")[:200]))
+        if isinstance(error, sdk.WorkloadIdentityError):
+            return exchange_signal(error)
         if isinstance(error, (sdk.APIConnectionError, sdk.RetryableError, sdk.IdentityTokenFileError)):
             return Transient(f"Claude could not be reached: {type(error).__name__}")
         return Reject(f"the SDK gave up: {type(error).__name__}")
@@ -252,12 +257,11 @@ class Claude:
         where = f"{request.template.label}, answered by {model}"
         wrong = ""
         for _ in range(2):
-            message = await self._create(model, request, turns)
-            if message.stop_reason == "refusal":
+            stopped, answer = await self._create(model, request, turns)
+            if stopped == "refusal":
                 raise Refused(f"{where}: the model refused. Look at the prompt and at what was put into it")
-            if message.stop_reason in CUT:
-                raise InvalidAnswer(f"{where}: {CUT[message.stop_reason].format(self.max_tokens)}")
-            answer = "".join(block.text for block in message.content if block.type == "text")
+            if stopped in CUT:
+                raise InvalidAnswer(f"{where}: {CUT[stopped].format(self.max_tokens)}")
             try:
                 return request.parse(answer)
             except ValueError as error:
@@ -265,7 +269,8 @@ class Claude:
             turns = _again(request.text, answer, advice)
         raise InvalidAnswer(f"{where}: the answer does not fit, nor did the second one: {wrong}")
 
-    async def _create(self, model: str, request: _Request[T], turns: list[dict[str, str]]) -> Any:
+    async def _create(self, model: str, request: _Request[T], turns: list[dict[str, str]]) -> tuple[str | None, str]:
+        """Why one model stopped, and the text that it answered."""
         if self._client is None:
             raise SettingsError("Claude is not entered. Give it to App(resources=…), or use `async with`")
         options: dict[str, Any] = {"system": request.template.instructions, "messages": turns}
@@ -274,15 +279,17 @@ class Claude:
         started, sdk = time.perf_counter(), await _sdk()
         try:
             message = await self._client.messages.create(model=model, max_tokens=self.max_tokens, **options)
-        except sdk.APIError as error:
+            answer = _text(message)
+        except (sdk.APIError, json.JSONDecodeError, UnicodeDecodeError, Reject) as error:
             _note(model, request.template, time.perf_counter() - started, Usage(), error=type(error).__name__)
+            if isinstance(error, ValueError):  # the SDK lets these through: a proxy's page, or half a body
+                raise Transient(f"the server's answer is not JSON ({type(error).__name__}). {WRONG_SERVER}") from error
             raise
-        if not hasattr(message, "content"):
-            raise Reject("the server does not speak the Messages API. Is ANTHROPIC_BASE_URL right?")
-        seconds, usage = time.perf_counter() - started, _usage(message.usage)
-        dollars = cost(message.model, usage, self.prices)
-        _note(message.model, request.template, seconds, usage, cost_usd=dollars, stop_reason=message.stop_reason)
-        return message
+        seconds, usage = time.perf_counter() - started, _usage(getattr(message, "usage", None))
+        answered = message.model if isinstance(getattr(message, "model", None), str) else model
+        dollars, stopped = cost(answered, usage, self.prices), getattr(message, "stop_reason", None)
+        _note(answered, request.template, seconds, usage, cost_usd=dollars, stop_reason=stopped)
+        return stopped, answer
 
     def _redacted(self, text: str) -> str:
         keys = [self._key, *(getattr(self._client, name, None) for name in ("api_key", "auth_token"))]
@@ -336,14 +343,25 @@ def _choice_schema(named: Mapping[str, type[Any]]) -> dict[str, Any]:
     }
 
 
+def _text(message: Any) -> str:
+    """The text of an answer. The SDK does not look at what it hands on, which may be anybody's JSON."""
+    try:
+        return "".join(block.text for block in message.content if block.type == "text")
+    except (AttributeError, TypeError):
+        raise Reject(f"the server does not speak the Messages API. {WRONG_SERVER}") from None
+
+
 def _usage(usage: Any) -> Usage:
-    hour = getattr(getattr(usage, "cache_creation", None), "ephemeral_1h_input_tokens", 0)
+    def count(holder: Any, name: str) -> int:
+        number = getattr(holder, name, 0)
+        return number if isinstance(number, int) else 0
+
     return Usage(
-        input=usage.input_tokens,
-        output=usage.output_tokens,
-        cache_read=getattr(usage, "cache_read_input_tokens", 0) or 0,
-        cache_write=getattr(usage, "cache_creation_input_tokens", 0) or 0,
-        cache_write_hour=hour or 0,
+        input=count(usage, "input_tokens"),
+        output=count(usage, "output_tokens"),
+        cache_read=count(usage, "cache_read_input_tokens"),
+        cache_write=count(usage, "cache_creation_input_tokens"),
+        cache_write_hour=count(getattr(usage, "cache_creation", None), "ephemeral_1h_input_tokens"),
     )
 
 

@@ -38,13 +38,27 @@ def status_signal(error: Any, said: str) -> Signal:
         error: the SDK's APIStatusError.
         said: what the server said, without secrets.
     """
-    reason = f"Claude answered {error.status_code} {error.type or ''}: {said} (request {error.request_id})"
+    kind, why = f" {error.type}" if error.type else "", f": {said}" if said else ""
+    request = f" (request {error.request_id})" if error.request_id else ""
+    reason = f"Claude answered {error.status_code}{kind}{why}{request}"
     if error.status_code in (401, 403):
         return Reject(f"{reason}. Check the key in ANTHROPIC_API_KEY")
     if not _passing(error):
         return Reject(reason)
     seconds = retry_after(error.response.headers)
     return Transient(reason) if seconds is None else RetryLater(min(seconds, LONGEST_WAIT), reason)
+
+
+def exchange_signal(error: Any) -> Signal:
+    """The exchange of a workload's identity for a token failed.
+
+    Args:
+        error: the SDK's WorkloadIdentityError; without a status if nobody answered.
+    """
+    status = error.status_code
+    if status is None or status in (408, 429) or status >= 500:
+        return Transient(f"the exchange of this workload's identity failed (status {status})")
+    return Reject(f"this workload's identity was refused (status {status}). Check the rule that lets it in")
 
 
 def next_model_may_help(error: Any) -> bool:

@@ -6,8 +6,8 @@ is made: the import takes over a second.
 In: a server of mcpServers.  Out: the SDK's `Client`; `lost()` is called when nothing more can come from it.
 
 The SDK's HTTP transport ends every call of a connection when one request cannot be made. Here that request
-alone gets an error, which says whether it was surely not sent (`NOT_SENT`), or perhaps was
-(`CONNECTION_CLOSED`).
+alone gets an error, which says whether it was surely not sent (`NOT_SENT`), was refused before a tool saw it
+(`TURNED_AWAY`), or perhaps was done (`NO_ANSWER`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from stepwire_handlers.steps.mcp_servers import HttpServer, StdioServer
 __all__ = [
     "CONNECTION_CLOSED",
     "NOT_SENT",
+    "NO_ANSWER",
     "REQUEST_TIMEOUT",
     "UNKNOWN_SESSION",
     "Client",
@@ -38,13 +39,15 @@ __all__ = [
 ]
 
 # In the range that JSON-RPC leaves to implementations; made here, never by a server.
-NOT_SENT = -32096  # the request never left, or was turned away unread
+NO_ANSWER = -32094  # this request was perhaps done; the others of the connection go on
+TURNED_AWAY = -32095  # the request was refused before it reached the tool; the message has a code of `tool_errors`
+NOT_SENT = -32096  # the request never left, or its headers were refused
 UNKNOWN_SESSION = -32097  # the server has forgotten the session, as after a restart, and has done nothing
 
 _LARGEST = 16 * 2**20  # bytes of one answer: as much as a delivery may emit
 _TCP_CONNECT = 10.0  # seconds; a host that takes longer than that to say hello is down
-# Statuses by which a server, or what stands before it, says that it did not look at the request.
-_TURNED_AWAY = {401: "check its headers", 403: "check its headers", 429: "it has too many requests"}
+_SAME_AGAIN = {400, 405, 406, 411, 413, 414, 415, 422, 431}  # statuses that the same request would always get
+_DEFAULT_WAIT = 5.0  # seconds; for a 429 that does not say how long
 _NEVER_LEFT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
@@ -93,12 +96,12 @@ class _OneByOne(httpx2.AsyncClient):
             body = await response.aread() if as_json or response.status_code >= 400 else b""
             if _forgot_session(request, response.status_code, body):
                 return _refusal(request, UNKNOWN_SESSION, "the session is not known")
-            if response.status_code >= 400 and not as_json and response.status_code != 404:
-                return _refusal(request, *_by_status(response.status_code))
+            if response.status_code >= 400 and not as_json and not _probes(request, response.status_code):
+                return _refusal(request, *_by_status(response))
         except _NEVER_LEFT as error:
             return _refusal(request, NOT_SENT, str(error) or type(error).__name__)
         except httpx2.TransportError as error:
-            return _refusal(request, CONNECTION_CLOSED, str(error) or type(error).__name__)
+            return _refusal(request, NO_ANSWER, str(error) or type(error).__name__)
         return response
 
 
@@ -107,10 +110,23 @@ def _forgot_session(request: httpx2.Request, status: int, body: bytes) -> bool:
     return "mcp-session-id" in request.headers and (status == 404 or (status == 400 and b"session" in body.lower()))
 
 
-def _by_status(status: int) -> tuple[int, str]:
-    if status in _TURNED_AWAY:
-        return NOT_SENT, f"HTTP status {status}, {_TURNED_AWAY[status]}"
-    return CONNECTION_CLOSED, f"HTTP status {status}"
+def _probes(request: httpx2.Request, status: int) -> bool:
+    # By this the SDK learns that a server speaks an older protocol.
+    return status == 404 and request.headers.get("mcp-method") == "server/discover"
+
+
+def _by_status(response: httpx2.Response) -> tuple[int, str]:
+    """What an error means that is HTTP's and not the protocol's: below 500, no tool has seen the request."""
+    status = response.status_code
+    if status in {401, 403}:
+        return NOT_SENT, f"HTTP status {status}, check its headers"
+    if status == 429:
+        said = response.headers.get("retry-after", "")
+        seconds = float(said) if said.replace(".", "", 1).isdigit() else _DEFAULT_WAIT
+        return TURNED_AWAY, f"retry-later {seconds:g}: it has too many requests (HTTP status 429)"
+    if status in _SAME_AGAIN:
+        return TURNED_AWAY, f"rejected: HTTP status {status}, which the same request would get again"
+    return (TURNED_AWAY, f"not-done: HTTP status {status}") if status < 500 else (NO_ANSWER, f"HTTP status {status}")
 
 
 def _refusal(request: httpx2.Request, code: int, message: str) -> httpx2.Response:

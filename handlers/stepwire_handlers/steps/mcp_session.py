@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("stepwire.tool")
 
 _CLIENT = "stepwire_handlers.steps.mcp_client"  # imported late and by name: it takes over a second
+_INVALID = {-32700, -32600, -32601, -32602}  # JSON-RPC: no JSON, no request, no such method, wrong parameters
 _GRACE = 5.0  # seconds past a call's timeout until a connection that does not even take the request is dropped
 _SILENCES = 3  # timeouts in a row, with no answer between them, after which a server counts as hung
 _CLOSING = 8.0  # seconds for a server to end: the SDK waits 2 s, then terminates it, and 2 s later kills it
@@ -238,8 +239,10 @@ class _Link:
             raise ToolOutcomeUnknown(
                 request.called, f"server {self._name!r} gave no answer within {request.timeout:g} s"
             )
-        elif error.code == sdk.CONNECTION_CLOSED:
-            raise ToolOutcomeUnknown(request.called, f"the connection to server {self._name!r} ended before the answer")
+        elif error.code in {sdk.CONNECTION_CLOSED, sdk.NO_ANSWER}:
+            raise ToolOutcomeUnknown(request.called, f"server {self._name!r} gave no answer ({error.message})")
+        elif error.code in _INVALID:
+            raise failure(request.called, f"rejected: {error.message}")
         else:
             raise failure(request.called, error.message)
 

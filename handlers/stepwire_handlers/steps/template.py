@@ -83,7 +83,10 @@ class Template:
                 f"{self.name} has no placeholder for {_listed(unused)}. Write {{{{{unused[0]}}}}} into the "
                 f"file, or do not pass {unused[0]}"
             )
-        return PLACEHOLDER.sub(lambda match: fenced(match[1], values[match[1]]), self.body)
+        try:
+            return PLACEHOLDER.sub(lambda match: fenced(match[1], values[match[1]]), self.body)
+        except ValueError as error:  # without its words, which may quote the value
+            raise PromptError(f"{self.name}: a value has no text ({type(error).__name__}). Pass text or data") from None
 
 
 def load(folder: Traversable | None, name: str | Traversable) -> Template:
@@ -131,9 +134,9 @@ def fenced(name: str, value: object) -> str:
 
 def _text(value: object) -> str:
     plain = to_jsonable_python(value)
-    if isinstance(plain, str):
-        return plain
-    return "" if plain is None else json.dumps(plain, ensure_ascii=False, indent=2)
+    if not isinstance(plain, str):
+        plain = "" if plain is None else json.dumps(plain, ensure_ascii=False, indent=2)
+    return plain.encode("utf-8", "replace").decode()  # half a surrogate cannot be sent
 
 
 def _split(name: str, text: str) -> tuple[dict[str, str], str]:

@@ -68,6 +68,7 @@ class LocalMembership:
 
     def __init__(self, bus: LocalBus, group: Group) -> None:
         self._bus, self._group = bus, group
+        self.handed_over: Callable[[str], str] = str  #: nobody hands over here: one process owns a group
         self._assignment = Assignment(-1, frozenset())
         self._news = asyncio.Event()
 

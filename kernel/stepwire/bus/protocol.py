@@ -7,7 +7,7 @@ happen, `OutcomeUnknown` that nobody knows, `Fenced` that somebody else owns the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -76,6 +76,8 @@ class Assignment(NamedTuple):
 
 class Membership(Protocol):
     """One worker's seat in one group."""
+
+    handed_over: Callable[[str], str]  #: a map as a living member leaves it that gives its partition up
 
     @property
     def assignment(self) -> Assignment:

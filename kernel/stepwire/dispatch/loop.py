@@ -20,7 +20,7 @@ from stepwire.dispatch.intake import Intake
 from stepwire.dispatch.pump import Pump
 from stepwire.dispatch.step import Step
 from stepwire.errors import BusError, BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
-from stepwire.ledger import Ledger
+from stepwire.ledger import Ledger, handed_over
 from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, Unknown, said
 from stepwire.state import Mailbox
 from stepwire.telemetry import Assigned, Called
@@ -50,7 +50,8 @@ class Dispatcher:
         self._timer: Timer | None = None
         self._due: float | None = None
         self._held_back = False  #: did the last fetch leave something where it lies, for want of room?
-        self._careful: dict[Partition, int] = {}  #: R12: until these watermarks are passed, one at a time
+        self._careful: dict[Partition, int] = {}  #: R12: what lies below these offsets is called one at a time
+        self._suspects: set[str] = set()  #: R12: the same for these entries of mailboxes
         self._marked: dict[str, int] = {}
         self._alone: list[Delivery] = []
 
@@ -63,6 +64,7 @@ class Dispatcher:
             try:
                 if self._member is None:
                     self._member = await self._bus.join(self.step.group, list(self.step.codecs), self.step.control)
+                    self._member.handed_over = handed_over
                 assignment = self._member.assignment
                 await self._attach(assignment)
                 self.committer.trouble = ""
@@ -137,12 +139,21 @@ class Dispatcher:
     def start(self, delivery: Delivery) -> None:
         """Begin a delivery; alone, after a committed marker, where workers died on something (R12)."""
         self.active += 1
-        if self._careful:
-            self._alone.append(delivery)
-            if len(self._alone) == 1:
-                self._mark(delivery)
+        if not self._is_suspect(delivery):
+            self.caller.start(delivery)
             return
-        self.caller.start(delivery)
+        self._alone.append(delivery)
+        if len(self._alone) == 1:
+            self._mark(delivery)
+
+    def _is_suspect(self, delivery: Delivery) -> bool:
+        """R12: was it open when we took over from workers that died? What came later runs as always."""
+        if not self._careful or delivery.entry in self._suspects:
+            return bool(self._careful)
+        if delivery.offset is not None:
+            return delivery.offset[1] < self._careful.get(delivery.offset[0], 0)
+        home = self._home(delivery)
+        return self.committer.ledgers[home].watermark < self._careful.get(home, 0)
 
     def _mark(self, delivery: Delivery) -> None:
         died = self._marked.get(delivery.id, 0)
@@ -156,13 +167,9 @@ class Dispatcher:
     def _next_alone(self, concluded: Delivery) -> None:
         if concluded in self._alone:
             self._alone.remove(concluded)
+            self._suspects.discard(concluded.entry)
             if self._alone:
                 self._mark(self._alone[0])
-            ledgers = self.committer.ledgers
-            if not self._alone and all(
-                p not in ledgers or ledgers[p].watermark >= end for p, end in self._careful.items()
-            ):
-                self._careful = {}
 
     # -- 6: decide
 
@@ -281,6 +288,9 @@ class Dispatcher:
             ledger.taken_over_again(unfinished)
             if unfinished and (ledger.writer.takeovers >= CAREFUL or writer.marker):
                 self._careful[partition] = ends.get(partition, 0)
+                if partition.topic == self.step.control:
+                    mailbox = self.committer.mailboxes[partition.number]
+                    self._suspects |= {*mailbox.items, *mailbox.joins}
 
     def _has_work(self, partition: Partition) -> bool:
         mailbox = self.committer.mailboxes.get(partition.number) if partition.topic == self.step.control else None

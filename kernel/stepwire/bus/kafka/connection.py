@@ -30,6 +30,7 @@ COORDINATOR_MOVED = frozenset({15, 16, NETWORK})
 LEADER_MOVED = frozenset({3, 5, 6, 9, 56, 72, 74, 75, 76, NETWORK})
 PASSING = COORDINATOR_MOVED | LEADER_MOVED | {7, 14, 19, 20, 51, UNSTABLE}  #: ask again
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.2  #: seconds between two tries; a marker being written takes a few ms
+PATIENCE = 30.0  #: seconds to wait for any broker at all
 CLOSING = 5.0  #: seconds that closing may take; aiokafka's own waits have no end
 
 #: aiokafka tells each lost connection as an error of its own; ours says once what it means
@@ -84,8 +85,12 @@ class Connection:
             return None
 
     async def ask_any(self, request: Request[Any]) -> Any:
-        """The answer of some broker."""
-        return await self.ask(self._client.get_random_node(), request)
+        """The answer of some broker; None if for long there was none: of several, one may be down."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
+        while (answer := await self.ask(self._client.get_random_node(), request)) is None and loop.time() < until:
+            await asyncio.sleep(LONGEST_PAUSE)
+        return answer
 
     # -- who is in charge
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -53,6 +53,10 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._delivered: dict[Partition, int] = {}  #: the offset after the last record that was handed out
         self._passed: dict[Partition, int] = {}  #: where reading goes on: gaps behind that record are behind us
         self._writing: asyncio.Task[Any] | None = None
+        self._lock = asyncio.Lock()  #: one transaction at a time
+        self._last: dict[Partition, Progress] = {}  #: what is surely stored, under the names of the cluster
+        self._stable = asyncio.Event()  #: unset between giving partitions up and having new ones
+        self.handed_over: Callable[[str], str] = str
         self._consumer: AIOKafkaConsumer | None = None
         self._connection = Connection(bus.options, bus.client_id)
         self._producer = Producer(
@@ -63,8 +67,12 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def open(self) -> None:
         """Take the seat. Raises BusUnavailable."""
-        await self._connection.open()
-        await self._sit_down()
+        try:
+            await self._connection.open()
+            await self._sit_down()
+        except BaseException:
+            await self._connection.close()
+            raise
 
     async def _sit_down(self) -> None:
         bus = self._bus
@@ -81,9 +89,11 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._consumer.subscribe(names, listener=self)
         try:
             await self._consumer.start()
-        except (KafkaError, OSError) as error:
+        except BaseException as error:
             await self._stand_up()
-            raise BusUnavailable(f"{self.group} cannot join its group: {error}") from error
+            if isinstance(error, (KafkaError, OSError)):
+                raise BusUnavailable(f"{self.group} cannot join its group: {error}") from error
+            raise
 
     async def _stand_up(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -106,8 +116,19 @@ class KafkaMembership(ConsumerRebalanceListener):
         """What it owns now."""
         return self._assignment
 
-    async def on_partitions_revoked(self, revoked: Any) -> None:
-        """Nothing stops; see above. A member that was expelled owns nothing until it is assigned anew."""
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - aiokafka's signature
+        """A rebalance begins: say in what is stored that we live (R12); commits wait for the new assignment.
+
+        JoinGroup waits for this, so the coordinator still takes it, unless we were expelled. Only what is surely stored
+        is written again: after an unknown outcome the file on the cluster may be ahead of us.
+        """
+        self._stable.clear()
+        handed = {place: Progress(offset, self.handed_over(map_)) for place, (offset, map_) in self._last.items()}
+        if handed:
+            self._writing = asyncio.create_task(self._write([], handed, self._seat))
+            await asyncio.wait([self._writing], timeout=CLOSING)
+            if self._writing.done() and not self._writing.cancelled():
+                self._writing.exception()  # fenced, or no broker: then a takeover is counted that was none
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """A new generation: the kernel looks at what it may keep."""
@@ -118,9 +139,12 @@ class KafkaMembership(ConsumerRebalanceListener):
         group = self._bus.cluster_name(self.group)
         self._seat = wire.Member(group, coordinator.generation, coordinator.member_id)
         mine = frozenset(Partition(self._bus.own_name(place.topic), place.partition) for place in assigned)
+        here = {self._bus.cluster_place(partition) for partition in mine}
+        self._last = {place: value for place, value in self._last.items() if place in here}
         self._assignment = Assignment(self._assignment.generation + 1, mine)
         self._delivered.clear()
         self._passed.clear()
+        self._stable.set()
         self._news.set()
 
     async def _check(self) -> None:
@@ -175,13 +199,16 @@ class KafkaMembership(ConsumerRebalanceListener):
     ) -> list[Record]:
         assert self._consumer is not None
         records: list[Record] = []
+        generation = self._assignment.generation
         for partition in positions:
             found = got.get(places[partition], ())
+            passed = await self._consumer.position(places[partition])
+            if generation != self._assignment.generation:
+                return []  # waiting for a position, it was assigned anew
             records += [record(one, partition.topic) for one in found if one.offset >= positions[partition]]
             if found:
                 self._delivered[partition] = found[-1].offset + 1
-            if found or not got:
-                self._passed[partition] = await self._consumer.position(places[partition])
+            self._passed[partition] = passed
         return records
 
     def passed(self, partition: Partition) -> int:
@@ -199,13 +226,23 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def commit(self, transaction: Transaction, generation: int) -> None:
         """Write all of it or nothing, under the generation that it was computed in."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stable.wait(), self._bus.session)
         await self._written()
         if generation != self._assignment.generation or self._consumer is None:
             raise Fenced(f"{self.group} was assigned anew")
+        seat = self._seat  # taken before anything is awaited: it must be the seat of this very generation
         messages = [*await self._bus.messages(transaction.outputs), *self._changes(transaction)]
         progress = {self._bus.cluster_place(place): value for place, value in transaction.progress.items()}
-        self._writing = asyncio.create_task(self._producer.write(messages, progress, self._seat))
+        self._writing = asyncio.create_task(self._write(messages, progress, seat))
         await asyncio.shield(self._writing)  # a cancelled caller does not take its write back
+
+    async def _write(self, messages: list[Message], progress: Mapping[Partition, Progress], seat: wire.Member) -> None:
+        async with self._lock:
+            for place in progress:
+                self._last.pop(place, None)
+            await self._producer.write(messages, progress, seat)
+            self._last.update(progress)
 
     async def _written(self) -> None:
         """A commit whose caller was cancelled goes on; only after it is over does what is stored stand still."""
