@@ -5,8 +5,8 @@ unfinished offset; beside it goes a map of those finished above it, so that afte
 Offsets have gaps (transaction markers, compaction), so the watermark is the first open delivered offset, never "+1".
 
 The map is text, `1<nonce>:<commit>:<takeovers>:<marker>:<marks>:<bits>` (R12): who wrote it and how often, how many
-unclean takeovers since the watermark moved (-1: its writer lives and handed it over), the delivery that was about to be called alone and how often, and a
-bitset of offsets from the watermark on, base64, compressed if that is shorter.
+unclean takeovers since the watermark moved (-1: its writer lives and handed it over), the delivery that was about to be
+called alone and how often, and a bitset of offsets from the watermark on, base64, compressed if that is shorter.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Ledger:
 
     def __init__(self, progress: Progress) -> None:
         self.writer, bits = decode_map(progress.map)
-        died = self.writer.nonce != CLEAN and self.writer.takeovers != HANDED
-        self.taken_over = died  #: the one before neither left in order nor handed over
+        #: the one before neither left in order nor handed over
+        self.taken_over = self.writer.nonce != CLEAN and self.writer.takeovers != HANDED
         self.writer = replace(self.writer, takeovers=max(self.writer.takeovers, 0))
         self.next = progress.watermark  #: the next offset to be delivered
         self._open: OrderedDict[int, None] = OrderedDict()

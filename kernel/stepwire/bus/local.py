@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from stepwire.bus.checkpoints import Checkpoints
 from stepwire.bus.log import Log
@@ -24,6 +25,7 @@ from stepwire.errors import BusError, BusUnavailable, RecordRefused, SettingsErr
 POLL = 0.01  #: seconds between two looks for other processes' commits
 STANDBY = 0.2  #: seconds between two tries to take over a group
 RETENTION = 60.0  #: seconds between two deletions of old records
+T = TypeVar("T")
 PURGE = 1_000  #: finished control records that are deleted at once
 
 
@@ -190,11 +192,20 @@ class LocalBus:
         return shrunk
 
     async def _alone(self, write: Callable[[], object]) -> None:
-        """Run some rare write in a transaction of its own; waits up to 5 s for a locked file."""
+        """Run some rare write in a transaction of its own."""
+
+        async def once() -> None:
+            self._at_once(write)
+
+        await self._patiently(once)
+
+    @staticmethod
+    async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+        """Waits up to 5 s for a locked file."""
         deadline = asyncio.get_running_loop().time() + 5.0
         while True:
             try:
-                return self._at_once(write)
+                return await attempt()
             except BusUnavailable:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -278,14 +289,7 @@ class LocalBus:
 
     async def publish(self, outputs: Sequence[Out]) -> Sequence[tuple[Partition, int]]:
         """Write records outside of any group, all or none; waits up to 5 s for a locked file."""
-        deadline = asyncio.get_running_loop().time() + 5.0
-        while True:
-            try:
-                return await self._write(Write(asyncio.get_running_loop().create_future(), outputs))
-            except BusUnavailable:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-                await asyncio.sleep(POLL)
+        return await self._patiently(lambda: self._write(Write(asyncio.get_running_loop().create_future(), outputs)))
 
     async def commit(self, group: Group, transaction: Transaction, generation: int) -> None:
         """Write a group's transaction with whatever else waits."""

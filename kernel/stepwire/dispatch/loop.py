@@ -36,6 +36,7 @@ class Dispatcher:
 
     def __init__(self, step: Step, bus: Bus) -> None:
         self.step, self._bus = step, bus
+        self.colocated = bus.colocated  #: do we own all of the group, so that forward and store are one transaction?
         self.nonce = uuid.uuid4().hex[:12]
         self.caller = Caller(step, self._decide, self._retried)
         self.committer = Committer(step, self.nonce, self._forget, self._after_commit, self._culprit)
@@ -123,16 +124,6 @@ class Dispatcher:
     def room(self) -> int:
         """How many more records may be taken in."""
         return max(0, min(self.step.settings.prefetch, self.step.concurrency - self.active) - len(self.committer.queue))
-
-    @property
-    def colocated(self) -> bool:
-        """Do we own all of the group, so that forward and store are one transaction?"""
-        return self._bus.colocated
-
-    @staticmethod
-    def monotonic() -> float:
-        """The loop's own time, which no test turns: what a claim's age is measured by."""
-        return asyncio.get_running_loop().time()
 
     # -- 5: call
 
@@ -371,7 +362,8 @@ class Dispatcher:
         while (self.active or self.committer.queue or self.committer.busy) and loop.time() < until:
             self.moved.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.moved.wait(), min(until - loop.time(), 0.1))
+                async with asyncio.timeout(min(until - loop.time(), 0.1)):
+                    await self.moved.wait()
 
     async def leave(self) -> None:
         """After `run` was cancelled: cut off what still runs, commit that we leave in order, give partitions back."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -70,8 +70,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close all connections; bounded in time."""
-        with contextlib.suppress(TimeoutError, KafkaError, OSError):
-            await asyncio.wait_for(self._client.close(), CLOSING)
+        await closed(self._client.close())
 
     async def ask(
         self, node: int | None, request: Request[Any], group: ConnectionGroup = ConnectionGroup.DEFAULT
@@ -137,6 +136,16 @@ class Connection:
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has, as far as is known; 0: no such topic."""
         return len(self._client.cluster.partitions_for_topic(topic) or ())
+
+
+async def closed(closing: Coroutine[Any, Any, None]) -> None:
+    """Wait for something of aiokafka's to close, for a while: it may swallow being cancelled, and never end."""
+    task = asyncio.create_task(closing)
+    await asyncio.wait([task], timeout=CLOSING)
+    if not task.done():
+        task.cancel()
+    elif not task.cancelled():
+        task.exception()  # it is gone either way
 
 
 async def insist(what: str, attempt: Callable[[], Awaitable[int]], until: float) -> int:

@@ -22,7 +22,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import CLOSING, Connection
+from stepwire.bus.kafka.connection import CLOSING, Connection, closed
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import latest
@@ -98,8 +98,7 @@ class KafkaMembership(ConsumerRebalanceListener):
     async def _stand_up(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(TimeoutError, KafkaError, OSError, asyncio.CancelledError):
-                await asyncio.wait_for(consumer.stop(), CLOSING)
+            await closed(consumer.stop())
 
     async def leave(self) -> None:
         """Give the partitions back at once; waits for a commit that is under way."""
@@ -169,7 +168,8 @@ class KafkaMembership(ConsumerRebalanceListener):
         generation = self._assignment.generation
         if not positions or limit <= 0 or self._news.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), LOOK)
+                async with asyncio.timeout(LOOK):  # not wait_for: Python 3.11's can lose a cancellation
+                    await self._news.wait()
             self._news.clear()
             return ()
         assert self._consumer is not None
@@ -227,7 +227,8 @@ class KafkaMembership(ConsumerRebalanceListener):
     async def commit(self, transaction: Transaction, generation: int) -> None:
         """Write all of it or nothing, under the generation that it was computed in."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stable.wait(), self._bus.session)
+            async with asyncio.timeout(self._bus.session):
+                await self._stable.wait()
         await self._written()
         if generation != self._assignment.generation or self._consumer is None:
             raise Fenced(f"{self.group} was assigned anew")

@@ -6,7 +6,6 @@ In: partitions and offsets. Out: committed records.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.offset import OffsetRequest
 
-from stepwire.bus.kafka.connection import CLOSING, LEADER_MOVED, NETWORK, PASSING, Connection, insist, meaning
+from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, PASSING, Connection, closed, insist, meaning
 from stepwire.bus.protocol import Partition
 from stepwire.errors import BusUnavailable
 
@@ -121,8 +120,7 @@ class Reader:
 
     async def __aexit__(self, *_: object) -> None:
         if self._consumer is not None:
-            with contextlib.suppress(TimeoutError, KafkaError, OSError):
-                await asyncio.wait_for(self._consumer.stop(), CLOSING)
+            await closed(self._consumer.stop())
 
     async def to_the_end(self, page: int) -> AsyncGenerator[tuple[list[Any], dict[Partition, int]]]:
         """Committed records of aiokafka, and how far they go, until all that is there now was read.

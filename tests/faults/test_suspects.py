@@ -1,0 +1,60 @@
+"""R12: after unclean takeovers only what was open at the takeover is called one at a time; and who hands over is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from stepwire import App, Event, Settings, handler
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Partition, Progress
+from stepwire.ledger import Ledger, Writer, encode_map, handed_over
+from stepwire.worker import Worker
+
+
+class A(Event, topic="a"):
+    n: int
+
+
+async def test_what_comes_later_does_not_wait_for_the_suspects() -> None:
+    """Events published after the takeover run at once, also while a suspect is still being called alone."""
+    called: list[int] = []
+    wait = asyncio.Event()
+
+    @handler()
+    async def h(a: A) -> None:
+        called.append(a.n)
+        if a.n == 0:
+            await wait.wait()
+
+    app = App("x", [h])
+    bus = LocalBus()
+    await bus.open()
+    worker = Worker(app, bus, settings=Settings(drain=0.2))
+    await worker.start()
+    dispatcher = worker.dispatchers[0]
+    async with asyncio.timeout(10):
+        while not dispatcher.committer.ledgers:
+            await asyncio.sleep(0)
+    dispatcher._careful = {Partition("a", 0): 2}  # offsets 0 and 1 were open at the takeover
+    await bus.publish([app.record(A(n=n), now=time.time())[0] for n in range(5)])
+    async with asyncio.timeout(10):
+        while len(called) < 4:
+            await asyncio.sleep(0)
+    assert sorted(called) == [0, 2, 3, 4]
+    wait.set()
+    async with asyncio.timeout(10):
+        while len(called) < 5:
+            await asyncio.sleep(0)
+    await worker.stop()
+    await bus.close()
+
+
+def test_a_partition_that_was_handed_over_is_no_unclean_takeover() -> None:
+    """The map of a living worker that gave its partition up counts nothing, and is still its own last commit."""
+    left = encode_map(Writer("nonce", 7, 1), b"\x05")
+    assert Ledger(Progress(3, left)).taken_over
+    handed = Ledger(Progress(3, handed_over(left)))
+    assert not handed.taken_over
+    assert (handed.writer.nonce, handed.writer.commits, handed.writer.takeovers) == ("nonce", 7, 0)
+    assert not handed.begin(3) and handed.begin(4) and not handed.begin(5)

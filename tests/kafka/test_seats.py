@@ -1,0 +1,67 @@
+"""A commit carries the seat that its results were computed under, whatever happens while it is being prepared."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from stepwire.bus.kafka import wire
+from stepwire.bus.kafka.bus import KafkaBus
+from stepwire.bus.kafka.membership import KafkaMembership
+from stepwire.bus.protocol import Out, Partition, Progress, Transaction
+
+
+async def test_a_commit_never_takes_the_seat_of_the_next_generation() -> None:
+    """Kafka checks generation and member, not who owns a partition: with the next seat a stale result would be taken.
+
+    The race: a commit asks for the metadata of a new topic; meanwhile its member is assigned anew, without the partition.
+    """
+    member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
+    coordinator = SimpleNamespace(generation=7, member_id="m-7")
+    member._consumer = SimpleNamespace(_coordinator=coordinator)
+    await member.on_partitions_assigned({TopicPartition("t", 0)})
+    written: list[wire.Member] = []
+
+    async def assigned_meanwhile(outputs: Any) -> list[Any]:
+        coordinator.generation = 8
+        await member.on_partitions_assigned(set())
+        return []
+
+    async def write(messages: Any, progress: Any, seat: wire.Member) -> None:
+        written.append(seat)
+
+    member._bus.messages = assigned_meanwhile  # type: ignore[method-assign]
+    member._producer.write = write  # type: ignore[method-assign, assignment]
+    transaction = Transaction([Out("t", None, {}, b"")], [], {Partition("t", 0): Progress(5, "")})
+    await member.commit(transaction, member.assignment.generation)
+    assert [seat.generation for seat in written] == [7]
+    await member._connection.close()
+
+
+async def test_only_what_is_surely_stored_is_handed_over() -> None:
+    """At a rebalance a member writes again what it stored last, marked as handed over; never after an unknown outcome."""
+    member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
+    member._consumer = SimpleNamespace(_coordinator=SimpleNamespace(generation=1, member_id="m"))
+    member.handed_over = lambda text: text + " handed"
+    places = {TopicPartition("t", 0), TopicPartition("t", 1)}
+    await member.on_partitions_assigned(places)
+    written: list[dict[Partition, Progress]] = []
+
+    async def write(messages: Any, progress: Any, seat: wire.Member) -> None:
+        written.append(dict(progress))
+        if progress.get(Partition("t", 1)) == Progress(9, "b"):
+            raise ConnectionError("nobody knows")
+
+    member._producer.write = write  # type: ignore[method-assign, assignment]
+    generation = member.assignment.generation
+    zero, one = Partition("t", 0), Partition("t", 1)
+    await member.commit(Transaction(progress={zero: Progress(3, "a"), one: Progress(4, "a")}), generation)
+    try:
+        await member.commit(Transaction(progress={one: Progress(9, "b")}), generation)
+    except ConnectionError:
+        pass
+    await member.on_partitions_revoked(places)
+    assert written[-1] == {zero: Progress(3, "a handed")}
+    await member._connection.close()
