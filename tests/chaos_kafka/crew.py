@@ -16,6 +16,7 @@ from tests.brokers.leash import leashed
 from tests.chaos_kafka.flow import calls_at
 
 ROOT = Path(__file__).parents[2]
+GUEST = "guest"  #: a worker beside the others
 GOING = 30.0  #: seconds that a worker may take to leave in order
 
 
@@ -26,14 +27,15 @@ class Crew:
         self._servers, self._prefix, self._folder, self._broken = servers, prefix, folder, broken
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._leaving: dict[str, subprocess.Popen[bytes]] = {}
         self.frozen: set[str] = set()
         self.died = 0  #: ended by themselves
         self.stuck = 0  #: did not leave in order in time
 
     @property
     def present(self) -> list[str]:
-        """Who works just now."""
-        return sorted(self._workers.keys() - self.frozen)
+        """Who works just now, without the guest, who comes and goes on its own."""
+        return sorted(self._workers.keys() - self.frozen - {GUEST})
 
     def start(self, name: str) -> None:
         """A new process; in the main thread."""
@@ -75,11 +77,12 @@ class Crew:
 
     def send_home(self, name: str) -> None:
         """SIGTERM: it finishes what it can; `dismissed` waits for it."""
-        self._workers[name].terminate()
+        worker = self._leaving[name] = self._workers.pop(name)
+        worker.terminate()
 
     def dismissed(self, name: str) -> None:
         """Return when it has gone, by force if it must be."""
-        worker = self._workers[name]
+        worker = self._leaving.pop(name)
         try:
             worker.wait(GOING)
         except subprocess.TimeoutExpired:
@@ -88,7 +91,6 @@ class Crew:
             worker.wait()
         else:
             self.died += worker.returncode != 0
-        del self._workers[name]
         self._desk(name).unlink(missing_ok=True)
 
     def revive(self) -> list[str]:
@@ -109,5 +111,5 @@ class Crew:
             self.thaw(name)
         for name in list(self._workers):
             self.send_home(name)
-        for name in list(self._workers):
+        for name in list(self._leaving):
             self.dismissed(name)

@@ -13,8 +13,9 @@ from random import Random
 from confluent_kafka.admin import AdminClient
 from tests.brokers.cluster import Cluster
 from tests.brokers.node import Node
-from tests.chaos_kafka.crew import Crew
+from tests.chaos_kafka.crew import GUEST, Crew
 
+OTHERS = ("rolling_restart", "zombie", "storm", "rolling_kill")  #: faults besides the kills, by name
 BUSY = 0.9  #: how often a worker that makes calls is chosen
 FROZEN = 30.0  #: seconds
 STORM, GUST = 60.0, 5.0  #: a worker comes or goes every few seconds, for so long
@@ -31,7 +32,7 @@ class Faults:
     # -- workers
 
     async def kills(self, count: int, every: float) -> None:
-        """kill -9, again and again; each comes back after a moment."""
+        """Kill -9, again and again; each comes back after a moment."""
         for _ in range(count):
             await asyncio.sleep(self._dice.uniform(0.4, 1.6) * every)
             present = self._crew.present
@@ -57,13 +58,12 @@ class Faults:
     async def storm(self) -> None:
         """One worker too many, or not, in turns: a rebalance of every group each time."""
         for gust in range(int(STORM / GUST)):
-            name = "guest"
             if gust % 2:
-                self._crew.send_home(name)
-                await asyncio.to_thread(self._crew.dismissed, name)
+                self._crew.send_home(GUEST)
+                await asyncio.to_thread(self._crew.dismissed, GUEST)
             else:
-                self._crew.start(name)
-            self._say(f"storm: worker {name} {'left' if gust % 2 else 'came'}")
+                self._crew.start(GUEST)
+            self._say(f"storm: worker {GUEST} {'left' if gust % 2 else 'came'}")
             await asyncio.sleep(GUST)
 
     # -- brokers
@@ -76,7 +76,7 @@ class Faults:
             await self._back(node)
 
     async def rolling_kill(self) -> None:
-        """kill -9 of each broker in turn."""
+        """Kill -9 of each broker in turn."""
         for node in self._shuffled():
             self._say(f"kill: broker {node.number}")
             node.kill()

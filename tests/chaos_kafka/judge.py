@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def judge(facts: Facts, published: Mapping[int, str]) -> dict[str, int]:
 
 
 def _backward(numbers: list[int]) -> int:
-    return sum(later < earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+    return sum(later < earlier for earlier, later in pairwise(numbers))
 
 
 def published_in(file: Path) -> dict[int, str]:

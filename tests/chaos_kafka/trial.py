@@ -1,6 +1,6 @@
 """Chaos on Kafka: publish, harm, wait for rest, and let the judge say what came of it.
 
-In: a cluster, numbers, a seed. Out: the judge's counts and what was done. Run by `python -m tests.chaos.run --bus kafka`.
+In: a cluster, numbers, a seed. Out: the judge's counts and what was done.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from stepwire.bus.kafka.producer import Producer
 from stepwire.settings import Settings
 from stepwire.worker import Worker
 
+BROKEN = ("no", "offsets", "unstable")  #: how the commit is broken on purpose
 SESSION = 6.0  #: seconds; the shortest that Kafka's own settings take
 LIMITS = Settings(drain=5.0, in_place=0.2, control_partitions=8, partitions=3, concurrency=200)
 LATE = 0.03  #: seconds between outputs and offsets of a commit that is broken in two
