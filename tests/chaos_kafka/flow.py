@@ -1,4 +1,4 @@
-"""The flow that is killed on Kafka: chain, route, merge, scatter and gather, parked retries, a join that times out, order.
+"""The flow that is killed on Kafka: chain, route, merge, scatter and gather, parked retries, join timeouts, order.
 
 In: `Placed`, published from outside. Out: for each one `Booked` and one result, whose content follows from its number
 alone. Topics have different numbers of partitions, so that nothing meets by accident.
