@@ -40,7 +40,7 @@ bench: $(VENV)/.ready ## speed and memory against peers, in one run
 	@UV_PROJECT_ENVIRONMENT=.venv-peers $(BIN)/uv sync --quiet --frozen --only-group peers
 	@$(BIN)/python -m bench.run
 
-chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from outside (about 6 minutes): make chaos BUS=local
+chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from outside (about 6 minutes): make chaos BUS=local|kafka
 	@$(BIN)/python -m tests.chaos.run --bus $(BUS)
 
 soak: $(VENV)/.ready ## the property tests with a large budget

@@ -18,6 +18,7 @@ from tests.chaos.inputs import FLOWS, OURS, inputs
 from tests.chaos.judge import BAD, Facts, judge
 from tests.chaos.office import Office
 from tests.chaos.person import Person, in_flight
+from tests.chaos_kafka import run as on_kafka
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
@@ -192,12 +193,17 @@ def by_flow(folder: Path) -> str:
 
 def main() -> int:
     """The command."""
+    which = argparse.ArgumentParser(add_help=False)
+    which.add_argument("--bus", default="local", choices=["local", "kafka"])
+    bus, rest = which.parse_known_args()
+    if bus.bus == "kafka":  # other faults, so other flags
+        return on_kafka.main(rest)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2_000)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--every", type=float, default=8.0, help="seconds between two kills, about")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--bus", default="local", choices=["local"])
+    parser.add_argument("--bus", default="local", choices=["local", "kafka"], help="kafka has flags of its own")
     parser.add_argument("--broken", action="store_true", help="commit in the wrong order: the verdict must be bad")
     parser.add_argument("--keep", type=Path, help="a folder that does not exist yet, to look at afterwards")
     options = parser.parse_args()

@@ -1,0 +1,115 @@
+"""The worker processes: started, killed, frozen, sent home.
+
+In: servers, a prefix, a folder, how their commits are broken. Out: processes of ours that end with this one. A worker
+that ends by itself is started anew and counted: none should.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.brokers.leash import leashed
+from tests.chaos_kafka.flow import calls_at
+
+ROOT = Path(__file__).parents[2]
+GUEST = "guest"  #: a worker beside the others
+GOING = 30.0  #: seconds that a worker may take to leave in order
+
+
+class Crew:
+    """Workers by name."""
+
+    def __init__(self, servers: str, prefix: str, folder: Path, broken: str) -> None:
+        self._servers, self._prefix, self._folder, self._broken = servers, prefix, folder, broken
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._leaving: dict[str, subprocess.Popen[bytes]] = {}
+        self.frozen: set[str] = set()
+        self.died = 0  #: ended by themselves
+        self.stuck = 0  #: did not leave in order in time
+
+    @property
+    def present(self) -> list[str]:
+        """Who works just now, without the guest, who comes and goes on its own."""
+        return sorted(self._workers.keys() - self.frozen - {GUEST})
+
+    def start(self, name: str) -> None:
+        """A new process; in the main thread."""
+        log = self._folder / f"{name}.log"
+        command = [sys.executable, "-m", "tests.chaos_kafka.worker", self._servers, self._prefix]
+        command += [str(self._desk(name)), self._broken]
+        with log.open("ab") as file:
+            self._workers[name] = subprocess.Popen(
+                leashed(command), cwd=ROOT, env=self._environment, stdout=file, stderr=file
+            )
+
+    def _desk(self, name: str) -> Path:
+        return self._folder / f"{name}.desk"
+
+    def calls(self, name: str) -> int:
+        """How many calls it makes just now."""
+        desk = self._desk(name)
+        return calls_at(desk) if desk.exists() else 0
+
+    def kill(self, name: str) -> int:
+        """SIGKILL; how many calls it was making."""
+        worker = self._workers.pop(name)
+        worker.kill()
+        worker.wait()
+        self.frozen.discard(name)
+        calls = self.calls(name)
+        self._desk(name).unlink(missing_ok=True)
+        return calls
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP."""
+        self._workers[name].send_signal(signal.SIGSTOP)
+        self.frozen.add(name)
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT: it does not know that it was away."""
+        self._workers[name].send_signal(signal.SIGCONT)
+        self.frozen.discard(name)
+
+    def send_home(self, name: str) -> None:
+        """SIGTERM: it finishes what it can; `dismissed` waits for it."""
+        worker = self._leaving[name] = self._workers.pop(name)
+        worker.terminate()
+
+    def dismissed(self, name: str) -> None:
+        """Return when it has gone, by force if it must be."""
+        worker = self._leaving.pop(name)
+        try:
+            worker.wait(GOING)
+        except subprocess.TimeoutExpired:
+            self.stuck += 1
+            worker.kill()
+            worker.wait()
+        else:
+            self.died += worker.returncode != 0
+        self._desk(name).unlink(missing_ok=True)
+
+    def revive(self) -> list[str]:
+        """Who ended by itself; they are started anew."""
+        ended = [name for name, worker in self._workers.items() if worker.poll() is not None]
+        for name in ended:
+            self.died += 1
+            self.start(name)
+        return ended
+
+    def log(self, name: str) -> str:
+        """The end of what it said."""
+        return (self._folder / f"{name}.log").read_text(errors="replace")[-2000:]
+
+    def stop(self) -> None:
+        """End all, in order as far as they let us."""
+        for name in [*self.frozen]:
+            self.thaw(name)
+        for name in list(self._workers):
+            self.send_home(name)
+        for name in list(self._leaving):
+            self.dismissed(name)
