@@ -1,4 +1,4 @@
-"""R12: after unclean takeovers only what was open at the takeover is called one at a time; and who hands over is alive."""
+"""R12: after unclean takeovers only what was open then is called one at a time; and who hands over is alive."""
 
 from __future__ import annotations
 
