@@ -38,7 +38,11 @@ class Stage:
         await bus.open()
         hooks = {"telemetry": telemetry} if telemetry else {}
         worker = Worker(app or self.app, bus, settings=self.settings, **hooks)
-        await worker.start()
+        try:
+            await worker.start()
+        except BaseException:
+            await bus.close()
+            raise
         self._workers.append((worker, bus))
         async with asyncio.timeout(PATIENCE):
             while not all(d.committer.ledgers for d in worker.dispatchers):

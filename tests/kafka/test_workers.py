@@ -7,11 +7,13 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from tests.kafka.stage import SETTINGS, stage
 
 from stepwire import App, Context, Decision, Event, Join, Retry, Transient, handler
 from stepwire.bus.protocol import Out
 from stepwire.dispatch.step import control_topic
+from stepwire.errors import SettingsError
 from stepwire.gate import decision
 from stepwire.worker import Worker
 
@@ -186,3 +188,18 @@ async def test_order_is_kept_for_each_value_over_several_workers(kafka: str, top
                 await asyncio.sleep(0.05)
     for c in range(6):
         assert [n for customer, n in seen if customer == f"c{c}"] == list(range(30))
+
+
+async def test_progress_that_kafka_forgot_is_no_silent_reset(kafka: str, topic_prefix: str) -> None:
+    """R15: a group that began once, and whose offsets are gone, is refused with the cure: never a silent reset."""
+
+    @handler()
+    async def quick(asked: Asked) -> Done:
+        return Done(n=asked.n)
+
+    async with stage(kafka, topic_prefix, App("a", handlers=[quick])) as here:
+        await here.stop(await here.worker())
+        admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+        admin.delete_consumer_groups([topic_prefix + "a.quick"])[topic_prefix + "a.quick"].result(20)
+        with pytest.raises(SettingsError, match="reset-offsets"):
+            await here.worker()

@@ -146,18 +146,30 @@ class KafkaBus:
     # -- groups
 
     async def found(self, groups: Mapping[str, Sequence[str]]) -> None:
-        """R15: a group that never read a topic starts at the topic's present end."""
+        """R15: a group that never read a topic starts at its present end. Raises SettingsError if it did once."""
+        apps = {group: WiringTopic(self, group.rpartition(".")[0]) for group in groups}
+        born = await next(iter(apps.values())).born() if apps else set()
         for group, topics in groups.items():
             known = {place.topic for place in await self.progress(group)}
             fresh = [topic for topic in topics if topic not in known]
-            if not fresh:
-                continue
-            places = [*map(self.cluster_place, await self.ends(fresh))]
-            progress = {place: Progress(end) for place, end in (await settled_ends(self._connection, places)).items()}
-            try:
-                await kafka_groups.commit(self._connection, self.cluster_name(group), progress, patience=30.0)
-            except Fenced:
-                await self._founded_by_another(group, progress)
+            if forgotten := [topic for topic in fresh if (group, topic) in born]:
+                raise SettingsError(
+                    f"{group} has read {forgotten[0]} before, and Kafka has forgotten how far: it was stopped for "
+                    f"longer than offsets.retention.minutes. Say where it goes on: kafka-consumer-groups.sh --group "
+                    f"{self.cluster_name(group)} --topic {self.cluster_name(forgotten[0])} --reset-offsets --execute, "
+                    f"with --to-datetime, --to-earliest or --to-latest"
+                )
+            if fresh:
+                await self._begin(group, fresh)
+            await apps[group].bear({(group, topic) for topic in topics} - born)
+
+    async def _begin(self, group: str, topics: Sequence[str]) -> None:
+        places = [*map(self.cluster_place, await self.ends(topics))]
+        progress = {place: Progress(end) for place, end in (await settled_ends(self._connection, places)).items()}
+        try:
+            await kafka_groups.commit(self._connection, self.cluster_name(group), progress, patience=30.0)
+        except Fenced:
+            await self._founded_by_another(group, progress)
 
     async def _founded_by_another(self, group: str, progress: Mapping[Partition, Progress]) -> None:
         """Another worker that starts at the same time was faster; it stores the same within moments."""

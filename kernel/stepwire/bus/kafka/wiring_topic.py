@@ -1,11 +1,11 @@
 """What an app's releases leave for the next one: a compacted topic with a few keys.
 
-In: an app. Out: the table of owed slots that was stored with its last release.
+In: an app. Out: the table of owed slots that was stored with its last release; which groups ever began to read what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stepwire.bus.protocol import Out, Partition
@@ -14,7 +14,7 @@ from stepwire.jsontext import dump, load
 if TYPE_CHECKING:
     from stepwire.bus.kafka.bus import KafkaBus
 
-OWED = "owed"
+OWED, BORN = "owed", "born"
 
 
 class WiringTopic:
@@ -38,3 +38,15 @@ class WiringTopic:
         if table is not None and dump(table) != stored:
             await self._bus.publish([Out(self._topic, OWED, {}, dump(table), 0)])
         return before
+
+    async def born(self) -> set[tuple[str, str]]:
+        """(group, topic) of every group that ever began to read a topic (R15)."""
+        keys = (key.split("/") for key in await self.read())
+        return {(rest[0], rest[1]) for kind, *rest in keys if kind == BORN and len(rest) == 2}
+
+    async def bear(self, pairs: Collection[tuple[str, str]]) -> None:
+        """Note that these groups began; an app without such a topic keeps no note."""
+        if pairs and await self._bus.describe([self._topic]):
+            await self._bus.publish(
+                [Out(self._topic, f"{BORN}/{group}/{topic}", {}, b"1", 0) for group, topic in pairs]
+            )
