@@ -58,3 +58,32 @@ def test_the_other_flows_end_with_a_result(tmp_path: Path, flow: str) -> None:
     assert "known 0" in out
     assert "failed" not in out
     assert "completed" in out
+
+
+def on_kafka(folder: Path, flow: str, servers: str, prefix: str) -> str:
+    """The same on a broker."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("STEPWIRE_", "ANTHROPIC_"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "stepwire_handlers.cli.main", "demo", flow, "--folder", str(folder), "--bus",
+         f"kafka://{servers}"], env={**environment, "STEPWIRE_PREFIX": prefix}, cwd=folder.parent,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("flow", ["invoices", "support", "articles", "review", "polish"])
+def test_every_flow_runs_on_kafka_unchanged(kafka: str, topic_prefix: str, tmp_path: Path, flow: str) -> None:
+    """The shipped flows on a real broker: as many ends of each kind as on a file; a second time nothing is new."""
+    alike = demo(tmp_path / "file", flow)
+    first = on_kafka(tmp_path / "kafka", flow, kafka, topic_prefix)
+    assert "known 0" in first
+    assert outcomes(first) == outcomes(alike)
+    assert "new 0" in on_kafka(tmp_path / "kafka", flow, kafka, topic_prefix)
+
+
+def outcomes(output: str) -> list[str]:
+    """How many runs came to what: words of the table's state column, and what waits or failed below it."""
+    words = ("completed", "done", "waits for a person", "dead letter:", "waits for you", "not an invoice")
+    return [f"{word} {output.count(word)}" for word in words]

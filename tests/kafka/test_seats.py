@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,4 +64,33 @@ async def test_only_what_is_surely_stored_is_handed_over() -> None:
         await member.commit(Transaction(progress={one: Progress(9, "b")}), generation)
     await member.on_partitions_revoked(places)
     assert written[-1] == {zero: Progress(3, "a handed")}
+    await member._connection.close()
+
+
+async def test_a_hand_over_never_brings_an_older_progress_back() -> None:
+    """A commit that began before the rebalance is over before what is stored is looked up: the newer one is written."""
+    member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
+    member._consumer = SimpleNamespace(_coordinator=SimpleNamespace(generation=1, member_id="m"))
+    member.handed_over = lambda text: text + " handed"
+    await member.on_partitions_assigned({TopicPartition("t", 0)})
+    written: list[Progress] = []
+
+    async def write(messages: Any, progress: Any, seat: wire.Member) -> None:
+        await asyncio.sleep(0)
+        written.extend(progress.values())
+
+    member._producer.write = write  # type: ignore[method-assign, assignment]
+    place, generation = Partition("t", 0), member.assignment.generation
+    await member.commit(Transaction(progress={place: Progress(3, "a")}), generation)
+    for ahead in range(6):  # the rebalance begins so many steps after the commit
+        newer = Transaction(progress={place: Progress(9 + ahead, "b")})
+        commit = asyncio.create_task(member.commit(newer, generation))
+        for _ in range(ahead):
+            await asyncio.sleep(0)
+        await member.on_partitions_revoked({TopicPartition("t", 0)})
+        member._stable.set()
+        await commit
+        numbers = [progress.watermark for progress in written]
+        assert numbers == sorted(numbers), f"{ahead}: {written}"
+        written.clear()
     await member._connection.close()

@@ -122,12 +122,19 @@ class KafkaMembership(ConsumerRebalanceListener):
         is written again: after an unknown outcome the file on the cluster may be ahead of us.
         """
         self._stable.clear()
-        handed = {place: Progress(offset, self.handed_over(map_)) for place, (offset, map_) in self._last.items()}
-        if handed:
-            self._writing = asyncio.create_task(self._write([], handed, self._seat))
-            await asyncio.wait([self._writing], timeout=CLOSING)
-            if self._writing.done() and not self._writing.cancelled():
-                self._writing.exception()  # fenced, or no broker: then a takeover is counted that was none
+        self._writing = asyncio.create_task(self._hand_over())
+        await asyncio.wait([self._writing], timeout=CLOSING)
+
+    async def _hand_over(self) -> None:
+        # What is stored is looked up once nothing is being written any more: a commit that has begun before us writes
+        # newer progress, and writing the older one after it would bring its records back.
+        async with self._lock:
+            last, self._last = self._last, {}
+            handed = {place: Progress(offset, self.handed_over(map_)) for place, (offset, map_) in last.items()}
+            with contextlib.suppress(BusError):  # fenced, or no broker: then a takeover is counted that was none
+                if handed:
+                    await self._producer.write([], handed, self._seat)
+                    self._last = handed
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """A new generation: the kernel looks at what it may keep."""

@@ -17,7 +17,7 @@ from aiokafka.protocol.admin import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from stepwire.bus.kafka.connection import Connection, insist, meaning
+from stepwire.bus.kafka.connection import NETWORK, PASSING, PATIENCE, Connection, insist, meaning
 from stepwire.errors import BusUnavailable, SettingsError
 
 LARGE = 8 * 1024 * 1024  #: bytes; an entry wraps a record whole, a dead letter adds its cause
@@ -77,13 +77,19 @@ async def counts(connection: Connection, topics: Sequence[str]) -> dict[str, int
 
 
 async def groups(connection: Connection) -> list[str]:
-    """The names of all groups of the cluster that this client may see."""
+    """The names of all groups of the cluster that this client may see. Raises BusUnavailable."""
     names: set[str] = set()
-    for broker in (await _metadata(connection, [])).to_object()["brokers"]:
-        answer = await connection.ask(broker["node_id"], ListGroupsRequest())
-        if answer is None or answer.error_code:
-            raise BusUnavailable("a broker does not tell which groups it has; it goes on by itself once it answers")
-        names |= {name for name, *_ in answer.groups}
+
+    async def attempt() -> int:
+        brokers = (await _metadata(connection, [])).to_object()["brokers"]  # one that went down is not among them
+        answers = [await connection.ask(broker["node_id"], ListGroupsRequest()) for broker in brokers]
+        names.update(name for answer in answers if answer is not None for name, *_ in answer.groups)
+        codes = {NETWORK if answer is None else int(answer.error_code) for answer in answers} - {0}
+        return min(codes, key=lambda code: code in PASSING, default=0)
+
+    code = await insist("list the groups", attempt, asyncio.get_running_loop().time() + PATIENCE)
+    if code:
+        raise BusUnavailable(f"cannot list the groups: {meaning(code)}")
     return sorted(names)
 
 
