@@ -17,7 +17,7 @@ from stepwire.errors import SettingsError
 from stepwire.gate import decision
 from stepwire.worker import Worker
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 class Asked(Event, topic="asked", entry=True):

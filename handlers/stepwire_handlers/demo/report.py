@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stepwire import Event
+from stepwire_handlers.configuration import load
 from stepwire_handlers.services.runs import RunView
 
 
@@ -30,7 +31,8 @@ def report(flow: str, folder: Path, bus: str, views: dict[str, RunView]) -> None
     console.print(drawn)
     if flow == "invoices":
         console.print(f"drafts: {folder / 'drafts'}    messages: {folder / 'slack'}    log: {folder / 'worker.log'}")
-    stepwire = program()
+    prefix = load().prefix
+    stepwire = f"STEPWIRE_PREFIX={shlex.quote(prefix)} {program()}" if prefix else program()
     target = f"--app stepwire_handlers.flows.{flow}:app --bus {shlex.quote(bus)}"
     for name, view in views.items():
         for waiting in view.gates:
