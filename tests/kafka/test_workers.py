@@ -203,3 +203,24 @@ async def test_progress_that_kafka_forgot_is_no_silent_reset(kafka: str, topic_p
         admin.delete_consumer_groups([topic_prefix + "a.quick"])[topic_prefix + "a.quick"].result(20)
         with pytest.raises(SettingsError, match="reset-offsets"):
             await here.worker()
+
+
+async def test_a_control_topic_is_purged_below_its_watermark(
+    kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was met and finished does not pile up; what is open stays in state, and completes."""
+    monkeypatch.setattr("stepwire.bus.kafka.membership.PURGE", 20)
+
+    @handler(order="n")
+    async def one(asked: Asked) -> Done:
+        return Done(n=asked.n)
+
+    async with stage(kafka, topic_prefix, App("a", handlers=[one])) as here:
+        await here.worker()
+        for n in range(10):
+            await here.publish(*(Asked(n=n) for _ in range(30)))
+        await here.until("done", 300)
+        await here.publish(*(Asked(n=n) for n in range(10)))
+        await here.until("done", 310)
+        kept = len(await here.records("a.one.control"))
+        assert kept < 200, f"{kept} of 310 control records are still there"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import CLOSING, Connection, closed
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from stepwire.bus.kafka.bus import KafkaBus
 
 WAIT = 0.25  #: seconds that one fetch waits; a worker that stops is noticed after that
+PURGE = 10_000  #: finished control records that are deleted at once
 LOOK = 5.0  #: seconds between two looks at aiokafka's tasks while nothing is wanted
 
 
@@ -46,7 +48,8 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     def __init__(self, bus: KafkaBus, group: str, topics: Sequence[str], control: str) -> None:
         self._bus, self.group, self._topics, self._control = bus, group, tuple(topics), control
-        self._state = bus.cluster_name(bus.state_topic(control))
+        self._mail, self._state = bus.cluster_name(control), bus.cluster_name(bus.state_topic(control))
+        self._purged: dict[Partition, int] = {}
         self._assignment = Assignment(0, frozenset())
         self._seat = wire.Member("", -1, "")  #: as the coordinator knew us when it gave us this assignment
         self._news = asyncio.Event()
@@ -251,6 +254,12 @@ class KafkaMembership(ConsumerRebalanceListener):
                 self._last.pop(place, None)
             await self._producer.write(messages, progress, seat)
             self._last.update(progress)
+        for place, (watermark, _) in progress.items():
+            if place.topic == self._mail and watermark - self._purged.get(place, 0) >= PURGE:
+                self._purged[place] = watermark
+                request = DeleteRecordsRequest([(place.topic, [(place.number, watermark)])], int(CLOSING * 1000))
+                # a control topic is nobody's history; without the right to delete it just grows
+                await self._connection.ask(self._connection.leader(place), request)
 
     async def _written(self) -> None:
         """A commit whose caller was cancelled goes on; only after it is over does what is stored stand still."""
