@@ -19,7 +19,7 @@ from tests.brokers.leash import leashed
 from tests.brokers.node import BrokerFailed
 from tests.brokers.plugin import OwnKafka
 
-pytestmark = pytest.mark.service("java")
+pytestmark = [pytest.mark.slow, pytest.mark.service("java")]
 ROOT = Path(__file__).parents[2]
 
 

@@ -53,8 +53,20 @@ async def looking(here: Stage, folder: Path) -> AsyncIterator[Mirror]:
     """A copy of what lies on the cluster, as a command has it."""
     mirror = Mirror(here.new_bus(), APP, folder)
     await mirror.open()
-    yield mirror
-    await mirror.close()
+    try:
+        yield mirror
+    finally:
+        await mirror.close()
+
+
+async def states(mirror: Mirror, state: str, runs: int) -> dict[str, str]:
+    """The state of every run, once that many have the given one."""
+    async with asyncio.timeout(60):
+        while True:
+            seen = {view.id: view.state for view in newest(APP, mirror, 100).views}
+            if list(seen.values()).count(state) == runs:
+                return seen
+            await asyncio.sleep(0.05)
 
 
 async def test_a_run_is_seen_decided_and_followed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
@@ -86,11 +98,9 @@ async def test_the_copy_can_be_lost_and_shared(kafka: str, topic_prefix: str, tm
         async with looking(here, tmp_path / "a") as one, looking(here, tmp_path / "a") as other:
             await here.publish(*(Asked(n=n) for n in range(20, 25)))
             await here.until("weighed", 15)
-            async with asyncio.timeout(30):
-                while len(Gates(APP, one).open()) < 15 or len(Gates(APP, other).open()) < 15:
-                    await asyncio.sleep(0.05)
-            seen = {view.id: view.state for view in newest(APP, one, 100).views}
-            assert seen == {view.id: view.state for view in newest(APP, other, 100).views}
+            seen = await states(one, "waiting", 15)
+            assert await states(other, "waiting", 15) == seen
+            assert len(Gates(APP, one).open()) == len(Gates(APP, other).open()) == 15
         async with looking(here, tmp_path / "b") as anew:
             assert {view.id: view.state for view in newest(APP, anew, 100).views} == seen
         assert len(seen) == 15
