@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 FLOW ?= invoices
 BUS ?= local
+# with Kafka: a broker that is started for it (STEPWIRE_TEST_KAFKA, else Docker, else Java 17 and Maven)
+DEMO_local = $(BIN)/stepwire demo $(FLOW)
+DEMO_kafka = $(BIN)/python -m tests.brokers.lend $(BIN)/stepwire demo $(FLOW) --folder .demo/kafka --bus kafka://{}
 # compiled once, not in each of the processes that the tests start
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -20,8 +23,8 @@ $(VENV)/.ready: pyproject.toml uv.lock
 
 setup: $(VENV)/.ready ## install everything into .venv
 
-demo: $(VENV)/.ready ## the main job on real PDFs, no key, no broker: make demo FLOW=invoices|support|articles|review|polish
-	@$(BIN)/stepwire demo $(FLOW)
+demo: $(VENV)/.ready ## the main job on real PDFs, no key: make demo FLOW=invoices|support|articles|review|polish BUS=local|kafka
+	@$(or $(DEMO_$(BUS)),echo 'BUS=$(BUS): there is local and kafka'; exit 2)
 
 test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips
 	@$(BIN)/python -m pytest -q -m "not slow"

@@ -10,6 +10,7 @@
     │   ├── RecordRefused      one record of a transaction can never be written; the others can
     │   ├── OutcomeUnknown     nobody knows whether the commit happened: what is in memory is worthless
     │   ├── Fenced             somebody else owns these partitions now: drop the work
+    │   ├── RecordsLost        retention passed records that were not finished; needs a person's word to go on
     │   └── BusCorrupt         the stored data is damaged; needs a person
     └── Signal                 what a handler, or a resource's `classify`, says about a failure
         ├── Reject             never try again: dead letter
@@ -22,7 +23,7 @@ Messages say what, where, and what to do about it; they never contain a payload.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -91,6 +92,14 @@ class OutcomeUnknown(BusError):
 
 class Fenced(BusError):
     """Another member owns these partitions now. What was in flight here must be dropped."""
+
+
+class RecordsLost(BusError):
+    """Records that were not finished are gone: their topic's retention was shorter than the outage."""
+
+    def __init__(self, message: str, gaps: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+        super().__init__(message)
+        self.gaps = gaps  #: topic and partition -> the first offset that is gone, and the first that is there
 
 
 class BusCorrupt(BusError):

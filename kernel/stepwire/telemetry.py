@@ -57,7 +57,16 @@ class Assigned(NamedTuple):
     partitions: Mapping[str, int] = {}  #: topic -> how many are held now
 
 
-Fact = Called | Committed | Skipped | Assigned
+class Lost(NamedTuple):
+    """Retention passed records that were not finished."""
+
+    group: str
+    topic: str
+    partition: int
+    offsets: int  #: at most so many records: markers of transactions count too
+
+
+Fact = Called | Committed | Skipped | Assigned | Lost
 Telemetry = Callable[[Fact], None]
 
 

@@ -53,19 +53,22 @@ class Worker:
         only: names of handlers; None: all.
         decision_key: with a key, gates take signed decisions only.
         accept_owes_change: start although joins are open whose parts this release brings otherwise.
+        accept_loss: go on after records that retention deleted before they were finished.
     """
 
     def __init__(
         self, app: App, bus: Bus, *, settings: Settings | None = None, clock: Clock | None = None,
         telemetry: Telemetry = silent, only: Sequence[str] | None = None, decision_key: str = "",
-        accept_owes_change: bool = False,
+        accept_owes_change: bool = False, accept_loss: bool = False,
     ) -> None:  # fmt: skip
         self.app, self.bus = app, bus
         self.settings = settings or Settings()
         self.clock: Clock = clock or SystemClock()
         chosen = [handler for handler in app.runnable if only is None or handler.name in only]
         self.dispatchers = [
-            Dispatcher(app.step(handler, self.settings, self.clock, telemetry, bus, decision_key), bus)
+            Dispatcher(
+                app.step(handler, self.settings, self.clock, telemetry, bus, decision_key), bus, accept_loss=accept_loss
+            )
             for handler in chosen
         ]
         self._accept_owes_change = accept_owes_change

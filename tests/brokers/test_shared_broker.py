@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 from tests.brokers.client import create, read_all
 
-pytestmark = pytest.mark.service("java")
+pytestmark = [pytest.mark.slow, pytest.mark.service("java")]
 
 
 def test_a_record_comes_back(kafka: str, topic_prefix: str) -> None:

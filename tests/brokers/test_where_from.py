@@ -14,6 +14,8 @@ from tests.brokers.container import variable
 from tests.brokers.jars import NotHere, kafka_jars
 from tests.brokers.place import VARIABLE, open_broker
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 JAVA = "#!/bin/sh\necho 'openjdk version \"{version}\" 2025-04-15' >&2\n"
 # What Maven is asked for ends in a folder; half of it is there a moment before the rest. Each call leaves a line.

@@ -17,6 +17,8 @@ from stepwire_handlers.steps.claude import Claude
 from stepwire_handlers.steps.pdf import pdf_text
 from stepwire_topics.invoices import Entities
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = Path(invoices.__file__).parent / "prompts"
 SEEDS = range(1, 7)  # so many that every wording of every template comes up
 

@@ -16,7 +16,7 @@ from tests.brokers.client import create
 from tests.judges import kafka_log
 from tests.judges.kafka_log import Published, Verdict, identify_by, judge
 
-pytestmark = pytest.mark.service("java")
+pytestmark = [pytest.mark.slow, pytest.mark.service("java")]
 PUBLISHED = [Published("1", "a"), Published("2", "b"), Published("3", "a"), Published("4", "b")]
 GOOD = Verdict(
     published=4,

@@ -14,6 +14,7 @@ from typing import Any
 from stepwire import App, Event, Settings
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.protocol import Out, Partition, Record
+from stepwire.telemetry import silent
 from stepwire.worker import Worker, prepare
 
 SETTINGS = Settings(partitions=3, control_partitions=4, session=6.0, drain=5.0, backoff=0.05)
@@ -32,12 +33,13 @@ class Stage:
         """Another connection to the cluster, as another process has it."""
         return KafkaBus(self.servers, prefix=self.prefix, session=self.settings.session, create_topics=True)
 
-    async def worker(self, app: App | None = None, telemetry: Callable[[Any], None] | None = None) -> Worker:
+    async def worker(
+        self, app: App | None = None, telemetry: Callable[[Any], None] = silent, *, accept_loss: bool = False
+    ) -> Worker:
         """One more worker; it has its partitions when this returns."""
         bus = self.new_bus()
         await bus.open()
-        hooks = {"telemetry": telemetry} if telemetry else {}
-        worker = Worker(app or self.app, bus, settings=self.settings, **hooks)
+        worker = Worker(app or self.app, bus, settings=self.settings, telemetry=telemetry, accept_loss=accept_loss)
         try:
             await worker.start()
         except BaseException:

@@ -20,7 +20,7 @@ from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.protocol import Out, Partition, Progress, Transaction
 from stepwire.errors import OutcomeUnknown, RecordRefused
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 LARGE = 2 * 1024 * 1024
 
 

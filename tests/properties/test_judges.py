@@ -23,6 +23,8 @@ from stepwire.dispatch import commit, loop
 from stepwire.dispatch.step import control_topic
 from stepwire.state import Entry
 
+pytestmark = pytest.mark.slow
+
 ODDS = b.Odds(trouble=20, broken=8)
 SEEDS = range(60)
 

@@ -15,7 +15,7 @@ from stepwire_handlers.mcp_servers.slack import Sent
 from stepwire_handlers.steps.tool import Tool, Tools
 from stepwire_handlers.steps.tool_errors import ToolFailed, ToolRefused
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.anyio, pytest.mark.service("node")]
 
 # The package's server has Slack's address built in.
 REDIRECT = """

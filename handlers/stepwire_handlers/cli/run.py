@@ -10,7 +10,7 @@ from stepwire_handlers.cli.target import COMPLETED, CUT_OFF, BusUrl, complain, e
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stepwire import App
     from stepwire.bus.protocol import Bus
@@ -21,6 +21,7 @@ LOOK = 0.1  #: seconds between two looks at which handlers are ours
 
 Only = Annotated[str | None, typer.Option("--only", help="Some of the handlers, by name, comma between them.")]
 Accept = Annotated[bool, typer.Option("--accept-owes-change", help="Start although open joins get other parts now.")]
+Loss = Annotated[bool, typer.Option("--accept-loss", help="Go on after records that retention deleted unfinished.")]
 Log = Annotated[str | None, typer.Option("--log", help="auto, json, console or off.")]
 Port = Annotated[int | None, typer.Option("--http-port", help="Serve /metrics, /livez, /readyz, /startupz here.")]
 
@@ -32,6 +33,7 @@ def command(
     log: Log = None,
     http_port: Port = None,
     accept_owes_change: Accept = False,
+    accept_loss: Loss = False,
 ) -> None:
     """Run an app's handlers until SIGTERM or SIGINT: then finish, commit and leave.
 
@@ -46,7 +48,8 @@ def command(
                 complain(
                     "decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)"
                 )
-            return await _serve(loaded, where, values, names, accept_owes_change)
+            accepted = {"accept_owes_change": accept_owes_change, "accept_loss": accept_loss}
+            return await _serve(loaded, where, values, names, accepted)
 
     from stepwire_handlers.services.running import prepare_process
 
@@ -75,7 +78,7 @@ def _names(app: App, only: str | None) -> Sequence[str] | None:
 
 
 async def _serve(
-    app: App, bus: Bus, values: Configuration, only: Sequence[str] | None, accept_owes_change: bool
+    app: App, bus: Bus, values: Configuration, only: Sequence[str] | None, accepted: Mapping[str, bool]
 ) -> int:
     """Run until a signal. Raises BusCorrupt, SettingsError."""
     from contextlib import AsyncExitStack
@@ -87,7 +90,7 @@ async def _serve(
     key = values.decision_key.get_secret_value() if values.decision_key else ""
     worker = Worker(
         app, bus, settings=app.settings, telemetry=build(values, app, metrics), only=only, decision_key=key,
-        accept_owes_change=accept_owes_change,
+        accept_owes_change=accepted["accept_owes_change"], accept_loss=accepted["accept_loss"],
     )  # fmt: skip
     metrics.watch(worker)
     async with AsyncExitStack() as stack:

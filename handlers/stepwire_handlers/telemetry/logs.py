@@ -19,7 +19,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from pydantic_core import to_json
 
-from stepwire.telemetry import Assigned, Called, Committed, Fact
+from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost
 from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -163,6 +163,11 @@ class StepLog:
             self._log.error("commit", group=fact.group, error=fact.error)  # type: ignore[union-attr]
         elif kind is Assigned:
             self._log.debug("assigned", group=fact.group, kind=fact.kind)  # type: ignore[union-attr]
+        elif kind is Lost:
+            self._lost(fact)  # type: ignore[arg-type]
+
+    def _lost(self, fact: Lost) -> None:
+        self._log.error("lost", group=fact.group, topic=fact.topic, partition=fact.partition, offsets=fact.offsets)
 
     def _called(self, fact: Called) -> None:
         level = "info" if fact.outcome == "ok" else "warning"

@@ -16,7 +16,7 @@ from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stepwire import App
-from stepwire.telemetry import Assigned, Called, Committed, Fact, Skipped
+from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
 from stepwire_handlers.telemetry.backlog import Backlog
 from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
 
@@ -65,6 +65,9 @@ COMMIT_FAILURES = Family(
     "stepwire_commit_failures", "counter", ("group", "error_type"), "Transactions that did not commit"
 )
 REBALANCES = Family("stepwire_rebalances", "counter", ("group", "kind"), "Changes of what a group's member owns")
+LOST = Family(
+    "stepwire_records_lost", "counter", ("group", "topic"), "Offsets that retention passed before they were finished"
+)
 IN_FLIGHT = Family("stepwire_messages_in_flight", "gauge", ("handler", "topic"), "Calls that run now")
 LIMIT = Family("stepwire_handler_concurrency_limit", "gauge", ("handler",), "Calls that may run at once")
 OLDEST = Family(
@@ -113,7 +116,7 @@ BUILD = Family("stepwire_build", "gauge", ("version", "app"), "The release")  # 
 
 NO_BUS, NO_EVENT = "BusUnavailable", "DecodeError"  #: what the kernel's facts mean today; the label is there for more
 
-COUNTERS = (PROCESSED, RETRIES, DEAD, DUPLICATES, UNREADABLE, SKIPPED, PRODUCED, COMMIT_FAILURES, REBALANCES,
+COUNTERS = (PROCESSED, RETRIES, DEAD, DUPLICATES, UNREADABLE, SKIPPED, PRODUCED, COMMIT_FAILURES, REBALANCES, LOST,
             MODEL_COST, MODEL_LIMITED)  # fmt: skip
 HISTOGRAMS = (DURATION, QUEUED, COMMITS, MODEL_CALLS, MODEL_TOKENS, TOOL_CALLS)
 GAUGES = (IN_FLIGHT, LIMIT, OLDEST, LAG, LAG_SECONDS, ASSIGNED, POLLED, COMMITTED)
@@ -173,6 +176,8 @@ class Metrics(Collector):
             self._skipped(fact)  # type: ignore[arg-type]
         elif kind is Assigned:
             self._count(REBALANCES, fact.group, fact.kind).value += 1  # type: ignore[union-attr]
+        elif kind is Lost:
+            self._count(LOST, fact.group, fact.topic).value += fact.offsets  # type: ignore[union-attr]
 
     def _count(self, family: Family, *labels: str) -> Count:
         return self._counters[family].at(*labels)

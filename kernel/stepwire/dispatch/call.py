@@ -18,6 +18,7 @@ from stepwire.dispatch.delivery import Delivery
 from stepwire.dispatch.step import Step
 from stepwire.outcome import (
     AwaitedCancelled,
+    DeadLetter,
     Done,
     HandlerTimeout,
     Outcome,
@@ -26,9 +27,12 @@ from stepwire.outcome import (
     decide,
     decide_once,
     explain,
+    said,
 )
+from stepwire.telemetry import Called
 
 CLEAN_UP = 1.0  #: seconds that a call may take to clean up after its timeout
+NAMES = {Done: "ok", RetryAt: "retry", DeadLetter: "dead_letter", Unknown: "unknown"}
 Concluded = Callable[[Delivery, Outcome, Context], None]
 
 
@@ -173,3 +177,18 @@ class Caller:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def fact(step: Step, delivery: Delivery, outcome: Outcome, context: Context | None) -> Called:
+    """What is told of a call; without a context it was never made."""
+    error, value = (None, outcome.value) if isinstance(outcome, Done) else (outcome.error, None)
+    now = step.clock.now()
+    started = delivery.started or now
+    key = context.key if context else delivery.key(step.app, step.name)
+    return Called(
+        step.app, step.name, delivery.topic, NAMES[type(outcome)], delivery.run, key,
+        delivery.attempt, now - started, max(started - delivery.time, 0.0) if delivery.time else 0.0,
+        type(error).__name__ if error else "", said(error) if error else "",
+        outcome.wait if isinstance(outcome, RetryAt) else 0.0, tuple(context.notes) if context else (),
+        tuple(delivery.args.values()), tuple(value) if isinstance(value, (tuple, list)) else (value,),
+    )  # fmt: skip

@@ -13,29 +13,28 @@ import uuid
 from stepwire.bus.protocol import Assignment, Bus, Membership, Partition, Progress
 from stepwire.clock import Timer
 from stepwire.context import Context
-from stepwire.dispatch.call import Caller
+from stepwire.dispatch.call import Caller, fact
 from stepwire.dispatch.commit import Committer
 from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.intake import Intake
 from stepwire.dispatch.pump import Pump
 from stepwire.dispatch.step import Step
-from stepwire.errors import BusError, BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
+from stepwire.errors import BusError, BusUnavailable, Fenced, OutcomeUnknown, RecordRefused, RecordsLost
 from stepwire.ledger import Ledger, handed_over
-from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, Unknown, said
+from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, Unknown
 from stepwire.state import Mailbox
-from stepwire.telemetry import Assigned, Called
+from stepwire.telemetry import Assigned, Lost
 
 CAREFUL = 2  #: R12: so many unclean takeovers without progress, and open events are called one at a time
 RECONNECT = 1.0  #: seconds before the bus is asked again when it could not even be read
-NAMES = {Done: "ok", RetryAt: "retry", DeadLetter: "dead_letter", Unknown: "unknown"}
 MARKS = 3  #: R12: a delivery that was about to be called alone so often kills its worker
 
 
 class Dispatcher:
     """Runs one step on a bus."""
 
-    def __init__(self, step: Step, bus: Bus) -> None:
-        self.step, self._bus = step, bus
+    def __init__(self, step: Step, bus: Bus, *, accept_loss: bool = False) -> None:
+        self.step, self._bus, self._accept_loss = step, bus, accept_loss
         self.colocated = bus.colocated  #: do we own all of the group, so that forward and store are one transaction?
         self.nonce = uuid.uuid4().hex[:12]
         self.caller = Caller(step, self._decide, self._retried)
@@ -98,7 +97,11 @@ class Dispatcher:
                 positions = {} if self.stopping else self._positions()
                 room = self.room
                 self._held_back = room == 0 or len(positions) < len(self.committer.ledgers)
-                records = await member.fetch(positions, room)  # 1
+                try:
+                    records = await member.fetch(positions, room)  # 1
+                except RecordsLost as error:
+                    self._lost(error)
+                    continue
                 self.last_poll = self.step.clock.now()
                 if member.assignment.generation != assignment.generation or self.stopping:
                     continue
@@ -112,6 +115,16 @@ class Dispatcher:
                     await asyncio.sleep(0)
         finally:
             self.committer.stop_waiting()
+
+    def _lost(self, error: RecordsLost) -> None:
+        """Say what retention took; go on after it, and store that, only if a person said so."""
+        for (topic, number), (gone, there) in error.gaps.items():
+            self.step.telemetry(Lost(self.step.group, topic, number, there - gone))
+        if not self._accept_loss:
+            raise error
+        for place, (_, there) in error.gaps.items():
+            self.committer.ledgers[Partition(*place)].pass_to(there)
+            self.committer.add(Finished(done=[(Partition(*place), there - 1)]))
 
     def _positions(self) -> dict[Partition, int]:
         """Where to go on (3): partitions under the span limit; no new events while as many wait in state."""
@@ -183,26 +196,12 @@ class Dispatcher:
     def finish(self, finished: Finished, delivery: Delivery, outcome: Outcome, context: Context | None = None) -> None:
         """Queue what a delivery came to for the next transaction."""
         finished.delivery = delivery
-        finished.fact = self._fact(delivery, outcome, context)
+        finished.fact = fact(self.step, delivery, outcome, context)
         self.committer.conclude(finished)
 
     def _retried(self, delivery: Delivery, outcome: Outcome, context: Context) -> None:
-        self.step.telemetry(self._fact(delivery, outcome, context))
+        self.step.telemetry(fact(self.step, delivery, outcome, context))
         self.moved.set()
-
-    def _fact(self, delivery: Delivery, outcome: Outcome, context: Context | None) -> Called:
-        step = self.step
-        error, value = (None, outcome.value) if isinstance(outcome, Done) else (outcome.error, None)
-        now = step.clock.now()
-        started = delivery.started or now
-        key = context.key if context else delivery.key(step.app, step.name)
-        return Called(
-            step.app, step.name, delivery.topic, NAMES[type(outcome)], delivery.run, key,
-            delivery.attempt, now - started, max(started - delivery.time, 0.0) if delivery.time else 0.0,
-            type(error).__name__ if error else "", said(error) if error else "",
-            outcome.wait if isinstance(outcome, RetryAt) else 0.0, tuple(context.notes) if context else (),
-            tuple(delivery.args.values()), tuple(value) if isinstance(value, (tuple, list)) else (value,),
-        )  # fmt: skip
 
     # -- 7 is the committer's; 8: forget
 

@@ -155,8 +155,9 @@ class KafkaBus:
             if forgotten := [topic for topic in fresh if (group, topic) in born]:
                 raise SettingsError(
                     f"{group} has read {forgotten[0]} before, and Kafka has forgotten how far: it was stopped for "
-                    f"longer than offsets.retention.minutes. Say where it goes on: kafka-consumer-groups.sh --group "
-                    f"{self.cluster_name(group)} --topic {self.cluster_name(forgotten[0])} --reset-offsets --execute, "
+                    f"longer than offsets.retention.minutes, or the topic was made anew. Say where it goes on: "
+                    f"kafka-consumer-groups.sh --group {self.cluster_name(group)} "
+                    f"--topic {self.cluster_name(forgotten[0])} --reset-offsets --execute, "
                     f"with --to-datetime, --to-earliest or --to-latest"
                 )
             if fresh:

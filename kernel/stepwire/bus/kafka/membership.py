@@ -26,10 +26,10 @@ from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import CLOSING, Connection, closed
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
-from stepwire.bus.kafka.reader import latest
+from stepwire.bus.kafka.reader import EARLIEST, latest, offsets
 from stepwire.bus.kafka.records import record
 from stepwire.bus.protocol import Assignment, Partition, Progress, Record, Transaction
-from stepwire.errors import BusError, BusUnavailable, Fenced
+from stepwire.errors import BusError, BusUnavailable, Fenced, RecordsLost
 
 if TYPE_CHECKING:
     from stepwire.bus.kafka.bus import KafkaBus
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 WAIT = 0.25  #: seconds that one fetch waits; a worker that stops is noticed after that
 PURGE = 10_000  #: finished control records that are deleted at once
 LOOK = 5.0  #: seconds between two looks at aiokafka's tasks while nothing is wanted
-
-
-class Offsets(BusError):
-    """Records that were not finished are gone: the topic's retention was shorter than the outage."""
 
 
 class KafkaMembership(ConsumerRebalanceListener):
@@ -193,7 +189,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         except IllegalStateError:
             return ()  # unassigned this very moment: the new assignment is on its way
         except OffsetOutOfRangeError as error:
-            raise Offsets(self._lost(error)) from error
+            raise await self._lost(error.args[0]) from error
         except KafkaError as error:
             raise BusUnavailable(f"{self.group} cannot read: {error}") from error
 
@@ -225,11 +221,21 @@ class KafkaMembership(ConsumerRebalanceListener):
         """Where reading goes on after what was handed out: past markers and compacted records."""
         return self._passed.get(partition, 0)
 
-    def _lost(self, error: OffsetOutOfRangeError) -> str:
-        where = ", ".join(f"{place.topic}[{place.partition}]@{offset}" for place, offset in error.args[0].items())
-        return (
-            f"{self.group}: unfinished records are gone, first {where}: the topic's retention passed them. Look how "
-            f"many are missing, then start with --accept-loss to go on after them; raise retention.ms"
+    async def _lost(self, gone: Mapping[TopicPartition, int]) -> BusError:
+        places = {Partition(*place): offset for place, offset in gone.items()}
+        first = await offsets(self._connection, [*places], EARLIEST)
+        where = ", ".join(f"{p.topic}[{p.number}]@{at}, there is {first[p]} and on" for p, at in places.items())
+        if any(first[place] <= at for place, at in places.items()):
+            return BusError(
+                f"{self.group}: {where}: the topic is shorter than what was read of it; it was made anew, or lost "
+                f"records on a broker that was not in sync. Say where the group goes on: kafka-consumer-groups.sh "
+                f"--reset-offsets"
+            )
+        gaps = {(self._bus.own_name(p.topic), p.number): (at, first[p]) for p, at in places.items()}
+        return RecordsLost(
+            f"{self.group}: unfinished records are gone: {where}: the topic's retention passed them. Start with "
+            f"--accept-loss to go on without them; raise retention.ms",
+            gaps,
         )
 
     # -- writing

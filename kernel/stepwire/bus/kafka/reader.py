@@ -110,8 +110,11 @@ class Reader:
         try:
             await self._consumer.start()
             starts = await offsets(self._connection, [Partition(*place) for place in self._partitions], EARLIEST)
-        except (KafkaError, OSError) as error:
-            raise BusUnavailable(f"cannot read from Kafka: {error}") from error
+        except BaseException as error:
+            await closed(self._consumer.stop())
+            if isinstance(error, (KafkaError, OSError)):
+                raise BusUnavailable(f"cannot read from Kafka: {error}") from error
+            raise
         self._consumer.assign(self._partitions)
         for place in self._partitions:
             self._at[place] = max(self._wanted.get(Partition(*place), 0), starts[Partition(*place)])

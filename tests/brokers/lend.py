@@ -1,0 +1,43 @@
+"""Runs one command with a broker at hand: `python -m tests.brokers.lend COMMAND … kafka://{}`.
+
+In: a command; each `{}` in it becomes the bootstrap servers. Out: its exit code. The broker is found as the tests find
+theirs, and ends with the command if it was started for it. Exit code 1, and the reason of each way, if there is none.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.brokers.jars import NotHere
+from tests.brokers.place import VARIABLE, open_broker
+
+
+def lend(command: Sequence[str]) -> int:
+    """Run the command; Ctrl-C reaches it too, so this waits until it has ended by itself."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)))
+        try:
+            servers = open_broker(stack, home)
+        except (NotHere, ConnectionError) as wrong:
+            sys.stderr.write(f"no Kafka broker: {wrong}\n")
+            return 1
+        sys.stderr.write(f"Kafka broker at {servers}\n")
+        process = subprocess.Popen([word.replace("{}", servers) for word in command])
+        while True:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                continue
+            if VARIABLE not in os.environ:
+                sys.stderr.write(f"that broker has ended, with what lay on it; to keep one, name yours in {VARIABLE}\n")
+            return code
+
+
+if __name__ == "__main__":
+    sys.exit(lend(sys.argv[1:]))

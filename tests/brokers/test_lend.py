@@ -1,0 +1,39 @@
+"""A command that needs a broker gets one, and its own exit code comes back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.brokers.place import VARIABLE
+
+ROOT = Path(__file__).parents[2]
+LEND = (sys.executable, "-m", "tests.brokers.lend")
+
+
+def test_the_command_is_told_where_the_broker_is(kafka: str) -> None:
+    """Each `{}` becomes the bootstrap servers; the exit code is the command's."""
+    code = "import sys; print(sys.argv[1]); sys.exit(7)"
+    done = subprocess.run(
+        [*LEND, sys.executable, "-c", code, "kafka://{}"],
+        cwd=ROOT, env={**os.environ, VARIABLE: kafka}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 7
+    assert (done.stdout, done.stderr) == (f"kafka://{kafka}\n", f"Kafka broker at {kafka}\n")
+
+
+def test_without_a_broker_it_is_said_why(tmp_path: Path) -> None:
+    """No Docker, no Java: one line with the reason of each way, exit 1, and the command is not run."""
+    nothing = {"PATH": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/no.sock", "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [*LEND, sys.executable, "-c", "print('ran')"],
+        cwd=ROOT,
+        env=nothing,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"no Kafka broker: {VARIABLE} is not set; ")
