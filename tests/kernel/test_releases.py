@@ -161,6 +161,18 @@ async def test_a_release_that_changes_who_brings_a_part_is_refused_while_joins_a
     await accepted.stop()
 
 
+async def test_joins_that_have_fired_stop_no_release(bus: LocalBus) -> None:
+    """A fired join of published events leaves a stub for a month; it waits for no part, so its wiring may change."""
+    worker = Worker(meeting(), bus)
+    await worker.start()
+    await bus.publish([worker.app.record(event, now=0.0)[0] for event in (Left(k="1"), Right(k="1"))])
+    await worker.settle()
+    await worker.stop()
+    assert worker.dispatchers[0].committer.mailboxes[0].joins, "no stub: this test shows nothing"
+    assert await bus.open_joins("m.meet") == 0
+    assert await bus.unfinished("m.", ()) == {"m.meet": 0}
+
+
 async def test_a_retired_step_calls_nothing_and_lets_runs_close() -> None:
     """Retired: whatever comes settles what it owes as absent."""
     calls = []

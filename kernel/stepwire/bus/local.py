@@ -174,7 +174,7 @@ class LocalBus:
         return before
 
     async def open_joins(self, group: str) -> int:
-        """How many entries of open joins a group has stored."""
+        """How many entries of open joins a group has stored; stubs of fired ones do not count."""
         known = self.store.groups().get(group)
         return self.store.entries(known[0], "j/") if known else 0
 

@@ -142,7 +142,7 @@ class Bus(Protocol):
         """What was stored of an app's wiring before (empty: nothing); a table given is stored instead."""
 
     async def open_joins(self, group: str) -> int:
-        """How many entries of open joins a group has stored."""
+        """How many entries of open joins a group has stored; stubs of fired ones do not count."""
 
     async def join(self, group: str, topics: Sequence[str], control: str) -> Membership:
         """Take a seat in a group that reads these topics and its own control topic."""

@@ -201,10 +201,11 @@ class KafkaBus:
         topic = self.cluster_name(f"{group}.state")
         count = (await kafka_topics.counts(self._connection, [topic])).get(topic, 0)
         state = await latest(self._connection, [Partition(topic, number) for number in range(count)])
-        return sum(key.startswith(prefixes) for key in state)
+        fired = {key.split("/")[1] for key in state if key.endswith("/#stub")}  # these wait for nothing any more
+        return sum(key.startswith(prefixes) and key.split("/")[1] not in fired for key in state)
 
     async def open_joins(self, group: str) -> int:
-        """How many entries of open joins a group has stored."""
+        """How many entries of open joins a group has stored; stubs of fired ones do not count."""
         return await self._entries(group, ("j/",))
 
     async def remember(self, app: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
