@@ -27,7 +27,7 @@ demo: $(VENV)/.ready ## the main job on real PDFs, no key: make demo FLOW=invoic
 	@$(or $(DEMO_$(BUS)),echo 'BUS=$(BUS): there is local and kafka'; exit 2)
 
 test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.ready ## all tests; needs Node, Java 17 and Maven (or Docker, or STEPWIRE_TEST_KAFKA=host:port) and skips nothing
 	@STEPWIRE_TEST_ALL=1 $(BIN)/python -m pytest -q

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,17 @@ def service(pytestconfig: pytest.Config):
             missing(pytestconfig, name, why)
 
     return need
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)  # only where several processes share the tests
+    if output is not None:
+        output["missed"] = sorted(session.config.stash[_MISSED])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[_MISSED].update(getattr(node, "workeroutput", {}).get("missed", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
