@@ -38,11 +38,11 @@ def list_(
             echo_json([row._asdict() for row in rows])
             return 0
         cells = [
-            (row.group, "" if row.in_app else "no handler any more", ", ".join(row.members) or "nobody",
+            (row.group, "" if row.in_app else "no handler of that name any more", ", ".join(row.members) or "nobody",
              row.behind if row.started else "never started")
             for row in rows
         ]  # fmt: skip
-        table("groups", ("group", "message", "members" if not local else "worker", "behind"), cells)
+        table("groups", ("group", "why", "worker" if local else "members", "behind"), cells)
         return 0
 
     execute(main)

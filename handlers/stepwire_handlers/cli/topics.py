@@ -52,7 +52,7 @@ def _show(rows: list[Planned], *, json: bool) -> None:
     columns: tuple[str, ...] = ("topic", "kind", "partitions", "exists")
     cells: list[tuple[object, ...]] = [(row.topic, row.kind, row.partitions, row.exists or "no") for row in rows]
     if any(row.config for row in rows):
-        columns = (*columns, "value")
+        columns = (*columns, "configuration")
         cells = [(*cell, ", ".join(f"{k}={v}" for k, v in row.config.items()))
                  for cell, row in zip(cells, rows, strict=True)]  # fmt: skip
     table("topics", columns, cells)

@@ -30,7 +30,7 @@ from stepwire_handlers.doctor.transaction import transactions
 from stepwire_handlers.drawing.plan import Planned
 
 BROKERS, PROTOCOL, TOPICS, RIGHTS, GROUPS = "brokers", "protocol", "topics", "rights to topics", "rights to groups"
-PRODUCE, DESCRIBE_TRANSACTIONS = 0, 65  #: requests, as Kafka numbers them
+FETCH, DESCRIBE_TRANSACTIONS = 1, 65  #: requests, as Kafka numbers them
 
 
 async def examine(app: App, values: Configuration, bus: KafkaBus, name: str) -> list[Line]:
@@ -81,7 +81,7 @@ async def _protocol(connection: Connection) -> list[Line]:
 
 def _release(known: Mapping[int, tuple[int, int]]) -> str:
     """No broker tells its release; what it can do, and no longer can, tells the least it is."""
-    if known.get(PRODUCE, (0, 0))[0] >= 3:
+    if known.get(FETCH, (0, 0))[0] >= 4:
         return "Kafka 4.0 or newer"
     return "Kafka 3.0 or newer" if DESCRIBE_TRANSACTIONS in known else "Kafka 2.5 or newer"
 
@@ -98,14 +98,14 @@ async def _cluster(app: App, bus: KafkaBus, connection: Connection, name: str) -
 
 
 async def _topics(app: App, rows: list[Planned], bus: KafkaBus, name: str) -> list[Line]:
-    wrong = await findings(app, app.settings, rows, bus, name)
-    if not wrong:
-        return [ok(TOPICS, f"{len(rows)} are there, and shaped right")]
-    return [
-        failed(TOPICS, f"{one.topic} {one.problem}", one.cure) if one.refuses
-        else note(TOPICS, f"{one.topic} {one.problem}", one.cure)
-        for one in wrong
-    ]  # fmt: skip
+    missing = [row.topic for row in rows if not row.exists]
+    wrong = await findings(app, app.settings, [row for row in rows if row.exists], bus, name)
+    found = [failed(TOPICS, f"{one.topic} {one.problem}", one.cure) for one in wrong if one.refuses]
+    found += [note(TOPICS, f"{one.topic} {one.problem}", one.cure) for one in wrong if not one.refuses]
+    if missing:
+        said = f"{len(missing)} of {len(rows)} are missing, first {missing[0]}"
+        found.insert(0, failed(TOPICS, said, f"run: stepwire topics apply {name}"))
+    return found or [ok(TOPICS, f"{len(rows)} are there, and shaped right")]
 
 
 async def _topic_rights(connection: Connection, needed: list[Right], rows: list[Planned]) -> Line:

@@ -41,12 +41,15 @@ async def transactions(connection: Connection, app: App, prefix: str, topic: str
             cure = "give Describe and Write to it: stepwire topics plan --format acls; and look at the brokers' log"
             return [failed(TRANSACTIONS, f"{id_}: {error}", cure)]
     if topic is None:
-        return [ok(TRANSACTIONS, f"{len(writers)} may begin; none was tried, its topic is missing")]
+        return [ok(TRANSACTIONS, f"{len(writers)} producers may begin; none was tried, its topic is missing")]
     try:
         skew = await _abort_one(connection, writers[0], topic)
     except BusUnavailable as error:
         return [failed(TRANSACTIONS, f"on {topic}: {error}", "give Write to the topic, and look at the brokers' log")]
-    return [ok(TRANSACTIONS, f"{len(writers)} may begin, one was opened and aborted"), _clock(skew)]
+    return [
+        ok(TRANSACTIONS, f"{len(writers)} producers may begin, one transaction was opened and aborted"),
+        _clock(skew),
+    ]
 
 
 async def _begin(connection: Connection, id_: str) -> wire.Producer:

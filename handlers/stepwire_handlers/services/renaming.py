@@ -1,9 +1,9 @@
 """A step gets another name: its progress goes from the old group to the new one, or nothing does.
 
 In: an app that has the new name and not the old one, an open bus. Out: what was moved; SettingsError with the reason
-and the cure where it cannot be. What a handler keeps under ids of its name (open joins, waiting deliveries, dead letters)
-cannot be moved: those ids are hashes with the name in them. So a handler must have none of it; the events that it has
-seen (`dedupe=`) go along.
+and the cure where it cannot be. What a handler keeps under ids of its name (open joins, waiting deliveries, dead
+letters) cannot be moved: those ids are hashes with the name in them. So a handler must have none of it; the events that
+it has seen (`dedupe=`) go along.
 
 This page judges, and moves on the local bus; `cluster.renaming` moves on Kafka.
 """
