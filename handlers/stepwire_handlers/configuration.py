@@ -35,7 +35,8 @@ KAFKA_DEFAULT = "default for Kafka"  #: the source of the values that follow
 KAFKA_SETTINGS: Mapping[str, int] = {"control_partitions": 8, "partitions": 6}
 #: variables with our prefix that others read: commands, the shipped flows and servers, our own tests
 OTHERS = frozenset(
-    PREFIX + name for name in ("APP", "CLAIMS", "FAULT", "MCP", "PYTHON", "SOAK_FACTOR", "SOURCE", "TEST_ALL")
+    PREFIX + name
+    for name in ("APP", "CLAIMS", "FAULT", "MCP", "PYTHON", "SOAK_FACTOR", "SOURCE", "TEST_ALL", "TEST_KAFKA")
 )
 #: what Kubernetes puts into every pod of a namespace that has a service named `stepwire` or `stepwire-…`
 SERVICE_LINK = re.compile(r"STEPWIRE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
