@@ -70,11 +70,12 @@ def test_what_apply_makes_check_finds_right(command: Shell, kafka: str, topic_pr
     lines = command("doctor", YARD, "--json", schema="doctor").data
     assert {line["what"]: line["state"] for line in lines} == {
         "brokers": "ok", "protocol": "ok", "topics": "ok", "rights to topics": "ok", "rights to groups": "ok",
-        "transactions": "ok", "clock": "ok", "blob store": "ok", "decisions": "note",
+        "former steps": "ok", "transactions": "ok", "clock": "ok", "blob store": "ok", "decisions": "note",
     }  # fmt: skip
     assert len(command("doctor", YARD).out.splitlines()) < 24
 
 
+@pytest.mark.slow
 def test_what_was_bent_is_refused_with_its_cure(command: Shell, kafka: str, topic_prefix: str) -> None:
     """Compaction, a limited mailbox, another number of partitions; too short a retention is warned of."""
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
@@ -94,12 +95,28 @@ def test_what_was_bent_is_refused_with_its_cure(command: Shell, kafka: str, topi
     command("doctor", YARD, code=1)
 
 
+@pytest.mark.slow
+def test_a_step_that_is_gone_and_has_work_left_fails(command: Shell) -> None:
+    """`run` would refuse: the doctor says so before, with the command that moves it."""
+    command("topics", "apply", "yard:before")
+    command("publish", "Load", "--app", "yard:before", "--json-data", '{"n": 1}')
+    command("topics", "apply", "yard:after")
+    assert "stepwire groups move pack NEW" in command("doctor", "yard:after", code=1).out
+    listed = command("groups", "list", "yard:after", "--json", schema="groups-list").data
+    assert [(row["handler"], row["in_app"], row["behind"]) for row in listed] == [("wrap", True, 0), ("pack", False, 2)]
+    command("groups", "move", "pack", "wrap", "--app", "yard:after")
+    command("doctor", "yard:after")
+    (row,) = command("groups", "list", "yard:after", "--json").data
+    assert (row["handler"], row["behind"]) == ("wrap", 2)  # the record and the marker of its transaction
+
+
 def test_brokers_that_do_not_answer_are_the_first_line(command: Shell) -> None:
     """Exit code 1, no traceback, and what to look at."""
     lines = command("doctor", YARD, "--bus", "kafka://127.0.0.1:9", "--json", code=1, schema="doctor").data
     assert (lines[0]["what"], lines[0]["state"]) == ("brokers", "failed")
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_off_is_seen(command: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """The coordinator's clock is what ours is compared with: an hour is said, and fails."""
     from stepwire_handlers.doctor import transaction

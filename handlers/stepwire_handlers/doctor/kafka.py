@@ -18,6 +18,7 @@ from stepwire.bus.kafka import topics as kafka_topics
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.kafka.connection import Connection, meaning
+from stepwire.dispatch.step import group_name
 from stepwire.errors import StepwireError
 from stepwire_handlers.cluster.asking import brokers, group_seen, topic_rights
 from stepwire_handlers.cluster.planning import plan_on_kafka
@@ -29,6 +30,7 @@ from stepwire_handlers.doctor.surroundings import surroundings
 from stepwire_handlers.doctor.transaction import transactions
 from stepwire_handlers.drawing.plan import Planned
 
+FORMER = "former steps"
 BROKERS, PROTOCOL, TOPICS, RIGHTS, GROUPS = "brokers", "protocol", "topics", "rights to topics", "rights to groups"
 FETCH, DESCRIBE_TRANSACTIONS = 1, 65  #: requests, as Kafka numbers them
 
@@ -92,6 +94,7 @@ async def _cluster(app: App, bus: KafkaBus, connection: Connection, name: str) -
     found = await _topics(app, rows, bus, name)
     found.append(await _topic_rights(connection, needed, rows))
     found.append(await _groups(connection, [r for r in needed if r.resource == "group" and r.pattern == "literal"]))
+    found.append(await _former(app, bus))
     runs = next(row for row in rows if row.kind == "runs")
     found += await transactions(connection, app, bus.prefix, runs.topic if runs.exists else None)
     return found
@@ -142,6 +145,23 @@ async def _groups(connection: Connection, needed: list[Right]) -> Line:
             "give them: stepwire topics plan --format acls prints the commands",
         )  # fmt: skip
     return ok(GROUPS, f"Describe and Read on {len(needed)} groups")
+
+
+async def _former(app: App, bus: KafkaBus) -> Line:
+    """A step that is gone and has something left: `run` would refuse to start."""
+    known = {group_name(app.name, handler.name) for handler in app.runnable}
+    try:
+        left = {g: count for g, count in (await bus.unfinished(f"{app.name}.", known)).items() if count}
+    except StepwireError as error:
+        return failed(
+            FORMER, str(error), "give Describe to the groups, and Read to the topics, that begin with the app"
+        )
+    if not left:
+        return ok(FORMER, "none has work left")
+    group, count = next(iter(left.items()))
+    name = group.removeprefix(f"{app.name}.")
+    cure = f"stepwire groups move {name} NEW, or put the step back with @handler(retired=True)"
+    return failed(FORMER, f"{name} is gone and has {count} events or entries left", cure)
 
 
 async def _coordinated(connection: Connection, group: str) -> int:

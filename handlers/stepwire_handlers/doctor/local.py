@@ -21,7 +21,7 @@ from stepwire_handlers.doctor.surroundings import surroundings
 from stepwire_handlers.drawing.plan import lacking, plan
 from stepwire_handlers.services.groups import groups_locally
 
-FILE, DISK, LOCK, TOPICS = "file", "disk", "lock", "topics"
+FILE, DISK, LOCK, TOPICS, FORMER = "file", "disk", "lock", "topics", "former steps"
 LEAST = 256 * 1024 * 1024  #: bytes; the write-ahead log may grow to 32 MiB, and a worker stops at a full disk
 LITTLE = 2 * 1024 * 1024 * 1024
 
@@ -90,7 +90,7 @@ async def _inside(app: App, values: Configuration) -> list[Line]:
     lock = note(LOCK, f"a worker has {', '.join(busy)}", "a second one stands by") if busy else ok(LOCK, "it is free")
     if left:
         cure = f"stepwire groups move {left[0].handler} NEW, or put the step back with @handler(retired=True)"
-        return [lock, failed(TOPICS, f"{left[0].handler} is gone and has {left[0].behind} events left", cure)]
+        return [lock, failed(FORMER, f"{left[0].handler} is gone and has {left[0].behind} events left", cure)]
     said = f"{len(missing)} are not made yet" if missing else "all are there"
     return [lock, note(TOPICS, said, "a worker makes them at its start") if missing else ok(TOPICS, said)]
 
