@@ -35,7 +35,8 @@ KAFKA_DEFAULT = "default for Kafka"  #: the source of the values that follow
 KAFKA_SETTINGS: Mapping[str, int] = {"control_partitions": 8, "partitions": 6}
 #: variables with our prefix that others read: commands, the shipped flows and servers, our own tests
 OTHERS = frozenset(
-    PREFIX + name for name in ("APP", "CLAIMS", "FAULT", "MCP", "PYTHON", "SOAK_FACTOR", "SOURCE", "TEST_ALL")
+    PREFIX + name
+    for name in ("APP", "CLAIMS", "FAULT", "MCP", "PYTHON", "SOAK_FACTOR", "SOURCE", "TEST_ALL", "TEST_KAFKA")
 )
 #: what Kubernetes puts into every pod of a namespace that has a service named `stepwire` or `stepwire-…`
 SERVICE_LINK = re.compile(r"STEPWIRE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
@@ -92,7 +93,7 @@ class Loaded:
             for name, value in self.values.kafka.items()
         }
         flat |= {f"{WORKER}.{name}": value for name, value in asdict(self.values.worker).items()}
-        return [Setting(name, _shown(value), self.sources.get(name, "default")) for name, value in flat.items()]
+        return [Setting(name, shown(value), self.sources.get(name, "default")) for name, value in flat.items()]
 
 
 def load(folder: Path | None = None, **flags: Any) -> Configuration:
@@ -146,7 +147,7 @@ def secrets(values: Configuration) -> tuple[str, ...]:
 def local_bus(values: Configuration) -> LocalBus:
     """The local bus that the configuration names, not opened yet. Raises SettingsError if it names Kafka."""
     if values.bus.startswith(KAFKA):
-        raise SettingsError(f"{_shown(values.bus)} is no file; this needs sqlite:///path")
+        raise SettingsError(f"{shown(values.bus)} is no file; this needs sqlite:///path")
     return LocalBus(_path_of(values.bus), durability=values.durability, retention=values.retention)
 
 
@@ -170,7 +171,7 @@ def _servers_of(url: str) -> str:
     servers = url.removeprefix(KAFKA).rstrip("/")
     if not servers or not all(re.fullmatch(r"[^\s/@,]+:\d{1,5}", server) for server in servers.split(",")):
         raise ValueError(
-            f"{_shown(url)!r} names no brokers; write kafka://host:port,host:port (user and password are properties: "
+            f"{shown(url)!r} names no brokers; write kafka://host:port,host:port (user and password are properties: "
             f"STEPWIRE_KAFKA__SASL_USERNAME)"
         )
     return servers
@@ -183,7 +184,7 @@ def _path_of(url: str) -> str:
     path = url.removeprefix("sqlite:///")
     if path in (url, ""):
         raise ValueError(
-            f"{_shown(url)!r} names no bus; write sqlite:///path/to/file.db with three slashes, four if absolute"
+            f"{shown(url)!r} names no bus; write sqlite:///path/to/file.db with three slashes, four if absolute"
         )
     return path
 
@@ -290,7 +291,8 @@ def _complaint(error: ValidationError, sources: Mapping[str, str]) -> str:
     return f"{sources.get(name, 'default')}: {name}: {first['msg'].removeprefix('Value error, ')}"
 
 
-def _shown(value: Any) -> str | float | int | None:
+def shown(value: Any) -> str | float | int | None:
+    """A value as it may be shown: an address without its user and password."""
     if isinstance(value, str):
         return re.sub(r"(?<=://)[^/@]*@", "***@", value)  # an address may carry a user and a password
     return value if isinstance(value, int | float | None) else str(value)  # a SecretStr shows itself as stars

@@ -23,7 +23,8 @@ async def check_groups(app: App, bus: Bus) -> None:
             handler = group.removeprefix(app.name + ".")
             raise SettingsError(
                 f"handler {handler} is not in {app.name} any more, but has {unfinished} events or entries left. Put it "
-                f"back with @handler(retired=True) until it is empty, or give its successor name={handler!r}"
+                f"back with @handler(retired=True) until it is empty, give its successor name={handler!r}, or let that "
+                f"go on with: stepwire groups move {handler} NEW"
             )
 
 

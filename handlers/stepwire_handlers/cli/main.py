@@ -14,7 +14,8 @@ import typer
 
 COMMANDS = {
     "run": "run", "dev": "dev", "publish": "publish", "runs": "runs", "gates": "gates", "dlq": "dlq", "graph": "graph",
-    "topics": "topics", "config": "config", "new": "new", "demo": "demo", "offline-model": "offline",
+    "topics": "topics", "groups": "groups", "doctor": "doctor", "config": "config", "new": "new", "demo": "demo",
+    "offline-model": "offline",
 }  # fmt: skip
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WHOLE = frozenset({"id", "run", "since", "until", "started"})  #: columns that are never cut: people copy them
-PROSE = frozenset({"message", "why", "waits for", "value", "source"})  #: columns that may take several lines
+PROSE = frozenset(
+    {"message", "why", "waits for", "value", "source", "configuration"}
+)  #: columns that may take several lines
 WIDE = 160  #: columns of a table that goes into a file or a pipe
 LONG = 100  #: characters of an event in a table
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepwire_handlers.cli.output import complain, echo_json, moment, table
+from stepwire_handlers.cli.output import complain, console, echo_json, moment, table
 
 if TYPE_CHECKING:
     from stepwire import App
@@ -324,6 +324,7 @@ __all__ = [
     "AsJson",
     "BusUrl",
     "complain",
+    "console",
     "echo_json",
     "execute",
     "existing",

@@ -41,7 +41,7 @@ class WiringTopic:
 
     async def born(self) -> set[tuple[str, str]]:
         """(group, topic) of every group that ever began to read a topic (R15)."""
-        keys = (key.split("/") for key in await self.read())
+        keys = (key.split("/") for key, value in (await self.read()).items() if value)
         return {(rest[0], rest[1]) for kind, *rest in keys if kind == BORN and len(rest) == 2}
 
     async def bear(self, pairs: Collection[tuple[str, str]]) -> None:

@@ -1,0 +1,31 @@
+"""One line of the doctor's screen."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+State = Literal["ok", "note", "failed"]
+
+
+class Line(NamedTuple):
+    """What was looked at, and how it is."""
+
+    what: str
+    state: State  #: note: it works, and one should know this
+    found: str
+    cure: str = ""
+
+
+def ok(what: str, found: str) -> Line:
+    """It is as it should be."""
+    return Line(what, "ok", found)
+
+
+def note(what: str, found: str, cure: str = "") -> Line:
+    """It works, and one should know this."""
+    return Line(what, "note", found, cure)
+
+
+def failed(what: str, found: str, cure: str) -> Line:
+    """The process cannot do its job."""
+    return Line(what, "failed", found, cure)

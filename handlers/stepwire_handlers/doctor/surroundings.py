@@ -1,0 +1,56 @@
+"""What a worker needs besides its bus: the blob store, a model.
+
+In: an app, its configuration. Out: lines. The blob store is entered as a worker enters it; no model is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from stepwire import App
+from stepwire.errors import StepwireError
+from stepwire_handlers.blobs.address import blob_store
+from stepwire_handlers.configuration import Configuration, shown
+from stepwire_handlers.doctor.line import Line, failed, note, ok
+
+PATIENCE = 15.0  #: seconds for a store on the network
+BLOBS, MODEL, DECISIONS = "blob store", "model", "decisions"
+
+
+async def surroundings(app: App, values: Configuration) -> list[Line]:
+    """Blob store, model, decision key."""
+    found = [await _blobs(values)]
+    if any(type(resource).__name__ == "Claude" for resource in app.resources):
+        found.append(_model())
+    if any(part.decision for handler in app.runnable for part in handler.signature.parts):
+        found.append(_decisions(values))
+    return found
+
+
+async def _blobs(values: Configuration) -> Line:
+    where = shown(values.blobs)
+    try:
+        async with asyncio.timeout(PATIENCE), blob_store(values.blobs):
+            return ok(BLOBS, f"{where} takes files")
+    except TimeoutError:
+        return failed(BLOBS, f"{where} did not answer in {PATIENCE:g} s", "look at the address in STEPWIRE_BLOBS")
+    except (StepwireError, OSError) as error:
+        return failed(BLOBS, str(error), "set STEPWIRE_BLOBS to a place that may be written")
+
+
+def _model() -> Line:
+    if os.environ.get("ANTHROPIC_BASE_URL"):
+        return ok(MODEL, "ANTHROPIC_BASE_URL names a server")
+    if os.environ.get("ANTHROPIC_API_KEY"):
+        return ok(MODEL, "ANTHROPIC_API_KEY is set")
+    return note(
+        MODEL, "neither ANTHROPIC_API_KEY nor ANTHROPIC_BASE_URL is set",
+        "set one; without, a worker uses another login of the SDK or the offline model, or refuses to start",
+    )  # fmt: skip
+
+
+def _decisions(values: Configuration) -> Line:
+    if values.decision_key is not None:
+        return ok(DECISIONS, "gates take signed decisions only")
+    return note(DECISIONS, "gates take decisions that nobody signed", "set STEPWIRE_DECISION_KEY_FILE")

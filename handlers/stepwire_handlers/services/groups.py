@@ -1,0 +1,59 @@
+"""The consumer groups of an app: one for each handler, and those that former releases left.
+
+In: an app and an open bus. Out: a row for each group: who is in it, and how much it has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from stepwire import App
+from stepwire.bus.local import LocalBus
+from stepwire.bus.membership import Group
+from stepwire.bus.protocol import Partition
+from stepwire.dispatch.step import group_name
+
+
+class Row(NamedTuple):
+    """One group."""
+
+    group: str  #: its name on the cluster
+    handler: str
+    in_app: bool  #: is there still a handler of that name?
+    members: list[str]  #: who is in it; on a file nobody knows more than that there is somebody
+    started: bool  #: is there any progress?
+    behind: int  #: records after the watermarks; those finished out of order, and markers, count too
+
+
+def groups_locally(app: App, bus: LocalBus) -> list[Row]:
+    """The groups of the app in a file."""
+    bus.catch_up()
+    known = bus.store.groups()
+    names = {id_: name for name, (id_, _) in bus.log.topics.items()}
+    found: list[Row] = []
+    for handler, in_app in handlers_of(app, known):
+        group = group_name(app.name, handler)
+        progress = bus.store.progress(known[group][0]) if group in known else {}
+        behind = sum(
+            max(0, bus.log.end(Partition(names[topic], part)) - value.watermark)
+            for (topic, part), value in progress.items()
+        )
+        found.append(Row(group, handler, in_app, _locked(group, bus.path), bool(progress), behind))
+    return found
+
+
+def handlers_of(app: App, groups: Iterable[str]) -> list[tuple[str, bool]]:
+    """The app's handlers, then the groups that no handler of it has any more."""
+    mine = [handler.name for handler in app.runnable]
+    begin = app.name + "."
+    former = sorted(name.removeprefix(begin) for name in groups if name.startswith(begin))
+    return [(name, True) for name in mine] + [(name, False) for name in former if name not in mine]
+
+
+def _locked(group: str, path: str) -> list[str]:
+    seat = Group(group, 0, (), "")
+    seat.acquire(path)
+    held = seat.lock is None
+    seat.release()
+    return ["a worker"] if held else []

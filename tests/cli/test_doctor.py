@@ -1,0 +1,90 @@
+"""`stepwire doctor` on a file: what a worker needs, each line with its cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.cli.shell import APP, Shell, until
+
+from stepwire_handlers.doctor import local
+
+
+def lines(shell: Shell, code: int = 0, app: str = APP) -> dict[str, str]:
+    """What was looked at -> how it is; what failed has a cure."""
+    found = shell("doctor", app, "--json", code=code, schema="doctor")
+    assert all(line["cure"] for line in found.data if line["state"] == "failed")
+    return {line["what"]: line["state"] for line in found.data}
+
+
+def test_before_anything_was_done_it_can_work(shell: Shell) -> None:
+    """No file is no failure, and looking makes none."""
+    assert lines(shell) == {"file": "note", "disk": "ok", "blob store": "ok", "decisions": "note"}
+    assert not shell.path.exists()
+
+
+def test_a_healthy_file_is_said_to_be_so(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one screen, with the signing key seen and not shown."""
+    shell("topics", "apply", APP)
+    monkeypatch.setenv("STEPWIRE_DECISION_KEY", "hunter2")
+    assert set(lines(shell).values()) == {"ok"}
+    said = shell("doctor", APP).out
+    assert "hunter2" not in said
+    assert len(said.splitlines()) < 24
+
+
+def test_a_worker_that_runs_is_seen(shell: Shell) -> None:
+    """Another one would stand by."""
+    shell.begin("run", APP)
+    until(lambda: Path(f"{shell.path}.locks").exists(), "the worker has its locks")
+    until(lambda: lines(shell).get("lock") == "note", "the lock is seen")
+
+
+@pytest.mark.parametrize("what", ["damaged", "foreign version", "folder"])
+def test_a_file_that_cannot_be_used_fails(shell: Shell, what: str) -> None:
+    """With exit code 1, and what to do."""
+    if what == "damaged":
+        shell.path.write_bytes(b"SQLite format 3\0" + b"x" * 4096)
+    elif what == "foreign version":
+        import sqlite3
+
+        with sqlite3.connect(shell.path) as database:
+            database.execute("PRAGMA user_version = 99")
+    else:
+        shell.path.mkdir()
+    assert lines(shell, 1)["file"] == "failed"
+
+
+def test_a_blob_store_that_cannot_be_used_fails(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file where its folder should be."""
+    (shell.folder / "file").touch()
+    monkeypatch.setenv("STEPWIRE_BLOBS", str(shell.folder / "file"))
+    assert lines(shell, 1)["blob store"] == "failed"
+
+
+def test_a_disk_that_is_nearly_full_fails(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker would stop taking events soon."""
+    monkeypatch.setattr(local, "LEAST", 1 << 62)
+    assert lines(shell, 1)["disk"] == "failed"
+
+
+def test_a_step_that_is_gone_and_has_work_left_fails(shell: Shell) -> None:
+    """`run` would refuse: the doctor says so before, with the command that moves it."""
+    from tests.cli.test_groups import load, work
+
+    load(shell, 1)
+    work(shell, "before")
+    load(shell, 2)
+    found = shell("doctor", "yard:after", code=1).out
+    assert "stepwire groups move pack NEW" in found
+
+
+def test_a_model_is_looked_for_where_the_app_asks_one(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key is no failure, since there is an offline model; it is said."""
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    app = "stepwire_handlers.flows.support:app"
+    assert lines(shell, app=app)["model"] == "note"
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "hunter2")
+    assert lines(shell, app=app)["model"] == "ok"
+    assert "hunter2" not in shell("doctor", app).out
