@@ -22,7 +22,7 @@ MOST = 64 * 1024
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Callable[..., object]:
-    """`async with opened(access=…) as inside`: a door and a worker's view of the same file."""
+    """A door in this process, and a worker's view of the same file: `async with opened(access=…) as inside`."""
 
     @asynccontextmanager
     async def open_(access: Access | None = None, **settings: object) -> AsyncIterator[Inside]:
