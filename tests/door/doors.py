@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ APPS = ("tests.door.shop:APP", "tests.door.shop:FILES")
 class Inside:
     """A door in this process, who asks it, and the same file as another process would see it."""
 
-    def __init__(self, door: Door, client: httpx2.AsyncClient, bus: LocalBus, stack: AsyncExitStack) -> None:
-        self.door, self.client, self.bus, self._stack = door, client, bus, stack
+    def __init__(self, door: Door, client: httpx2.AsyncClient, bus: LocalBus) -> None:
+        self.door, self.client, self.bus = door, client, bus
 
     async def order(self, n: int, **headers: str) -> httpx2.Response:
         """Publish an order."""
