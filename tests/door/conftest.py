@@ -22,7 +22,7 @@ MOST = 64 * 1024
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Callable[..., object]:
-    """A door in this process, and a worker's view of the same file: `async with opened(access=…) as inside`."""
+    """Opens a door in this process, with a worker's view of the same file."""
 
     @asynccontextmanager
     async def open_(access: Access | None = None, **settings: object) -> AsyncIterator[Inside]:

@@ -104,7 +104,13 @@ async def test_what_only_the_kernel_writes_is_not_taken_over(inside: Inside) -> 
     assert not {"ce_swcause", "ce_swscope", "ce_swhandler"} & record.headers.keys()
 
 
-BINARY = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/crm", "ce-type": TYPE, "content-type": "application/json"}
+BINARY = {
+    "ce-specversion": "1.0",
+    "ce-id": "1",
+    "ce-source": "/crm",
+    "ce-type": TYPE,
+    "content-type": "application/json",
+}
 
 
 @pytest.mark.parametrize(

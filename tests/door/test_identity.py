@@ -48,7 +48,12 @@ async def test_nothing_is_told_to_strangers(guarded: Inside) -> None:
     ]  # fmt: skip
     assert len(guarded.door.application().routes) == len({path for _, path in document}) + 2 - 1  # /apps/… is one
     for method, path in document:
-        for headers in ({}, {"x-api-key": "sw_guess"}, {"authorization": "Bearer nope"}, {"authorization": "Basic eDp5"}):
+        for headers in (
+            {},
+            {"x-api-key": "sw_guess"},
+            {"authorization": "Bearer nope"},
+            {"authorization": "Basic eDp5"},
+        ):
             answer = await guarded.client.request(method, path, headers=headers)
             assert answer.status_code == 401, (method, path)
             assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -110,7 +115,7 @@ class Issuer:
         outer = self
 
         class Page(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the library's name
+            def do_GET(self) -> None:
                 outer.asked += 1
                 body = outer.jwks() if "jwks" in self.path else json.dumps({"jwks_uri": f"{outer.url}/jwks"})
                 self.send_response(200)
@@ -126,7 +131,12 @@ class Issuer:
 
     def jwks(self) -> str:
         found = [
-            {**jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig", "alg": "RS256"}
+            {
+                **jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True),
+                "kid": kid,
+                "use": "sig",
+                "alg": "RS256",
+            }
             for kid, key in self.keys.items()
         ]
         return json.dumps({"keys": found})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -90,6 +90,17 @@ async def test_concurrent_repeats_make_one_event(inside: Inside) -> None:
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.headers["location"] for answer in answers}) == 1
     assert sorted(answer.json()["repeated"] for answer in answers) == [False, *[True] * 19]
+
+
+async def test_two_doors_on_one_file_agree(opened: Callable[..., Any]) -> None:
+    """The same key through both at once: one of them is first, both name one run with one event."""
+    async with opened() as one, opened() as other:
+        for number in range(10):
+            key = {"idempotency-key": str(number)}
+            answers = await asyncio.gather(*(door.order(7, **key) for door in (one, other, one, other)))
+            assert len({answer.headers["location"] for answer in answers}) == 1
+            assert sorted(answer.json()["repeated"] for answer in answers) == [False, True, True, True]
+            assert len(one.door.places.all[0].history.of_run(answers[0].json()["run"])) == 1
 
 
 @pytest.mark.parametrize("key", ["", '""', "a b", "x" * 256, "ä".encode().decode("latin-1")])

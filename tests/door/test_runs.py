@@ -104,9 +104,7 @@ async def test_a_stopping_door_ends_its_streams_and_answers_who_waits(inside: In
     assert (await inside.client.get("/livez")).status_code == 200
 
 
-async def test_what_is_sensitive_is_in_no_answer(
-    opened: Callable[..., Any], capfd: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_is_sensitive_is_in_no_answer(opened: Callable[..., Any], capfd: pytest.CaptureFixture[str]) -> None:
     """In a result, a stream, a dead letter's message, a refusal or a log line it is masked."""
     sent = {"n": 7, "card": SECRET}
     async with opened() as inside:
