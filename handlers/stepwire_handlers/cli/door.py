@@ -64,6 +64,9 @@ def command(
             await serve(opened, values, who, host, port, max_upload * MEGABYTE, lambda url: complain(f"door: {url}"))
         return COMPLETED
 
+    from stepwire_handlers.services.running import prepare_process
+
+    prepare_process()
     execute(main)
 
 

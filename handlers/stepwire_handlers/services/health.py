@@ -87,10 +87,13 @@ def listen(host: str, port: int, cure: str = "http_port (0: any free one) or htt
     """A socket that listens. Raises SettingsError that says what to choose otherwise."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        found = socket.create_server((host, port), family=family)
     except OSError as error:
         why = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address there
         raise SettingsError(f"cannot listen on {host}:{port}: {why}; choose another {cure}") from None
+    # connections inherit it; asyncio leaves it out, and head and body of an answer would wait 40 ms for each other
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
 def _application(probes: Probes, metrics: Metrics) -> Starlette:
