@@ -73,9 +73,9 @@ class Doors:
         self._started.append(process)
         return process
 
-    def door(self, *options: str) -> tuple[subprocess.Popen[str], str]:
+    def door(self, *options: str, apps: tuple[str, ...] = APPS) -> tuple[subprocess.Popen[str], str]:
         """A door, once it listens; its address."""
-        process = self._begin("door", *APPS, "--port", "0", *(options or ("--insecure",)))
+        process = self._begin("door", *apps, "--port", "0", *(options or ("--insecure",)))
         assert process.stderr is not None
         for line in process.stderr:
             if found := re.search(r"door: (http://\S+)", line):

@@ -2,7 +2,7 @@
 
     python -m tests.door.load [--rate 500] [--seconds 60]
 
-The last line is for machines: `sent=… failed=… p50_ms=… p99_ms=… cpu_ms=… rss_first_mb=… rss_last_mb=…`. Each event is sent when
+The last line is for machines: sent, failed, p50_ms, p99_ms, cpu_ms, rss_first_mb, rss_last_mb. Each event is sent when
 its moment has come, whether or not the earlier ones were answered, and its time counts from that moment.
 """
 
