@@ -6,8 +6,6 @@ same identity at once take turns, so one of them finds it known.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from stepwire_handlers.services.runs import RunView
 
 PATIENCE = 300.0  #: seconds that --wait waits if it is not told
-TURN = 10.0  #: seconds to wait for another process that publishes under an id just now
 
 
 class COMMAND(TyperCommand):
@@ -200,48 +197,13 @@ async def _publish(app: App, bus: LocalBus, event: Event, id_: str | None, sourc
     """Publish, unless this identity is known; its run. Raises PublishError, BusUnavailable."""
     import time
 
+    from stepwire_handlers.services.known import Offer, Turns
+
     out, run = app.record(event, id=id_, source=source, now=time.time())
-    if id_ is None:
-        await bus.publish([out])
-        return run
-    async with _turn(bus):
-        same = (out.headers["ce_source"], out.headers["ce_id"])
-        from stepwire_handlers.services.history import History
-
-        records = History(bus.store).of_run(run)
-        if any((r.headers.get("ce_source"), r.headers.get("ce_id")) == same for r in records):
-            complain(f"published before under this id; following run {run}")
-        else:
-            await bus.publish([out])
+    (earlier,) = await Turns(bus).publish([Offer(out, run, named=id_ is not None)])
+    if earlier is not None:
+        complain(f"published before under this id; following run {run}")
     return run
-
-
-@asynccontextmanager
-async def _turn(bus: LocalBus) -> AsyncIterator[None]:
-    """Looking whether an identity is known, and publishing it: one process at a time. A killed one lets go."""
-    import asyncio
-    import fcntl
-
-    from stepwire.errors import BusUnavailable
-
-    if bus.path == ":memory:":
-        yield
-        return
-    folder = Path(bus.path + ".locks")
-    folder.mkdir(exist_ok=True)
-    with (folder / "publish").open("w") as file:
-        end = asyncio.get_running_loop().time() + TURN
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if asyncio.get_running_loop().time() > end:
-                    raise BusUnavailable(
-                        f"another process publishes to {bus.path} for {TURN:g} s now; try again"
-                    ) from None
-                await asyncio.sleep(0.01)
-        yield
 
 
 # -- waiting

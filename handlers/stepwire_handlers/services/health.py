@@ -68,13 +68,13 @@ async def health(worker: Worker, metrics: Metrics, host: str, port: int) -> Asyn
         host: to listen on.
         port: 0 takes a free one.
     """
-    listening = _listen(host, port)
+    listening = listen(host, port)
     with listening:
         if metrics.backlog is None:
             metrics.watch(worker)
         assert metrics.backlog is not None
         probes = Probes(worker, metrics.backlog)
-        async with _serving(_application(probes, metrics), listening):
+        async with serving(_application(probes, metrics), listening):
             watching = asyncio.create_task(probes.watch())
             try:
                 yield f"http://{host}:{listening.getsockname()[1]}"
@@ -83,15 +83,17 @@ async def health(worker: Worker, metrics: Metrics, host: str, port: int) -> Asyn
                 await asyncio.gather(watching, return_exceptions=True)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, cure: str = "http_port (0: any free one) or http_host") -> socket.socket:
+    """A socket that listens. Raises SettingsError that says what to choose otherwise."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        found = socket.create_server((host, port), family=family)
     except OSError as error:
         why = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address there
-        raise SettingsError(
-            f"cannot listen on {host}:{port}: {why}; choose another http_port (0: any free one) or http_host"
-        ) from None
+        raise SettingsError(f"cannot listen on {host}:{port}: {why}; choose another {cure}") from None
+    # connections inherit it; asyncio leaves it out, and head and body of an answer would wait 40 ms for each other
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
 def _application(probes: Probes, metrics: Metrics) -> Starlette:
@@ -119,7 +121,8 @@ def _application(probes: Probes, metrics: Metrics) -> Starlette:
 
 
 @asynccontextmanager
-async def _serving(application: Starlette, listening: socket.socket) -> AsyncIterator[None]:
+async def serving(application: Starlette, listening: socket.socket, grace: int = 1) -> AsyncIterator[None]:
+    """Answer requests while the context is open; what is under way then has `grace` seconds to end."""
     import uvicorn  # noqa: PLC0415 - only where somebody asks for the server
 
     class Server(uvicorn.Server):
@@ -130,7 +133,14 @@ async def _serving(application: Starlette, listening: socket.socket) -> AsyncIte
             yield
 
     config = uvicorn.Config(
-        application, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+        application,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=grace,
+        proxy_headers=False,
+        server_header=False,
     )
     server = Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))

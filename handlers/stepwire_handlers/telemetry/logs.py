@@ -140,6 +140,14 @@ def _level(number: int) -> int:
     return max((known for known in (*LEVELS.values(), logging.CRITICAL) if known <= number), default=logging.DEBUG)
 
 
+def forwarded(pipeline: Pipeline) -> None:
+    """Let the kernel's and the services' own loggers write through this pipeline."""
+    ours = logging.getLogger("stepwire")
+    ours.handlers = [_Forward(pipeline.logger)]
+    ours.setLevel(pipeline.threshold)
+    ours.propagate = False
+
+
 class StepLog:
     """Writes a line for what happened."""
 
@@ -149,10 +157,7 @@ class StepLog:
         self._pipeline = Pipeline(kind, level, secrets)
         self._log = self._pipeline.logger
         self._payload = payload
-        ours = logging.getLogger("stepwire")
-        ours.handlers = [_Forward(self._log)]
-        ours.setLevel(self._pipeline.threshold)
-        ours.propagate = False
+        forwarded(self._pipeline)
 
     def __call__(self, fact: Fact) -> None:
         """The hook."""

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from stepwire import App
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
+from stepwire_handlers.telemetry import door
 from stepwire_handlers.telemetry.backlog import Backlog
 from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
 
@@ -268,10 +269,13 @@ def page() -> str:
     """The table of metrics as docs/metrics.md has it."""
     lines = ["# Metrics", "", "Made from `telemetry/metrics.py` by `make docs`. Durations are seconds.", "",
              "| name | type | labels | meaning |", "|---|---|---|---|"]  # fmt: skip
-    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD)):
-        suffix = "_total" if family.kind == "counter" else "_info" if family is BUILD else ""
+    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *door.FAMILIES)):
+        suffix = "_total" if family.kind == "counter" else "_info" if family in (BUILD, door.DOOR_BUILD) else ""
         labels = ", ".join(family.labels)
         lines.append(f"| `{family.name}{suffix}` | {family.kind} | {labels} | {family.about} |")
     lines += ["", "## Buckets", "", "| name | upper bounds |", "|---|---|"]
-    lines += [f"| `{family.name}` | {', '.join(f'{bound:g}' for bound in family.buckets)} |" for family in HISTOGRAMS]
+    lines += [
+        f"| `{family.name}` | {', '.join(f'{bound:g}' for bound in family.buckets)} |"
+        for family in (*HISTOGRAMS, door.DOOR_DURATION)
+    ]
     return "\n".join(lines) + "\n"

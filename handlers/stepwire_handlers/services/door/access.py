@@ -1,0 +1,124 @@
+"""Who may do what, as a file says it: hashed API keys, an OIDC issuer, a trusted proxy, and what each of them may.
+
+In: a TOML file (setting `door_access`). Out: an `Access`, checked once at start-up. Raises SettingsError that names the
+place in the file and never shows a value. The file holds no secret: of a key only its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import tomllib
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stepwire import SettingsError
+
+Role = Literal["viewer", "operator", "approver"]
+Roles = Mapping[str, frozenset[Role]]  #: app, or `*` for all of them -> roles
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+PREFIX = "sw_"  #: how our keys begin, so that scanners of repositories know them
+EVERY: tuple[Role, ...] = ("viewer", "operator", "approver")
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Key(_Table):
+    """An API key."""
+
+    name: str = Field(min_length=1, max_length=100)  #: who holds it; stands in decisions and logs
+    hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")  #: a key is 256 random bits, so a slow hash would gain nothing
+    roles: dict[str, frozenset[Role]]
+    rate: float | None = Field(None, gt=0)  #: requests a second, if other than for everybody
+
+
+def safe_address(url: str) -> str:
+    """Keys that come over plain HTTP are anybody's keys."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL):
+        return url
+    raise ValueError("write https://… (http:// only for this host)")
+
+
+Address = Annotated[str, AfterValidator(safe_address)]
+
+
+class Oidc(_Table):
+    """Whose tokens count."""
+
+    issuer: Address
+    audience: str = Field(min_length=1)
+    jwks: Address | None = None  #: none: as the issuer's /.well-known/openid-configuration says
+    algorithms: tuple[Algorithm, ...] = Field(("RS256", "ES256"), min_length=1)  #: only ones with a public key
+    leeway: float = Field(30.0, ge=0, le=300)  #: seconds between two clocks
+    name: str = "sub"  #: the claim that names the caller
+    groups: str = "groups"  #: the claim that lists groups
+
+
+class Proxy(_Table):
+    """A proxy that says who the caller is; believed only if it connects from one of these networks."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
+    user: str = "x-forwarded-user"
+    groups: str | None = None  #: a header with names, comma between them
+
+
+class Access(_Table):
+    """The whole file."""
+
+    keys: tuple[Key, ...] = ()
+    oidc: Oidc | None = None
+    proxy: Proxy | None = None
+    grants: dict[str, dict[str, frozenset[Role]]] = {}  #: `user:NAME` or `group:NAME` -> app -> roles
+    rate: float = Field(1_000.0, gt=0)  #: requests a second of one caller; a person needs two, a system hundreds
+    burst: float = Field(2_000.0, ge=1)  #: that may come at once
+
+    @model_validator(mode="after")
+    def _complete(self) -> Access:
+        if not (self.keys or self.oidc or self.proxy):
+            raise ValueError("nobody could come in: it has neither keys nor oidc nor proxy")
+        names = [key.name for key in self.keys]
+        if len(set(names)) < len(names):
+            raise ValueError("two keys have one name")
+        if wrong := [name for name in self.grants if not name.startswith(("user:", "group:"))]:
+            raise ValueError(f"grants are for user:NAME or group:NAME, not {', '.join(sorted(wrong))}")
+        return self
+
+    def granted(self, user: str, groups: Iterable[str]) -> Roles:
+        """What a user may, by name and by groups."""
+        found: dict[str, frozenset[Role]] = {}
+        for name in (f"user:{user}", *(f"group:{group}" for group in groups)):
+            for app, roles in self.grants.get(name, {}).items():
+                found[app] = found.get(app, frozenset()) | roles
+        return found
+
+
+def load_access(path: Path) -> Access:
+    """Read the file. Raises SettingsError."""
+    try:
+        return Access.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{path}: {where and where + ': '}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def new_key() -> tuple[str, str]:
+    """A key, shown once, and its hash for the file."""
+    key = PREFIX + secrets.token_urlsafe(32)
+    return key, hashed(key)
+
+
+def hashed(key: str) -> str:
+    """What stands in the file."""
+    return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,235 @@
+"""The door's routes: from a request to an answer.
+
+In: places, who may do what, limits. Out: a Starlette application. Every request is first known (`identity`), then
+counted against its caller's rate, then served; whatever goes wrong on the way is a problem detail (`guard`). /livez
+and /readyz are open to everybody and tell nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from stepwire.errors import BusError
+from stepwire_handlers.blobs import BlobStore
+from stepwire_handlers.services.door import events, idempotency, openapi, page, stream, uploads
+from stepwire_handlers.services.door.bodies import is_json, media_type, parsed, whole
+from stepwire_handlers.services.door.decisions import Decided, Decisions
+from stepwire_handlers.services.door.guard import ROUTE, Guard, no_route, traced
+from stepwire_handlers.services.door.identity import Caller, Identity
+from stepwire_handlers.services.door.intake import Begun, publish_events, publish_fields
+from stepwire_handlers.services.door.limits import Limits
+from stepwire_handlers.services.door.measures import Measures
+from stepwire_handlers.services.door.places import Place, Places
+from stepwire_handlers.services.door.problems import Problem, unavailable
+from stepwire_handlers.services.door.runs import Rest, address, find, shown, wish
+
+EVENTS = 4 * 1024 * 1024  #: bytes of a batch
+SMALL = 256 * 1024  #: bytes of a decision with an edit
+Endpoint = Callable[[Request, Caller], Awaitable[Response]]
+
+
+@dataclass
+class Door:
+    """Everything that the routes need."""
+
+    places: Places
+    identity: Identity
+    limits: Limits
+    blobs: BlobStore
+    decisions: Decisions
+    measures: Measures
+    window: str  #: how long an idempotency key holds, in words
+    max_bytes: int  #: of one file
+    rest: Rest = field(default_factory=Rest)
+
+    def application(self) -> Starlette:
+        """The routes behind their guard."""
+        routes = [
+            self._route("/events", self.take_events, "POST"),
+            self._route("/apps/{app}/{type}", self.take_fields, "POST"),
+            self._route("/runs/{run}", self.run, "GET"),
+            self._route("/runs/{run}/stream", self.follow, "GET"),
+            self._route("/gates", self.gates, "GET"),
+            self._route("/gates/{id}", self.decide, "POST"),
+            self._route("/dead-letters", self.letters, "GET"),
+            self._route("/dead-letters/{id}/replay", self.replay, "POST"),
+            self._route("/dead-letters/{id}/drop", self.drop, "POST"),
+            self._route("/openapi.json", self.description, "GET"),
+            self._route("/docs", self.page, "GET"),
+            self._route("/metrics", self.metrics, "GET"),
+            *self.probes(),
+        ]
+        found = Starlette(routes=routes, exception_handlers={HTTPException: no_route})
+        found.router.redirect_slashes = False  # a POST must not be answered with a redirection
+        found.add_middleware(Guard, measures=self.measures)
+        return found
+
+    def inner(self) -> Starlette:
+        """Probes and metrics alone, for a port that only the cluster reaches; nobody is asked who they are."""
+
+        async def metrics(_: Request) -> Response:
+            return self._scraped()
+
+        return Starlette(routes=[*self.probes(), Route("/metrics", metrics)])
+
+    def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
+        async def known(request: Request) -> Response:
+            request.scope[ROUTE] = path
+            caller = await self.identity.of(request)
+            self.limits.take(caller.name, caller.rate)
+            return await endpoint(request, caller)
+
+        return Route(path, known, methods=[method], name=path)
+
+    # -- events in
+
+    async def take_events(self, request: Request, caller: Caller) -> Response:
+        """`POST /events`."""
+        found = events.read(request, await whole(request, EVENTS))
+        if len(found) > 1:
+            self.limits.take(caller.name, caller.rate, len(found) - 1)
+        begun = await publish_events(self.places, caller, found)
+        return await self._accepted(request, begun, alone=not media_type(request).startswith(events.BATCH))
+
+    async def take_fields(self, request: Request, caller: Caller) -> Response:
+        """`POST /apps/<app>/<type>`."""
+        place = self.places[request.path_params["app"]]
+        caller.must("operator", place.app.name)
+        kind = place.entry(request.path_params["type"])
+        key = idempotency.key_of(request, caller.name)
+        fields = await uploads.fields_of(request, kind, self.blobs, self.max_bytes)
+        begun = await publish_fields(place, kind, fields, key, traced(request))
+        return await self._accepted(request, [begun], alone=True)
+
+    async def _accepted(self, request: Request, begun: Sequence[Begun], *, alone: bool) -> Response:
+        for each in begun:
+            self.measures.event(each.place.app.name, known=each.known)
+        told = [{"id": each.id, "source": each.source, "run": each.run, "url": address(each.run),
+                 "repeated": each.known} for each in begun]  # fmt: skip
+        if not alone:
+            return JSONResponse({"events": told}, 202)
+        (first,) = begun
+        headers, seconds = {"location": address(first.run)}, wish(request)
+        if seconds is None:
+            return JSONResponse(told[0], 202, headers)
+        headers["preference-applied"] = f"wait={seconds:g}"
+        try:
+            view = await self.rest.of(first.place, first.run, seconds)
+        except BusError:
+            return JSONResponse(told[0], 202, headers)  # it is written; only looking at it failed
+        done = view.result is not None or view.state == "completed" or view.rests
+        return JSONResponse(told[0] | shown(first.place, view), 200 if done else 202, headers)
+
+    # -- runs
+
+    async def run(self, request: Request, caller: Caller) -> Response:
+        """`GET /runs/<id>`."""
+        if stream.MEDIA in request.headers.get("accept", ""):
+            return await self.follow(request, caller)
+        place, view = find(self.places, caller, request.path_params["run"])
+        seconds = wish(request)
+        if seconds is None:
+            return JSONResponse(shown(place, view))
+        view = await self.rest.of(place, view.id, seconds)
+        return JSONResponse(shown(place, view), headers={"preference-applied": f"wait={seconds:g}"})
+
+    async def follow(self, request: Request, caller: Caller) -> Response:
+        """`GET /runs/<id>/stream`."""
+        seen, ended = stream.cursor_of(request)
+        place, view = find(self.places, caller, request.path_params["run"])
+        if ended and view.state == "completed":
+            return Response(status_code=204)
+        if self.measures.streams >= stream.STREAMS:
+            raise unavailable(f"{stream.STREAMS} streams are open; ask for the run itself")
+        return StreamingResponse(
+            self._counted(stream.stream(place, view.id, seen, self.rest)), media_type=stream.MEDIA,
+            headers={"x-accel-buffering": "no"},
+        )  # fmt: skip
+
+    async def _counted(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self.measures.streams += 1
+        try:
+            async for message in messages:
+                yield message
+        finally:
+            self.measures.streams -= 1
+
+    # -- what a person decides
+
+    async def gates(self, _: Request, caller: Caller) -> Response:
+        """`GET /gates`."""
+        return JSONResponse({"gates": self.decisions.gates(caller)})
+
+    async def decide(self, request: Request, caller: Caller) -> Response:
+        """`POST /gates/<id>`."""
+        return self._decided(await self.decisions.decide(caller, request.path_params["id"], await _json(request)))
+
+    async def letters(self, _: Request, caller: Caller) -> Response:
+        """`GET /dead-letters`."""
+        return JSONResponse({"dead_letters": self.decisions.letters(caller)})
+
+    async def replay(self, request: Request, caller: Caller) -> Response:
+        """`POST /dead-letters/<id>/replay`."""
+        return self._decided(await self.decisions.replay(caller, request.path_params["id"], await _json(request)))
+
+    async def drop(self, request: Request, caller: Caller) -> Response:
+        """`POST /dead-letters/<id>/drop`."""
+        return self._decided(await self.decisions.drop(caller, request.path_params["id"]))
+
+    def _decided(self, said: Decided) -> Response:
+        self.measures.decision(said.app, said.decision)
+        return JSONResponse(said.shown(), 202, {"location": address(said.run)})
+
+    # -- about the door
+
+    async def description(self, _: Request, caller: Caller) -> Response:
+        """`GET /openapi.json`."""
+        return JSONResponse(openapi.document(self._visible(caller), self.window, self.max_bytes))
+
+    async def page(self, _: Request, caller: Caller) -> Response:
+        """`GET /docs`."""
+        document = openapi.document(self._visible(caller), self.window, self.max_bytes)
+        return HTMLResponse(page.html(document), headers={"content-security-policy": page.POLICY})
+
+    def _visible(self, caller: Caller) -> list[Place]:
+        return [place for place in self.places.all if caller.may("viewer", place.app.name)]
+
+    async def metrics(self, _: Request, caller: Caller) -> Response:
+        """`GET /metrics`, for whoever may see every app."""
+        caller.must("viewer", "*")
+        return self._scraped()
+
+    def _scraped(self) -> Response:
+        return Response(self.measures.scrape(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    def probes(self) -> list[Route]:
+        """/livez: the event loop answers. /readyz: the bus is in reach, and the door is not stopping."""
+
+        async def livez(_: Request) -> Response:
+            return JSONResponse({"status": "ok"})
+
+        async def readyz(_: Request) -> Response:
+            away = [place.app.name for place in self.places.all if not place.watch.reachable]
+            bad = self.rest.stopping.is_set() or bool(away)
+            return JSONResponse({"status": "failed" if bad else "ok"}, 503 if bad else 200)
+
+        return [Route("/livez", livez), Route("/readyz", readyz)]
+
+
+async def _json(request: Request) -> Any:
+    """The JSON of a decision; None if there is no body. Anything else than JSON is no call of ours but a form's."""
+    body = await whole(request, SMALL)
+    if not body:
+        return None
+    if not is_json(media_type(request)):
+        raise Problem(415, "unsupported-media-type", "send JSON", headers={"accept-post": "application/json"})
+    return parsed(body)

@@ -1,0 +1,178 @@
+"""What a person decides over HTTP: gates, unknown outcomes, dead letters. Each needs the role, and is audited.
+
+In: an id, a caller, a JSON body. Out: what was sent to the worker; and one line in the log that says who decided what.
+With a decision key the door signs decisions, so that workers with the key take them. `by` is always the caller: nobody
+decides in another's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+
+from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters
+from stepwire_handlers.services.door.identity import Caller
+from stepwire_handlers.services.door.places import Place, Places
+from stepwire_handlers.services.door.problems import Problem, invalid
+from stepwire_handlers.services.door.runs import address
+from stepwire_handlers.services.door.runs import gate as gate_shown
+from stepwire_handlers.services.gates import GATE, Gates, Waiting
+
+Audit = Callable[..., None]
+B = TypeVar("B", bound=BaseModel)
+
+
+class Verdict(BaseModel):
+    """The body of `POST /gates/<id>`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal["approve", "decline", "done", "redo", "drop"]
+    why: str = Field("", max_length=2_000)
+    edited: dict[str, Any] | None = None  #: approve, decline: fields of the event as the person wants them
+    type: str = Field("", max_length=300)  #: done: the class of the event that it returned
+    event: dict[str, Any] | None = None  #: done: that event; none if it returned nothing
+
+
+class Replay(BaseModel):
+    """The body of `POST /dead-letters/<id>/replay`; it may be left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    edited: dict[str, Any] | None = None  #: another payload for the delivery
+
+
+class Decided(NamedTuple):
+    """What was sent to the worker."""
+
+    app: str
+    id: str
+    decision: str
+    by: str
+    run: str
+
+    def shown(self) -> dict[str, str]:
+        """As data."""
+        return {**self._asdict(), "url": address(self.run)}
+
+
+class Decisions:
+    """Carries out what people decide.
+
+    Args:
+        places: the apps.
+        key: signs decisions about gates; empty: they are not signed.
+        audit: writes the line.
+    """
+
+    def __init__(self, places: Places, key: str, audit: Audit) -> None:
+        self._places, self._key, self._audit = places, key, audit
+
+    def gates(self, caller: Caller) -> list[dict[str, Any]]:
+        """All that wait for a person, in the apps that the caller may see."""
+        return [
+            {"app": place.app.name, **gate_shown(waiting)}
+            for place in self._seen(caller)
+            for waiting in Gates(place.app, place.bus).open()
+        ]
+
+    def letters(self, caller: Caller) -> list[dict[str, Any]]:
+        """All open dead letters, in the apps that the caller may see."""
+        found = []
+        for place in self._seen(caller):
+            letters = DeadLetters(place.app, place.bus)
+            found += [_letter(place, letters.shown(letter)) for letter in letters.open()]
+        return found
+
+    def _seen(self, caller: Caller) -> Iterator[Place]:
+        return (place for place in self._places.all if caller.may("viewer", place.app.name))
+
+    async def decide(self, caller: Caller, id_: str, body: Any) -> Decided:
+        """Decide a gate, or say what became of an unknown outcome."""
+        verdict = _read(Verdict, body)
+        place, gates, waiting = self._gate(caller, id_)
+        caller.must("approver", place.app.name)
+        if (waiting.kind == GATE) != (verdict.decision in ("approve", "decline")):
+            fits = "approve or decline" if waiting.kind == GATE else "done, redo or drop"
+            raise Problem(422, "invalid", f"this is a{'n' * (waiting.kind != GATE)} {waiting.kind}: decide {fits}")
+        if waiting.kind == GATE:
+            await gates.decide(
+                waiting, approved=verdict.decision == "approve", by=caller.name, why=verdict.why,
+                edited=verdict.edited, key=self._key,
+            )  # fmt: skip
+        else:
+            data = to_json(verdict.event).decode()
+            await gates.resolve(waiting, verdict.decision, by=caller.name, kind=verdict.type, data=data)
+        place.watch.stir()
+        self._say(
+            caller, place, verdict.decision, waiting.handler, waiting.id, waiting.run, edited=bool(verdict.edited)
+        )
+        return Decided(place.app.name, waiting.id, verdict.decision, caller.name, waiting.run)
+
+    def _gate(self, caller: Caller, id_: str) -> tuple[Place, Gates, Waiting]:
+        for place in self._seen(caller):
+            gates = Gates(place.app, place.bus)
+            for waiting in gates.open():
+                if waiting.id == id_:
+                    return place, gates, waiting
+        raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided already")
+
+    async def replay(self, caller: Caller, id_: str, body: Any) -> Decided:
+        """Resume a delivery."""
+        wanted = _read(Replay, {} if body is None else body)
+        place, letters, letter = self._dead(caller, id_)
+        caller.must("operator", place.app.name)
+        await letters.resume([letter], None if wanted.edited is None else to_json(wanted.edited))
+        return self._answered(caller, place, letter, "replay", edited=wanted.edited is not None)
+
+    async def drop(self, caller: Caller, id_: str) -> Decided:
+        """Give a delivery up."""
+        place, letters, letter = self._dead(caller, id_)
+        caller.must("operator", place.app.name)
+        await letters.drop([letter])
+        return self._answered(caller, place, letter, "drop", edited=False)
+
+    def _dead(self, caller: Caller, id_: str) -> tuple[Place, DeadLetters, DeadLetter]:
+        for place in self._seen(caller):
+            letters = DeadLetters(place.app, place.bus)
+            for letter in letters.open():
+                if letter.id == id_:
+                    return place, letters, letter
+        raise Problem(
+            404, "not-found", "there is no open dead letter of this id; it may be replayed or dropped already"
+        )
+
+    def _answered(self, caller: Caller, place: Place, letter: DeadLetter, what: str, *, edited: bool) -> Decided:
+        place.watch.stir()
+        self._say(caller, place, what, letter.handler, letter.id, letter.run, edited=edited)
+        return Decided(place.app.name, letter.id, what, caller.name, letter.run)
+
+    def _say(self, caller: Caller, place: Place, what: str, handler: str, id_: str, run: str, *, edited: bool) -> None:
+        """The line for whoever asks later who did this; neither remark nor edit, which may hold anything."""
+        self._audit(
+            "decided",
+            by=caller.name,
+            decision=what,
+            app=place.app.name,
+            handler=handler,
+            id=id_,
+            run=run,
+            edited=edited,
+        )
+
+
+def _letter(place: Place, letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "app": place.app.name, "id": letter.id, "handler": letter.handler, "run": letter.run, "error": letter.error,
+        "message": letter.message, "attempts": letter.attempts, "replays": letter.number, "time": letter.record.time,
+    }  # fmt: skip
+
+
+def _read(kind: type[B], body: Any) -> B:
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        raise invalid(error, f"{kind.__name__.lower()}") from None

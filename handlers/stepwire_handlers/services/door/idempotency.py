@@ -1,0 +1,60 @@
+"""Idempotency keys: a caller who repeats a request gets the run that the first one began.
+
+In: the header `Idempotency-Key` and who sent it. Out: the id under which the event is published. The id is derived from
+key and caller, so the event itself is the record of the key: two doors agree without talking, and a door that was
+killed after the event was written finds it again. The window is therefore as long as the bus keeps the event.
+
+The digest of what was sent travels with the event, so that another body under the same key is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from stepwire.bus.protocol import Record
+from stepwire.event import digest
+from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.services.door.problems import Problem
+
+HEADER = "ce_requestdigest"  #: a CloudEvents extension of ours
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def key_of(request: Request, caller: str) -> str | None:
+    """The id of the event, if the caller sent a key. Raises Problem 400."""
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    text = given[0].strip()
+    if len(text) >= 2 and text[0] == text[-1] == '"':  # a structured field's string
+        text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if len(given) > 1 or not KEY.fullmatch(text):
+        raise Problem(400, "bad-request", "Idempotency-Key must be one string of 1 to 255 visible ASCII characters")
+    return digest("idempotency", caller, text)
+
+
+def digest_of(kind: str, fields: Mapping[str, Any]) -> str:
+    """What was sent, in short: the same for the same fields in another order or spacing."""
+    return digest(kind, json.dumps(fields, sort_keys=True, ensure_ascii=True))
+
+
+def check(earlier: Record, sent: str) -> None:
+    """Was the same sent under this key before? Raises Problem 422."""
+    if earlier.headers.get(HEADER, sent) != sent:
+        raise Problem(
+            422, "key-reused", "this Idempotency-Key was used for another body; take a new key for a new request"
+        )
+
+
+def window(values: Configuration) -> str:
+    """How long a key holds, in words for the API's description."""
+    if values.bus.startswith("kafka://"):
+        return "as long as the topic keeps the first event (its retention on Kafka)"
+    if values.retention is None:
+        return "for ever: this bus deletes no events"
+    return f"as long as the bus keeps the first event, at least {values.retention:g} s"

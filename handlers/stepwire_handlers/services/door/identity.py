@@ -1,0 +1,126 @@
+"""Who calls, and what they may: an API key, a token, or what a trusted proxy says of them.
+
+In: a request. Out: a `Caller`, or Problem 401. The first credential that is there decides; one that does not hold is
+never made good by another. Of keys only hashes are compared, all of them, in constant time.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from starlette.requests import Request
+
+from stepwire_handlers.services.door.access import EVERY, PREFIX, Access, Key, Proxy, Role, Roles, hashed
+from stepwire_handlers.services.door.problems import Problem
+from stepwire_handlers.services.door.tokens import Tokens, refused
+
+LONGEST = 16_384  #: characters of a credential that are looked at
+ALL: Roles = {"*": frozenset(EVERY)}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody whose identity holds."""
+
+    name: str  #: `key:NAME` or `user:NAME`; stands in decisions, logs and the ids of idempotency keys
+    roles: Roles
+    rate: float | None = None
+
+    def may(self, role: Role, app: str) -> bool:
+        """Do they have the role there? Whoever has any role may look."""
+        has = self.roles.get(app, frozenset()) | self.roles.get("*", frozenset())
+        return bool(has) if role == "viewer" else role in has
+
+    def must(self, role: Role, app: str) -> None:
+        """Raises Problem 403."""
+        if not self.may(role, app):
+            raise Problem(
+                403, "forbidden", f"{self.name} is no {role} of {app}; access is given by the door's operator"
+            )
+
+
+ANYBODY = Caller("anybody", ALL)  #: only with --insecure
+
+
+class Identity:
+    """Says who calls.
+
+    Args:
+        access: None: everybody is `ANYBODY`, which start-up warned of.
+    """
+
+    def __init__(self, access: Access | None) -> None:
+        self._access = access
+        self._tokens = Tokens(access.oidc) if access is not None and access.oidc is not None else None
+
+    async def of(self, request: Request) -> Caller:
+        """The caller. Raises Problem 401, 503."""
+        access = self._access
+        if access is None:
+            return ANYBODY
+        given = _credential(request)
+        if given is not None:
+            if given.startswith(PREFIX) or "x-api-key" in request.headers:
+                return _by_key(access, given)
+            if self._tokens is None:
+                raise refused("the bearer token is no key of this door, and it knows no issuer of tokens")
+            return _by_claims(access, await self._tokens.claims(given))
+        if access.proxy is not None and (user := _by_proxy(access.proxy, request)) is not None:
+            groups = request.headers.get(access.proxy.groups, "") if access.proxy.groups else ""
+            names = [name.strip() for name in groups.split(",") if name.strip()]
+            return Caller(f"user:{user}", access.granted(user, names))
+        raise Problem(
+            401, "unauthorized", "send X-API-Key, or Authorization: Bearer with a key or a token",
+            headers={"www-authenticate": 'Bearer realm="stepwire"'},
+        )  # fmt: skip
+
+
+def _credential(request: Request) -> str | None:
+    given = request.headers.get("x-api-key")
+    if given is None:
+        said = request.headers.get("authorization")
+        if said is None:
+            return None
+        scheme, _, given = said.partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise refused("write Authorization: Bearer KEY, or Bearer TOKEN")
+        given = given.strip()
+    if len(given) > LONGEST:
+        raise refused("the credential is too long to be one")
+    return given
+
+
+def _by_key(access: Access, given: str) -> Caller:
+    mine, found = hashed(given), list[Key]()
+    for key in access.keys:  # to the end, so that time does not tell which one fits
+        if hmac.compare_digest(key.hash, mine):
+            found.append(key)
+    if not found:
+        raise refused("there is no such key")
+    return Caller(f"key:{found[0].name}", found[0].roles, found[0].rate)
+
+
+def _by_claims(access: Access, claims: Mapping[str, object]) -> Caller:
+    assert access.oidc is not None
+    name, groups = claims.get(access.oidc.name), claims.get(access.oidc.groups, [])
+    if not isinstance(name, str) or not name:
+        raise refused(f"the token has no claim {access.oidc.name}, which would say who you are")
+    names = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
+    return Caller(f"user:{name}", access.granted(name, [each for each in names if isinstance(each, str)]))
+
+
+def _by_proxy(proxy: Proxy, request: Request) -> str | None:
+    """The user that a trusted proxy names; None if it is not the proxy that connects, or it names nobody."""
+    try:
+        peer = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return None
+    if not any(peer in network for network in proxy.networks):
+        return None
+    users = request.headers.getlist(proxy.user)
+    if len(users) > 1:
+        raise refused(f"{proxy.user} came twice; the proxy must replace what callers send")
+    return users[0].strip() or None if users else None

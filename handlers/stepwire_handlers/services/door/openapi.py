@@ -1,0 +1,179 @@
+"""An OpenAPI 3.1 document of a door, made from the wiring of its apps.
+
+In: places that the reader may see, and what holds for this door. Out: the document; every entry event has an operation
+and a schema of its own, as pydantic says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from stepwire import Event
+from stepwire_handlers.services.door.places import Place
+from stepwire_handlers.services.door.uploads import FORM, attachment_fields
+
+REF = "#/components/schemas/{model}"
+OWN = "Door."  #: how the names of our own schemas begin: an app may have an event of any name
+FILE = {"type": "string", "format": "binary"}
+
+
+def document(places: Sequence[Place], window: str, max_bytes: int) -> dict[str, Any]:
+    """The document."""
+    kinds = list(dict.fromkeys(kind for place in places for kind in place.entries.values()))
+    names, definitions = models_json_schema([(kind, "validation") for kind in kinds], ref_template=REF)
+    schemas = {**definitions.get("$defs", {}), **_own()}
+    paths: dict[str, Any] = {}
+    for place in places:
+        for kind in place.entries.values():
+            schema = names[kind, "validation"]
+            paths[f"/apps/{place.app.name}/{kind.__name__}"] = {"post": _begin(place, kind, schema, window, max_bytes)}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stepwire door", "version": version("stepwire"), "description": _about(places)},
+        "paths": {**paths, **_fixed()},
+        "components": {"schemas": schemas, "responses": _responses(), "securitySchemes": {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A key of this door, or a JWT."},
+        }},
+        "security": [{"key": []}, {"bearer": []}],
+    }  # fmt: skip
+
+
+def _about(places: Sequence[Place]) -> str:
+    return "Events in, runs out. Apps: " + ", ".join(place.app.name for place in places)
+
+
+def _ref(name: str, where: str = "schemas") -> dict[str, str]:
+    return {"$ref": f"#/components/{where}/{OWN}{name}"}
+
+
+def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": dict(schema)}}
+
+
+def _faults(*codes: int) -> dict[str, Any]:
+    return {str(code): _ref("Problem", "responses") for code in (*codes, 401, 403, 429, 503)}
+
+
+def _header(name: str, about: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": about, "schema": dict(schema)}
+
+
+WAIT = _header("Prefer", "`wait=30`: wait for the result, at most 60 s (RFC 7240).", {"type": "string"})
+CURSOR = _header("Last-Event-ID", "The id of the last message that was seen.", {"type": "string"})
+
+
+def _accepted() -> dict[str, Any]:
+    location = {"Location": {"schema": {"type": "string"}, "description": "Where the run is."}}
+    applied = {"Preference-Applied": {"schema": {"type": "string"}}}
+    return {
+        "200": {"description": "The run came to rest while this waited.", "headers": {**location, **applied},
+                "content": _json(_ref("Run"))},
+        "202": {"description": "The event is written.", "headers": {**location, **applied},
+                "content": _json({"anyOf": [_ref("Accepted"), _ref("Run")]})},
+    }  # fmt: skip
+
+
+def _begin(place: Place, kind: type[Event], schema: Mapping[str, Any], window: str, max_bytes: int) -> dict[str, Any]:
+    content = _json(schema)
+    if files := attachment_fields(kind):
+        properties = {name: {"type": "array", "items": FILE} if many else FILE for name, many in files.items()}
+        content[FORM] = {"schema": {"type": "object", "properties": properties, "additionalProperties": True}}
+        if len(files) == 1:
+            content["*/*"] = {"schema": FILE}
+    key = f"A repeat with the same key follows the first one's run; another body is refused. It holds {window}."
+    return {
+        "operationId": f"{place.app.name}.{kind.__name__}", "tags": [place.app.name],
+        "summary": f"Begin a run of {place.app.name} with {kind.__name__}",
+        "description": f"{(kind.__doc__ or '').strip()} Files up to {max_bytes} bytes.".strip(),
+        "parameters": [_header("Idempotency-Key", key, {"type": "string", "maxLength": 257}), WAIT],
+        "requestBody": {"required": True, "content": content},
+        "responses": {**_accepted(), **_faults(400, 404, 408, 413, 415, 422)},
+    }  # fmt: skip
+
+
+def _operation(id_: str, summary: str, answers: Mapping[str, Any], *parameters: Mapping[str, Any], **more: Any) -> Any:
+    return {"operationId": id_, "summary": summary, "parameters": [*parameters], "responses": dict(answers), **more}
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _found(about: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": about, "content": _json(schema)}
+
+
+def _fixed() -> dict[str, Any]:
+    """What every door has."""
+    run, id_, faults = _path("run"), _path("id"), _faults(400, 404, 413, 415, 422)
+    decided = {"202": _found("Sent to the worker.", _ref("Decided")), **faults}
+    many = {"200": _found("All.", {"type": "object"}), **_faults()}
+    verdict = {"required": True, "content": _json(_ref("Verdict"))}
+    edit = {"required": False, "content": _json(_ref("Replay"))}
+    operations = {
+        "POST /events": _operation("events", "CloudEvents: structured, binary or a batch",
+                                   {**_accepted(), **_faults(400, 413, 415, 422)}, WAIT, requestBody=_events()),
+        "GET /runs/{run}": _operation("run", "One run as it is now",
+                                      {"200": _found("The run.", _ref("Run")), **_faults(404)}, run, WAIT),
+        "GET /runs/{run}/stream": _operation("stream", "One run as it happens", _messages(), run, CURSOR),
+        "GET /gates": _operation("gates", "What waits for a person", many),
+        "POST /gates/{id}": _operation("decide", "Decide (approver)", decided, id_, requestBody=verdict),
+        "GET /dead-letters": _operation("dead-letters", "Unfinished deliveries", many),
+        "POST /dead-letters/{id}/replay": _operation("replay", "Resume (operator)", decided, id_, requestBody=edit),
+        "POST /dead-letters/{id}/drop": _operation("drop", "Give up (operator)", decided, id_),
+    }  # fmt: skip
+    found: dict[str, Any] = {}
+    for name, operation in operations.items():
+        method, _, path = name.partition(" ")
+        found.setdefault(path, {})[method.lower()] = operation
+    return found
+
+
+def _events() -> dict[str, Any]:
+    batch = {"type": "array", "items": _ref("CloudEvent")}
+    structured = {"application/cloudevents+json": {"schema": _ref("CloudEvent")}}
+    return {"required": True, "content": {
+        **structured, "application/cloudevents-batch+json": {"schema": batch}, "application/json": {"schema": {}},
+    }}  # fmt: skip
+
+
+def _messages() -> dict[str, Any]:
+    content = {"text/event-stream": {"schema": {"type": "string"}}}
+    return {
+        "200": {"description": "Messages `event`, `state` and `end`.", "content": content},
+        "204": {"description": "The run is completed, and everything was seen."}, **_faults(400, 404),
+    }  # fmt: skip
+
+
+def _responses() -> dict[str, Any]:
+    return {OWN + "Problem": {"description": "What was wrong (RFC 9457).", "content": {
+        "application/problem+json": {"schema": _ref("ProblemDetails")}}}}  # fmt: skip
+
+
+def _own() -> dict[str, Any]:
+    """The door's own schemas."""
+    from stepwire_handlers.services.door.decisions import Replay, Verdict  # noqa: PLC0415 - only for its schema
+
+    text = {"type": "string"}
+    own = {
+        "ProblemDetails": _object("type", "title", "detail", "instance", status={"type": "integer"},
+                                  errors={"type": "array", "items": {"type": "object"}}),
+        "Accepted": _object("id", "source", "run", "url", repeated={"type": "boolean"}),
+        "Run": _object("run", "app", "state", started={"type": "number"}, result={"type": ["object", "null"]},
+                       open={"type": "array"}, gates={"type": "array"}, dead_letters={"type": "array"},
+                       links={"type": "object"}),
+        "Decided": _object("app", "id", "decision", "by", "run", "url"),
+        "CloudEvent": {"type": "object", "required": ["specversion", "id", "source", "type"], "properties": {
+            "specversion": {"const": "1.0"}, "id": text, "source": text, "type": text, "time": text, "data": {}}},
+        "Verdict": Verdict.model_json_schema(ref_template=REF), "Replay": Replay.model_json_schema(ref_template=REF),
+    }  # fmt: skip
+    return {OWN + name: schema for name, schema in own.items()}
+
+
+def _object(*texts: str, **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {**{name: {"type": "string"} for name in texts}, **more}}

@@ -1,0 +1,111 @@
+"""The apps behind a door, each with its bus as one may look into it, and what is read of it again and again.
+
+In: an app and an open bus. Out: a `Place`. Apps on one local file share a bus; on Kafka each has a copy of its topics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from stepwire import App, Event
+from stepwire.bus.local import LocalBus
+from stepwire.codec import Codec
+from stepwire.errors import BusError
+from stepwire_handlers.services.door.problems import Problem
+from stepwire_handlers.services.history import History
+from stepwire_handlers.services.known import Turns
+from stepwire_handlers.services.runs import Runs
+
+LOOK = 0.02  #: seconds between two looks for somebody else's commit, however many wait for one
+RUN = 128  #: characters of a run's name that are looked up
+
+
+class Watch:
+    """Tells everybody who waits on one bus that something was committed: one look for all of them."""
+
+    def __init__(self, bus: LocalBus) -> None:
+        self._bus, self._moved = bus, asyncio.Event()
+        self.reachable = True  #: did the last look come to an answer?
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        version = -1
+        while True:
+            try:
+                now = self._bus.store.data_version()
+                self.reachable = self._bus.broken is None
+            except BusError:
+                self.reachable, now = False, version
+            if now != version:
+                version = now
+                self.stir()
+            await asyncio.sleep(LOOK)
+
+    def stir(self) -> None:
+        """Something was committed."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def moved(self, seconds: float) -> None:
+        """Return at the next commit, or when time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
+
+
+class Place:
+    """One app behind the door."""
+
+    def __init__(self, app: App, bus: LocalBus, watch: Watch, turns: Turns) -> None:
+        self.app, self.bus, self.watch, self.turns = app, bus, watch, turns
+        self.runs = Runs(app, bus)
+        self.entries: Mapping[str, type[Event]] = {kind.__name__: kind for kind in _sorted(app.wiring.graph.entries)}
+        topics = {kind.spec.topic for kind in app.wiring.events}
+        self.codecs = {
+            topic: Codec(topic, [kind for kind in app.wiring.events if kind.spec.topic == topic]) for topic in topics
+        }
+
+    @property
+    def history(self) -> History:
+        """The records of runs."""
+        return History(self.bus.store)
+
+    def entry(self, name: str) -> type[Event]:
+        """An entry by its class or ce_type. Raises Problem 404."""
+        found = self.entries.get(name) or next(
+            (kind for kind in self.entries.values() if name in (kind.spec.type, kind.spec.base)), None
+        )
+        if found is None:
+            known = ", ".join(self.entries)
+            raise Problem(404, "not-found", f"runs of {self.app.name} do not begin with that; they begin with {known}")
+        return found
+
+    def takes(self, kind: str) -> bool:
+        """May an event of this ce_type come from outside: is it an entry, of whatever version, or an answer?"""
+        found = [*self.entries.values(), *self.app.wiring.answers]
+        return any(kind == each.spec.type or kind.rpartition(".v")[0] == each.spec.base for each in found)
+
+
+def _sorted(kinds: Sequence[type[Event]]) -> list[type[Event]]:
+    return sorted(kinds, key=lambda kind: kind.__name__)
+
+
+class Places:
+    """All of them."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.all = tuple(places)
+        self._by_name = {place.app.name: place for place in places}
+
+    def __getitem__(self, name: str) -> Place:
+        """Raises Problem 404."""
+        found = self._by_name.get(name)
+        if found is None:
+            raise Problem(404, "not-found", "there is no such app behind this door")
+        return found
+
+    def of_type(self, kind: str) -> list[Place]:
+        """Those that take an event of this ce_type from outside."""
+        return [place for place in self.all if place.takes(kind)]

@@ -1,0 +1,123 @@
+"""`GET /runs/<id>`, and waiting for a run with `Prefer: wait=…`.
+
+In: a run's id, a caller. Out: the run as data, sensitive fields masked. Raises Problem 404 for a run that is not
+there, or that the caller may not see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+from starlette.requests import Request
+
+from stepwire.errors import BusError
+from stepwire_handlers.services.door.identity import Caller
+from stepwire_handlers.services.door.places import RUN, Place, Places
+from stepwire_handlers.services.door.problems import Problem
+from stepwire_handlers.services.gates import Waiting
+from stepwire_handlers.services.runs import RunView
+from stepwire_handlers.telemetry.mask import masked
+
+REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written to it: timers become due
+LONGEST = 60.0  #: seconds that a request may wait; proxies cut off what takes longer
+WAITERS = 500  #: requests that wait at once; whoever comes then gets the run's address at once
+WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?\s*(?:[,;]|$)", re.IGNORECASE)
+
+
+def find(places: Places, caller: Caller, run: str) -> tuple[Place, RunView]:
+    """The run, in the app that knows it."""
+    if run.isprintable() and len(run) <= RUN:
+        for place in places.all:
+            if caller.may("viewer", place.app.name) and place.bus.store.find_run(run) is not None:
+                view = place.runs.view(run)
+                if view.lines or view.open:
+                    return place, view
+    raise Problem(404, "not-found", "there is no such run that you may see")
+
+
+def shown(place: Place, view: RunView) -> dict[str, Any]:
+    """A run as data."""
+    result = view.result
+    return {
+        "run": view.id,
+        "app": place.app.name,
+        "state": view.state,
+        "started": view.started,
+        "result": None if result is None else {"type": type(result).__name__, **masked(result, shorten=False)},
+        "open": [
+            {"handler": item.handler, "kind": item.kind, "id": item.id, "since": item.since, "due": item.due,
+             "about": item.about}
+            for item in view.open
+        ],
+        "gates": [gate(waiting) for waiting in view.gates],
+        "dead_letters": [
+            {"id": letter.id, "handler": letter.handler, "error": letter.error, "message": letter.message,
+             "attempts": letter.attempts}
+            for letter in view.dead
+        ],
+        "links": {"self": address(view.id), "stream": f"{address(view.id)}/stream"},
+    }  # fmt: skip
+
+
+def gate(waiting: Waiting) -> dict[str, Any]:
+    """What a person owes, as data."""
+    event = waiting.event
+    return {
+        "id": waiting.id, "handler": waiting.handler, "kind": waiting.kind, "run": waiting.run,
+        "since": waiting.since, "until": waiting.until, "why": waiting.why,
+        "event": None if event is None else {"type": type(event).__name__, **masked(event, shorten=False)},
+    }  # fmt: skip
+
+
+def address(run: str) -> str:
+    """Where a run is."""
+    return f"/runs/{run}"
+
+
+def wish(request: Request) -> float | None:
+    """The seconds of `Prefer: wait=…` (RFC 7240), at most `LONGEST`; None if nobody asked."""
+    found = WAIT.search(", ".join(request.headers.getlist("prefer")))
+    return None if found is None else min(float(found[1]), LONGEST)
+
+
+class Rest:
+    """Waits for runs to come to rest; one for a door."""
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self.waiting = 0
+
+    async def of(self, place: Place, run: str, seconds: float) -> RunView:
+        """The run once it has its result or waits for a person; or as it is when time is up, or the door stops."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (seconds if self.waiting < WAITERS else 0.0)
+        self.waiting += 1
+        try:
+            while True:
+                mark, view = place.history.mark(run), place.runs.view(run)
+                if view.result is not None or view.state == "completed" or view.rests:
+                    return view
+                if self.stopping.is_set() or loop.time() >= end:
+                    return view
+                await self.moved(place, run, mark, min(end, loop.time() + REFRESH))
+        finally:
+            self.waiting -= 1
+
+    async def moved(self, place: Place, run: str, mark: tuple[int, int], end: float) -> None:
+        """Return when a run has another record, at `end` (the loop's time), or when the door stops."""
+        loop = asyncio.get_running_loop()
+        while not self.stopping.is_set() and (left := end - loop.time()) > 0:
+            await place.watch.moved(left)
+            try:
+                if place.history.mark(run) != mark:
+                    return
+            except BusError:
+                continue  # locked just now; the next look may come through
+
+    def stop(self, places: Places) -> None:
+        """Answer everybody who waits."""
+        self.stopping.set()
+        for place in places.all:
+            place.watch.stir()

@@ -1,0 +1,147 @@
+"""`POST /apps/<app>/<type>`: an event's fields as JSON, as a form with files, or one file as the body.
+
+In: a request and an event type. Out: the fields, files put into the blob store before. Files go through in pieces; a
+form's are spooled to the disk while its other parts are read. Raises Problem: 400, 408, 413, 415, 422, 503.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, get_args, get_origin
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from stepwire import Event
+from stepwire.codec import JSON
+from stepwire.errors import Reject
+from stepwire_handlers.blobs import BlobStore
+from stepwire_handlers.services.door.bodies import an_object, is_json, media_type, parsed, pieces, whole
+from stepwire_handlers.services.door.problems import Problem
+from stepwire_topics.attachment import Attachment
+
+FORM = "multipart/form-data"
+BODY = 1024 * 1024  #: bytes of JSON; what is larger belongs into a file
+FIELDS = 100  #: parts of a form without a file
+FILES = 20  #: files of a form
+CHUNK = 256 * 1024
+NAMED = re.compile(r'filename="((?:[^"\\]|\\.)*)"|filename=([^\s;]+)')
+
+
+async def fields_of(request: Request, kind: type[Event], blobs: BlobStore, max_bytes: int) -> dict[str, Any]:
+    """The fields of the event; files as attachments."""
+    media, files = media_type(request), attachment_fields(kind)
+    if is_json(media):
+        return an_object(parsed(await whole(request, BODY)))
+    if not files:
+        raise _no_file(kind, JSON)
+    if media == FORM:
+        return await _form(request, files, blobs, max_bytes)
+    if not media or media == "application/x-www-form-urlencoded":
+        raise _no_file(kind, f"{JSON}, {FORM}, */*")
+    if len(files) > 1:
+        raise Problem(
+            415, "unsupported-media-type", f"send a form: there are {', '.join(files)}", headers={"accept-post": FORM}
+        )
+    (name, many), stored = (
+        *files.items(),
+        await _put(blobs, pieces(request, max_bytes), media, _file_name(request), max_bytes),
+    )
+    return {name: [stored] if many else stored}
+
+
+def attachment_fields(kind: type[Event]) -> dict[str, bool]:
+    """Fields that hold a file, and whether they hold several."""
+    found = {}
+    for name, info in kind.model_fields.items():
+        if _holds(info.annotation):
+            found[info.alias or name] = get_origin(info.annotation) in (list, tuple)
+    return found
+
+
+def _holds(annotation: Any) -> bool:
+    return annotation is Attachment or any(_holds(inner) for inner in get_args(annotation))
+
+
+def _no_file(kind: type[Event], accepted: str) -> Problem:
+    return Problem(
+        415, "unsupported-media-type", f"{kind.__name__} is sent as {accepted}", headers={"accept-post": accepted}
+    )
+
+
+def _file_name(request: Request) -> str:
+    """What Content-Disposition calls the file."""
+    said = NAMED.search(request.headers.get("content-disposition", ""))
+    return bare(said[1] or said[2] or "") if said else ""
+
+
+def bare(name: str) -> str:
+    """A name without the folders that some clients send, nor anything that cannot be shown."""
+    last = re.split(r"[/\\]", name)[-1]
+    return "".join(letter for letter in last if letter.isprintable())[:255] if last not in (".", "..") else ""
+
+
+async def _put(blobs: BlobStore, source: AsyncIterator[bytes], media: str, name: str, max_bytes: int) -> dict[str, Any]:
+    try:
+        stored = await blobs.put(source, media_type=media, name=name)
+    except ValueError:
+        raise Problem(415, "unsupported-media-type", "the file's media type is none") from None
+    except Reject:
+        raise Problem(413, "too-large", f"the file is above {max_bytes} bytes", limit=max_bytes) from None
+    except Problem:
+        raise
+    except Exception as error:
+        if (signal := blobs.classify(error)) is not None:
+            raise signal from None
+        raise
+    return stored.model_dump()
+
+
+# -- forms
+
+
+async def _form(request: Request, files: dict[str, bool], blobs: BlobStore, max_bytes: int) -> dict[str, Any]:
+    stream = pieces(request, max_bytes + BODY)
+    try:
+        form = await MultiPartParser(
+            request.headers,
+            stream,
+            max_files=FILES,
+            max_fields=FIELDS,
+            max_part_size=BODY,
+        ).parse()
+    except MultiPartException as error:
+        raise Problem(400, "bad-form", f"the form cannot be read: {error.message}") from None
+    except (KeyError, UnicodeError, LookupError, ValueError):
+        raise Problem(400, "bad-form", "the form cannot be read: it has no boundary, or a broken one") from None
+    found: dict[str, Any] = {}
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                await _file(found, name, value, files, blobs, max_bytes)
+            elif name in found:
+                raise Problem(422, "invalid", f"the form has a field twice: {name[:100]!r}")
+            else:
+                found[name] = value
+    finally:
+        await form.close()
+    return found
+
+
+async def _file(
+    found: dict[str, Any], name: str, file: UploadFile, files: dict[str, bool], blobs: BlobStore, max_bytes: int
+) -> None:
+    if name not in files:
+        raise Problem(422, "invalid", f"no file belongs there; files go into {', '.join(files)}")
+    if name in found and not files[name]:
+        raise Problem(422, "invalid", f"{name} takes one file")
+
+    async def read() -> AsyncIterator[bytes]:
+        while piece := await file.read(CHUNK):
+            yield piece
+
+    media = (file.content_type or "application/octet-stream").partition(";")[0].strip()
+    stored = await _put(blobs, read(), media, bare(file.filename or ""), max_bytes)
+    found[name] = [*found.get(name, []), stored] if files[name] else stored

@@ -1,0 +1,106 @@
+"""Publishing under a given identity, once: whoever repeats it follows the run that is there.
+
+In: records with their runs. Out: which of them were known, with the record that is there. Looking whether an identity
+is known, and publishing it, is one turn: processes on one file take turns by locks that a killed one lets go of.
+
+On Kafka the turns of processes on one machine are kept apart, those of two machines are not: both may write the same
+identity, into the same run. Steps that must not see it twice say `dedupe=`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Out, Record
+from stepwire.errors import BusUnavailable, OutcomeUnknown
+from stepwire_handlers.services.history import History
+
+TURN = 10.0  #: seconds to wait for another process that publishes under an id just now
+PAUSE = 0.01  #: seconds between two tries
+SHARDS = 64  #: identities that share a lock; with one for all, a door could write one event per commit
+
+
+class Offer(NamedTuple):
+    """A record to publish."""
+
+    out: Out
+    run: str
+    named: bool  #: whoever sends it chose its identity, so it may be known
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Source and id."""
+        return self.out.headers["ce_source"], self.out.headers["ce_id"]
+
+
+class Turns:
+    """Publishes to one bus; make one for a process."""
+
+    def __init__(self, bus: LocalBus) -> None:
+        self._bus = bus
+        self._locks = [asyncio.Lock() for _ in range(SHARDS)]
+
+    async def publish(self, offers: Sequence[Offer]) -> list[Record | None]:
+        """All that are new in one transaction; for each the record that was there before, None if it is new.
+
+        Raises BusUnavailable, RecordRefused: nothing was written; OutcomeUnknown.
+        """
+        named = [offer for offer in offers if offer.named]
+        if not named:
+            await self._write([offer.out for offer in offers])
+            return [None] * len(offers)
+        async with AsyncExitStack() as stack:
+            for shard in sorted({crc32("\0".join(offer.identity).encode()) % SHARDS for offer in named}):
+                await stack.enter_async_context(self._turn(shard))
+            earlier = [self._earlier(offer) if offer.named else None for offer in offers]
+            new = {
+                (offer.identity, offer.run): offer.out
+                for offer, known in zip(offers, earlier, strict=True)
+                if known is None
+            }
+            if new:
+                await self._write([*new.values()])
+            return earlier
+
+    async def _write(self, outs: Sequence[Out]) -> None:
+        try:
+            await self._bus.publish(outs)
+        except TimeoutError:  # on Kafka it is there, but this process's copy does not show it
+            raise OutcomeUnknown("it was written, but is not seen here yet") from None
+
+    def _earlier(self, offer: Offer) -> Record | None:
+        if self._bus.store.find_run(offer.run) is None:
+            return None
+        records = History(self._bus.store).of_run(offer.run)
+        same = (r for r in records if (r.headers.get("ce_source"), r.headers.get("ce_id")) == offer.identity)
+        return next(same, None)
+
+    @asynccontextmanager
+    async def _turn(self, shard: int) -> AsyncIterator[None]:
+        """One task of this process, then one process."""
+        async with self._locks[shard]:
+            if self._bus.path == ":memory:":
+                yield
+                return
+            folder = Path(self._bus.path + ".locks")
+            folder.mkdir(exist_ok=True)
+            with (folder / f"publish.{shard}").open("w") as file:
+                end = asyncio.get_running_loop().time() + TURN
+                while True:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except BlockingIOError:
+                        if asyncio.get_running_loop().time() > end:
+                            raise BusUnavailable(
+                                f"another process publishes to {self._bus.path} for {TURN:g} s now; try again"
+                            ) from None
+                        await asyncio.sleep(PAUSE)
+                yield

@@ -1,0 +1,124 @@
+"""A steady load on a door: so many small events a second for so long; what the slowest waited, and what memory did.
+
+    python -m tests.door.load [--rate 500] [--seconds 60]
+
+The last line is for machines: sent, failed, p50_ms, p99_ms, cpu_ms, rss_first_mb, rss_last_mb. Each event is sent when
+its moment has come, whether or not the earlier ones were answered, and its time counts from that moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.door.doors import Doors
+
+CONNECTIONS = 64
+
+
+class Verdict(NamedTuple):
+    """What came of it."""
+
+    sent: int
+    failed: int
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float  #: of the door, for each event: what it costs however busy the machine is
+    rss_first_mb: float
+    rss_last_mb: float
+
+
+def memory(process: int) -> float:
+    """Resident megabytes of a process."""
+    line = next(x for x in Path(f"/proc/{process}/status").read_text().splitlines() if x.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def processor(process: int) -> float:
+    """Seconds of CPU that a process took."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Line:
+    """One connection; HTTP by hand, so that the client costs less than the door."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._place, self._lock = (host, port), asyncio.Lock()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, body: bytes) -> int:
+        """The status."""
+        async with self._lock:
+            if self._streams is None:
+                self._streams = await asyncio.open_connection(*self._place)
+            reader, writer = self._streams
+            head = "POST /apps/shop/Order HTTP/1.1\r\nhost: door\r\ncontent-type: application/json\r\n"
+            writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            size = next(x for x in answer.lower().split(b"\r\n") if x.startswith(b"content-length:")).split(b":")[1]
+            await reader.readexactly(int(size))
+            return int(answer.split()[1])
+
+    async def close(self) -> None:
+        """End it."""
+        if self._streams is not None:
+            self._streams[1].close()
+            await self._streams[1].wait_closed()
+
+
+async def load(host: str, port: int, process: int, rate: float, seconds: float) -> Verdict:
+    """Send; the verdict."""
+    lines = [Line(host, port) for _ in range(CONNECTIONS)]
+    took, failed = list[float](), 0
+    begun, worked = time.perf_counter(), processor(process)
+
+    async def one(number: int) -> None:
+        nonlocal failed
+        due = begun + number / rate
+        status = await lines[number % CONNECTIONS].post(b'{"n": %d}' % (number % 100))
+        took.append(time.perf_counter() - due)
+        failed += status != 202
+
+    tasks, first = set[asyncio.Task[None]](), 0.0
+    total = int(rate * seconds)
+    for number in range(total):
+        await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+        tasks.add(task := asyncio.create_task(one(number)))
+        task.add_done_callback(tasks.discard)
+        if number == total // 5:  # caches are warm
+            first = memory(process)
+    await asyncio.gather(*tasks)
+    last, cost = memory(process), (processor(process) - worked) / total
+    for line in lines:
+        await line.close()
+    took.sort()
+    return Verdict(
+        len(took), failed, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3, cost * 1e3, first, last
+    )
+
+
+def main() -> None:
+    """Start a door and load it."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--rate", type=float, default=500.0)
+    options.add_argument("--seconds", type=float, default=60.0)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        doors = Doors(Path(folder))
+        try:
+            process, url = doors.door("--insecure", "--log", "off")
+            host, _, port = url.removeprefix("http://").partition(":")
+            verdict = asyncio.run(load(host, int(port), process.pid, given.rate, given.seconds))
+        finally:
+            doors.close()
+    print(" ".join(f"{name}={value:.4g}" for name, value in verdict._asdict().items()))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Gates and dead letters over HTTP: decided by whoever has the role, signed, written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.door.doors import Inside
+from tests.door.shop import APP
+
+from stepwire_handlers.services.door.access import Access, new_key
+
+KEYS = {name: new_key() for name in ("eye", "crm", "boss")}
+ACCESS = Access.model_validate({
+    "keys": [{"name": name, "hash": KEYS[name][1], "roles": {"shop": [role]}}
+             for name, role in (("eye", "viewer"), ("crm", "operator"), ("boss", "approver"))]
+})  # fmt: skip
+
+
+def by(name: str) -> dict[str, str]:
+    return {"x-api-key": KEYS[name][0]}
+
+
+async def gate(inside: Inside, key: str = "") -> tuple[str, str]:
+    """A run that waits for a person: its address and the gate's id."""
+    answer = await inside.order(500, **by("crm"))
+    await inside.work(APP, key)
+    run = answer.headers["location"]
+    listed = (await inside.client.get("/gates", headers=by("eye"))).json()["gates"]
+    (found,) = [each for each in listed if run.endswith(each["run"])]
+    assert (found["app"], found["handler"], found["event"]["n"]) == ("shop", "approve", 500)
+    return run, found["id"]
+
+
+async def letter(inside: Inside) -> tuple[str, str]:
+    """A run with a dead letter: its address and the letter's id."""
+    answer = await inside.order(-1, **by("crm"))
+    await inside.work(APP)
+    (found,) = (await inside.client.get("/dead-letters", headers=by("eye"))).json()["dead_letters"]
+    return answer.headers["location"], found["id"]
+
+
+async def test_a_gate_is_decided_with_an_edit_by_an_approver(
+    opened: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither viewer nor operator may; the edit reaches the step; once decided there is nothing left to decide."""
+    async with opened(ACCESS) as inside:
+        run, id_ = await gate(inside)
+        body = {"decision": "approve", "edited": {"n": 60}, "why": "fair"}
+        for name in ("eye", "crm"):
+            assert (await inside.client.post(f"/gates/{id_}", json=body, headers=by(name))).status_code == 403
+        answer = await inside.client.post(f"/gates/{id_}", json=body, headers=by("boss"))
+        assert (answer.status_code, answer.json()["by"], answer.headers["location"]) == (202, "key:boss", run)
+        again = await inside.client.post(f"/gates/{id_}", json=body, headers=by("boss"))
+        assert again.status_code == 404
+        await inside.work(APP)
+        assert (await inside.get(run, **by("eye")))["result"]["n"] == 60
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    (said,) = [line for line in lines if line["event"] == "decided"]
+    assert (said["by"], said["decision"], said["id"], said["edited"]) == ("key:boss", "approve", id_, True)
+
+
+async def test_a_decision_is_signed_with_the_key_of_the_door(opened: Callable[..., Any]) -> None:
+    """A worker with the same key carries it out; a door without the key decides nothing there."""
+    async with opened(ACCESS) as unsigned:
+        run, id_ = await gate(unsigned, "hunter2hunter2")
+        body = {"decision": "approve"}
+        assert (await unsigned.client.post(f"/gates/{id_}", json=body, headers=by("boss"))).status_code == 202
+        await unsigned.work(APP, "hunter2hunter2")
+        assert (await unsigned.get(run, **by("eye")))["state"] == "waiting"
+    async with opened(ACCESS, decision_key="hunter2hunter2") as signed:
+        assert (await signed.client.post(f"/gates/{id_}", json=body, headers=by("boss"))).status_code == 202
+        await signed.work(APP, "hunter2hunter2")
+        assert (await signed.get(run, **by("eye")))["result"]["n"] == 500
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"decision": "maybe"}, 422), ({}, 422), ([], 422), ({"decision": "redo"}, 422),
+        ({"decision": "approve", "by": "the king"}, 422), ({"decision": "approve", "edited": {"m": 1}}, 422),
+        ({"decision": "approve", "edited": {"n": "x"}}, 422),
+    ],
+)  # fmt: skip
+async def test_a_decision_that_makes_no_sense_is_refused(opened: Callable[..., Any], body: Any, status: int) -> None:
+    """422, and the gate still waits; nobody decides in another's name."""
+    async with opened(ACCESS) as inside:
+        _, id_ = await gate(inside)
+        assert (await inside.client.post(f"/gates/{id_}", json=body, headers=by("boss"))).status_code == status
+        plain = {**by("boss"), "content-type": "text/plain"}
+        form = await inside.client.post(f"/gates/{id_}", content=b'{"decision":"approve"}', headers=plain)
+        assert form.status_code == 415
+        assert len((await inside.client.get("/gates", headers=by("eye"))).json()["gates"]) == 1
+
+
+async def test_a_dead_letter_is_replayed_with_an_edit(opened: Callable[..., Any]) -> None:
+    """By an operator; the run is healed; a payload that does not fit is refused and leaves it open."""
+    async with opened(ACCESS) as inside:
+        run, id_ = await letter(inside)
+        path = f"/dead-letters/{id_}/replay"
+        assert (await inside.client.post(path, headers=by("eye"))).status_code == 403
+        assert (await inside.client.post(path, json={"edited": {"n": "x"}}, headers=by("crm"))).status_code == 422
+        assert (await inside.client.post(path, json={"edited": {"n": 3}}, headers=by("crm"))).status_code == 202
+        assert (await inside.client.post(path, json={}, headers=by("crm"))).status_code == 404
+        await inside.work(APP)
+        assert (await inside.get(run, **by("eye")))["result"]["n"] == 3
+
+
+async def test_a_dead_letter_is_dropped(opened: Callable[..., Any]) -> None:
+    """The run is completed without a result."""
+    async with opened(ACCESS) as inside:
+        run, id_ = await letter(inside)
+        answer = await inside.client.post(f"/dead-letters/{id_}/drop", headers=by("crm"))
+        assert (answer.status_code, answer.json()["decision"]) == (202, "drop")
+        await inside.work(APP)
+        found = await inside.get(run, **by("eye"))
+        assert (found["state"], found["result"]) == ("completed", None)
+        scraped = (await inside.client.get("/metrics", headers=by("crm"))).status_code
+        assert scraped == 403  # it shows every app
+        assert b'decisions_total{app="shop",decision="drop"} 1.0' in inside.door.measures.scrape()

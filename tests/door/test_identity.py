@@ -1,0 +1,281 @@
+"""Who may come in: keys, tokens, a trusted proxy; and what each of them may do where."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tests.door.doors import Inside
+
+from stepwire.errors import SettingsError
+from stepwire_handlers.services.door.access import Access, load_access, new_key
+from stepwire_handlers.services.door.problems import Problem
+from stepwire_handlers.services.door.tokens import Tokens
+
+KEYS = {name: new_key() for name in ("crm", "eye", "boss", "files")}
+ROLES = {
+    "crm": {"shop": ["operator"]}, "eye": {"shop": ["viewer"]}, "boss": {"*": ["approver"]},
+    "files": {"files": ["operator"]},
+}  # fmt: skip
+ACCESS: dict[str, Any] = {"keys": [{"name": n, "hash": KEYS[n][1], "roles": ROLES[n]} for n in KEYS]}
+
+
+def by(name: str) -> dict[str, str]:
+    return {"x-api-key": KEYS[name][0]}
+
+
+@pytest.fixture
+async def guarded(opened: Callable[..., Any]) -> Any:
+    async with opened(Access.model_validate(ACCESS)) as found:
+        yield found
+
+
+async def test_nothing_is_told_to_strangers(guarded: Inside) -> None:
+    """Every route but the two probes is 401 with a challenge, whatever is asked; the probes say ok and no more."""
+    document = [
+        ("POST", "/events"), ("POST", "/apps/shop/Order"), ("POST", "/apps/no/No"), ("GET", "/runs/x"),
+        ("GET", "/runs/x/stream"), ("GET", "/gates"), ("POST", "/gates/x"), ("GET", "/dead-letters"),
+        ("POST", "/dead-letters/x/replay"), ("POST", "/dead-letters/x/drop"), ("GET", "/openapi.json"),
+        ("GET", "/docs"), ("GET", "/metrics"),
+    ]  # fmt: skip
+    told = {path.replace("/x", "/{}") for _, path in document} | {"/livez", "/readyz"}
+    routes = {re.sub(r"{\w+}", "{}", route.path) for route in guarded.door.application().routes}  # type: ignore[attr-defined]
+    assert routes == {path.replace("/shop/Order", "/{}/{}").replace("/no/No", "/{}/{}") for path in told}
+    for method, path in document:
+        for headers in (
+            {},
+            {"x-api-key": "sw_guess"},
+            {"authorization": "Bearer nope"},
+            {"authorization": "Basic eDp5"},
+        ):
+            answer = await guarded.client.request(method, path, headers=headers)
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert (await guarded.client.get("/livez")).json() == {"status": "ok"}
+    assert (await guarded.client.get("/readyz")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("form", ["x-api-key", "bearer"])
+async def test_a_key_comes_in_either_way(guarded: Inside, form: str) -> None:
+    """In X-API-Key or as a bearer token."""
+    key = KEYS["crm"][0]
+    headers = {"x-api-key": key} if form == "x-api-key" else {"authorization": f"Bearer {key}"}
+    assert (await guarded.order(1, **headers)).status_code == 202
+
+
+async def test_roles_hold_for_each_app(guarded: Inside) -> None:
+    """A viewer does not publish, an operator of one app not into another, nobody sees an app that is not theirs."""
+    assert (await guarded.order(1, **by("eye"))).status_code == 403
+    assert (await guarded.order(1, **by("files"))).status_code == 403
+    assert (await guarded.order(1, **by("boss"))).status_code == 403
+    taken = await guarded.order(1, **by("crm"))
+    run = taken.headers["location"]
+    for name, status in (("crm", 200), ("eye", 200), ("boss", 200), ("files", 404)):
+        assert (await guarded.client.get(run, headers=by(name))).status_code == status, name
+    sent = {"id": "1", "source": "/s", "type": "shop.orders.Order.v1", "specversion": "1.0", "data": {"n": 1}}
+    structured = {"content-type": "application/cloudevents+json"}
+    assert (await guarded.client.post("/events", json=sent, headers=by("eye") | structured)).status_code == 403
+    assert (await guarded.client.post("/events", json=sent, headers=by("crm") | structured)).status_code == 202
+
+
+async def test_an_idempotency_key_is_its_caller_s_own(opened: Callable[..., Any]) -> None:
+    """Two callers with one key have two runs: nobody can guess into another's."""
+    both = {"keys": [{**key, "roles": {"*": ["operator"]}} for key in ACCESS["keys"]]}
+    async with opened(Access.model_validate(both)) as door:
+        runs = {(await door.order(1, **by(n), **{"idempotency-key": "k"})).headers["location"] for n in ("crm", "eye")}
+    assert len(runs) == 2
+
+
+async def test_a_caller_has_a_rate(opened: Callable[..., Any]) -> None:
+    """429 with Retry-After once the bucket is empty, for this caller alone; a batch counts as its events."""
+    slow = {"keys": [{**key, "rate": 2.0, "roles": {"*": ["operator"]}} for key in ACCESS["keys"]]}
+    async with opened(Access.model_validate(slow)) as door:
+        said = [(await door.order(n, **by("crm"))) for n in range(6)]
+        refused = [answer for answer in said if answer.status_code == 429]
+        assert refused and all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+        assert refused[0].json()["type"] == "urn:stepwire:problem:too-many-requests"
+        assert (await door.order(1, **by("eye"))).status_code == 202
+
+
+# -- tokens
+
+
+RSA = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
+
+
+class Issuer:
+    """An OIDC issuer on this machine."""
+
+    def __init__(self) -> None:
+        self.keys = {"one": RSA[0]}
+        self.asked = 0
+        outer = self
+
+        class Page(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked += 1
+                body = outer.jwks() if "jwks" in self.path else json.dumps({"jwks_uri": f"{outer.url}/jwks"})
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: Any) -> None:
+                """Silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def jwks(self) -> str:
+        found = [
+            {
+                **jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True),
+                "kid": kid,
+                "use": "sig",
+                "alg": "RS256",
+            }
+            for kid, key in self.keys.items()
+        ]
+        return json.dumps({"keys": found})
+
+    def token(self, kid: str = "one", key: Any = None, algorithm: str = "RS256", **claims: Any) -> str:
+        said = {"iss": self.url, "aud": "stepwire", "sub": "ann", "exp": time.time() + 60, **claims}
+        said = {name: value for name, value in said.items() if value is not None}
+        return jwt.encode(said, key or self.keys[kid], algorithm=algorithm, headers={"kid": kid})
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    found = Issuer()
+    yield found
+    found.close()
+
+
+def oidc(issuer: Issuer, **more: Any) -> Access:
+    grants = {"user:ann": {"shop": ["viewer"]}, "group:sales": {"shop": ["operator"]}}
+    return Access.model_validate({"oidc": {"issuer": issuer.url, "audience": "stepwire", **more}, "grants": grants})
+
+
+async def test_a_token_brings_name_and_groups(opened: Callable[..., Any], issuer: Issuer) -> None:
+    """The issuer's keys are found by discovery and fetched once; grants go by user and by group."""
+    async with opened(oidc(issuer)) as door:
+        bearer = {"authorization": f"Bearer {issuer.token(groups=['sales'])}"}
+        assert (await door.order(1, **bearer)).status_code == 202
+        assert (await door.order(1, authorization=f"Bearer {issuer.token()}")).status_code == 403
+        assert (await door.client.get("/gates", headers=bearer)).status_code == 200
+    assert issuer.asked == 2  # discovery, keys
+
+
+async def test_a_token_that_does_not_hold_is_refused(opened: Callable[..., Any], issuer: Issuer) -> None:
+    """Expired, for others, by others, unsigned, signed with a wrong or an unknown key, or by a shared secret."""
+    public = issuer.keys["one"].public_key()
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    stranger = RSA[1]
+    confused = jwt.api_jws.PyJWS()
+    with pytest.MonkeyPatch.context() as patch:  # an attacker's library does not refuse to
+        patch.setattr(jwt.algorithms.HMACAlgorithm, "prepare_key", lambda _, key: key)
+        claims = {"iss": issuer.url, "aud": "stepwire", "sub": "ann", "exp": time.time() + 60}
+        shared = confused.encode(json.dumps(claims).encode(), pem, algorithm="HS256", headers={"kid": "one"})
+    bad = [
+        issuer.token(exp=time.time() - 31), issuer.token(exp=None), issuer.token(aud="other"), issuer.token(aud=None),
+        issuer.token(iss="http://evil"), issuer.token(key=stranger), issuer.token(nbf=time.time() + 90),
+        jwt.encode(claims, None, algorithm="none"), shared, "a.b.c", "e30.e30.e30", issuer.token()[:-4] + "AAAA",
+        jwt.encode(claims, stranger, algorithm="RS256", headers={"kid": "two"}), issuer.token(sub=""),
+        jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), algorithm="ES256", headers={"kid": "one"}),
+    ]  # fmt: skip
+    async with opened(oidc(issuer)) as door:
+        assert (await door.order(1, authorization=f"Bearer {issuer.token(exp=time.time() - 5)}")).status_code == 403
+        for number, token in enumerate(bad):
+            answer = await door.order(1, authorization=f"Bearer {token}")
+            assert answer.status_code == 401, number
+            assert token not in answer.text
+    assert issuer.asked == 2, "made-up key ids must not make the issuer work"
+
+
+async def test_a_new_key_of_the_issuer_is_found(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the pause is over; and an issuer that went away harms nobody whose key is known."""
+    config = oidc(issuer).oidc
+    assert config is not None
+    tokens = Tokens(config)
+    assert (await tokens.claims(issuer.token()))["sub"] == "ann"
+    issuer.keys["two"] = RSA[1]
+    with pytest.raises(Problem, match="does not publish"):
+        await tokens.claims(issuer.token(kid="two"))
+    monkeypatch.setattr("stepwire_handlers.services.door.tokens.PAUSE", 0.0)
+    assert (await tokens.claims(issuer.token(kid="two")))["sub"] == "ann"
+    issuer.close()
+    monkeypatch.setattr("stepwire_handlers.services.door.tokens.LIFE", 0.0)
+    assert (await tokens.claims(issuer.token()))["sub"] == "ann"
+
+
+async def test_an_issuer_that_was_never_reached_is_503(opened: Callable[..., Any], issuer: Issuer) -> None:
+    """Not 401: the token may be good."""
+    issuer.close()
+    async with opened(oidc(issuer)) as door:
+        answer = await door.order(1, authorization=f"Bearer {issuer.token()}")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+# -- a proxy
+
+
+async def test_a_proxy_s_word_counts_from_its_own_address_only(opened: Callable[..., Any]) -> None:
+    """From its network the header names the caller; from elsewhere, or sent twice, it counts for nothing."""
+    grants = {"user:ann": {"shop": ["viewer"]}, "group:ops": {"shop": ["operator"]}}
+    table = {"networks": ["127.0.0.0/8"], "groups": "x-forwarded-groups"}
+    said = {"x-forwarded-user": "ann", "x-forwarded-groups": "a, ops"}
+    async with opened(Access.model_validate({"proxy": table, "grants": grants})) as door:
+        assert (await door.order(1, **said)).status_code == 202
+        assert (await door.order(1)).status_code == 401
+        twice = await door.client.get("/gates", headers=[("x-forwarded-user", "ann"), ("x-forwarded-user", "root")])
+        assert twice.status_code == 401
+    far = {**table, "networks": ["10.0.0.0/8"]}
+    async with opened(Access.model_validate({"proxy": far, "grants": grants})) as door:
+        assert (await door.order(1, **said)).status_code == 401
+
+
+async def test_a_proxy_that_is_not_configured_is_nobody(guarded: Inside) -> None:
+    """The header alone opens nothing."""
+    assert (await guarded.order(1, **{"x-forwarded-user": "ann"})).status_code == 401
+
+
+# -- the file
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "nobody could come in"),
+        ("x = 1", "x: Extra inputs"),
+        ("[[keys]]\nname='a'\nhash='secret'\nroles={}", "keys.0.hash"),
+        ("[oidc]\nissuer='http://far.example'\naudience='a'", "oidc.issuer: write https"),
+        ("[oidc]\nissuer='https://a'\naudience='a'\nalgorithms=['HS256']", "oidc.algorithms.0"),
+        ("[oidc]\nissuer='https://a'\naudience='a'\nalgorithms=['none']", "oidc.algorithms.0"),
+        ("[proxy]\nnetworks=[]", "proxy.networks"),
+        ("[proxy]\nnetworks=['127.0.0.1']\n[grants.ann]\nshop=['viewer']", "grants are for user"),
+        ("[proxy]\nnetworks=['127.0.0.1']\n[grants.'user:ann']\nshop=['owner']", "grants.user:ann.shop"),
+        ("[[keys", "cannot be read"),
+    ],
+)
+def test_a_wrong_access_file_refuses_to_start(tmp_path: Path, text: str, why: str) -> None:
+    """It says where and what, and shows no value."""
+    path = tmp_path / "access.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=why) as caught:
+        load_access(path)
+    assert "secret" not in str(caught.value)

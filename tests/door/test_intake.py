@@ -1,0 +1,234 @@
+"""Plain JSON and files through the door: what is taken, under which run, and what is refused with which problem."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError, field_validator
+from tests.door.doors import Inside
+from tests.door.shop import APP, FILES
+
+from stepwire_handlers.services.door.problems import reasons
+
+PDF = b"%PDF-1.7 " + bytes(range(256)) * 100
+
+
+async def test_an_event_becomes_a_run(inside: Inside) -> None:
+    """202 with the run's address; there it is running, and after a worker came by, it has its result."""
+    answer = await inside.order(7)
+    assert answer.status_code == 202
+    run = answer.headers["location"]
+    assert run == f"/runs/{answer.json()['run']}"
+    assert (await inside.get(run))["state"] == "running"
+    await inside.work(APP)
+    found = await inside.get(run)
+    assert (found["state"], found["result"]["n"], found["app"]) == ("completed", 7, "shop")
+
+
+@pytest.mark.parametrize("name", ["Order", "shop.orders.Order.v1", "shop.orders.Order"])
+async def test_a_type_has_three_names(inside: Inside, name: str) -> None:
+    """Its class, its ce_type, and that without the version."""
+    assert (await inside.client.post(f"/apps/shop/{name}", json={"n": 1})).status_code == 202
+
+
+async def test_who_prefers_to_wait_gets_the_result(inside: Inside) -> None:
+    """200 with the result and Preference-Applied; a wish above the limit is cut to it, and that is said."""
+    async with inside.working(APP):
+        answer = await inside.order(7, prefer="respond-async, wait=5")
+        assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=5")
+        assert answer.json()["result"]["n"] == 7
+        assert answer.headers["location"] == f"/runs/{answer.json()['run']}"
+        long = await inside.order(8, prefer="wait=9999")
+        assert (long.status_code, long.headers["preference-applied"]) == (200, "wait=60")
+
+
+async def test_who_waits_in_vain_gets_the_address(inside: Inside) -> None:
+    """No worker, a short wait: 202 as if nobody had waited, with the run as it is."""
+    answer = await inside.order(7, prefer="wait=0")
+    assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=0")
+    assert answer.json()["state"] == "running"
+
+
+async def test_waiting_ends_where_a_person_must_answer(inside: Inside) -> None:
+    """A gate is rest: 200 with the gate in the answer, long before time is up."""
+    async with inside.working(APP):
+        answer = await inside.order(500, prefer="wait=30")
+    assert answer.status_code == 200
+    assert (answer.json()["state"], answer.json()["gates"][0]["handler"]) == ("waiting", "approve")
+
+
+# -- idempotency keys
+
+
+async def test_a_repeated_key_follows_the_first_run(inside: Inside) -> None:
+    """Quoted or not, with fields in another order: one event, one run, and the second answer says so."""
+    first = await inside.order(7, **{"idempotency-key": "abc"})
+    again = await inside.client.post(
+        "/apps/shop/Order", content=b' {"n" : 7} ',
+        headers={"idempotency-key": '"abc"', "content-type": "application/json"},
+    )  # fmt: skip
+    assert again.headers["location"] == first.headers["location"]
+    assert (first.json()["repeated"], again.json()["repeated"]) == (False, True)
+    await inside.work(APP)
+    assert len(inside.door.places.all[0].history.of_run(first.json()["run"])) == 3  # order, checked, done
+
+
+async def test_a_key_reused_for_another_body_is_refused(inside: Inside) -> None:
+    """422 key-reused; the first run is untouched, and nothing else was written."""
+    first = await inside.order(7, **{"idempotency-key": "abc"})
+    other = await inside.order(8, **{"idempotency-key": "abc"})
+    assert (other.status_code, other.json()["type"]) == (422, "urn:stepwire:problem:key-reused")
+    assert len(inside.door.places.all[0].history.of_run(first.json()["run"])) == 1
+
+
+async def test_concurrent_repeats_make_one_event(inside: Inside) -> None:
+    """Twenty at once under one key: one is new, all name one run."""
+    answers = await asyncio.gather(*(inside.order(7, **{"idempotency-key": "abc"}) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    assert sorted(answer.json()["repeated"] for answer in answers) == [False, *[True] * 19]
+
+
+async def test_two_doors_on_one_file_agree(opened: Callable[..., Any]) -> None:
+    """The same key through both at once: one of them is first, both name one run with one event."""
+    async with opened() as one, opened() as other:
+        for number in range(10):
+            key = {"idempotency-key": str(number)}
+            answers = await asyncio.gather(*(door.order(7, **key) for door in (one, other, one, other)))
+            assert len({answer.headers["location"] for answer in answers}) == 1
+            assert sorted(answer.json()["repeated"] for answer in answers) == [False, True, True, True]
+            assert len(one.door.places.all[0].history.of_run(answers[0].json()["run"])) == 1
+
+
+@pytest.mark.parametrize("key", ["", '""', "a b", "x" * 256, "ä".encode().decode("latin-1")])
+async def test_a_key_that_is_none_is_refused(inside: Inside, key: str) -> None:
+    """400, not a new run: whoever sends a broken key believes to be protected."""
+    answer = await inside.client.post(
+        "/apps/shop/Order", json={"n": 1}, headers=[(b"idempotency-key", key.encode("latin-1"))]
+    )
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:stepwire:problem:bad-request")
+
+
+# -- files
+
+
+async def test_a_file_as_the_body(inside: Inside) -> None:
+    """The bytes, the media type and the name arrive in the event; the run counts the bytes."""
+    answer = await inside.client.post(
+        "/apps/files/Scan", content=PDF,
+        headers={"content-type": "application/pdf", "content-disposition": 'attachment; filename="../a b.pdf"'},
+    )  # fmt: skip
+    assert answer.status_code == 202
+    await inside.work(FILES)
+    found = await inside.get(answer.headers["location"])
+    assert found["result"]["size"] == len(PDF)
+    (record, _) = inside.door.places.all[1].history.of_run(found["run"])
+    assert b'"name":"a b.pdf"' in record.value and b'"media_type":"application/pdf"' in record.value
+
+
+async def test_a_form_with_files_and_fields(inside: Inside) -> None:
+    """Files go into attachments, several into a list of them, texts into the other fields; the store has the bytes."""
+    answer = await inside.client.post(
+        "/apps/files/Scan", files={"pdf": ("a.pdf", PDF, "application/pdf")}, data={"title": "A"}
+    )
+    assert answer.status_code == 202
+    many = [("pictures", (f"{n}.png", bytes([n]) * 10, "image/png")) for n in range(3)]
+    album = await inside.client.post("/apps/files/Album", files=many)
+    assert album.status_code == 202
+    await inside.work(FILES)
+    assert (await inside.get(album.headers["location"]))["result"]["size"] == 30
+
+
+async def test_a_repeated_upload_follows_the_first_run(inside: Inside) -> None:
+    """The same file under the same key is the same request; another file is not."""
+    key = {"idempotency-key": "k1", "content-type": "application/pdf"}
+    first = await inside.client.post("/apps/files/Scan", content=PDF, headers=key)
+    again = await inside.client.post("/apps/files/Scan", content=PDF, headers=key)
+    other = await inside.client.post("/apps/files/Scan", content=PDF + b".", headers=key)
+    assert (first.headers["location"], again.status_code) == (again.headers["location"], 202)
+    assert other.status_code == 422
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    while True:
+        yield bytes(8192)
+
+
+async def test_what_is_too_large_is_refused_before_it_is_read(inside: Inside) -> None:
+    """413 with the limit: by Content-Length, and of an endless body without one; nothing stays in the store."""
+    said = {"content-type": "application/pdf", "content-length": str(10**12)}
+    answer = await inside.client.post("/apps/files/Scan", content=b"x", headers=said)
+    assert (answer.status_code, answer.json()["limit"]) == (413, 64 * 1024)
+    endless = await inside.client.post(
+        "/apps/files/Scan", content=_endless(), headers={"content-type": "application/pdf"}
+    )
+    assert endless.status_code == 413
+    form = await inside.client.post("/apps/files/Scan", files={"pdf": ("a", bytes(65 * 1024), "application/pdf")})
+    assert form.status_code == 413
+    plain = await inside.client.post("/apps/shop/Order", json={"n": 1, "x": "y" * 1_100_000})
+    assert plain.status_code == 413
+
+
+# -- what is refused
+
+
+CASES: list[tuple[str, dict[str, Any], int, str]] = [
+    ("/apps/shop/Order", {"json": {"n": "x"}}, 422, "invalid"),
+    ("/apps/shop/Order", {"json": {}}, 422, "invalid"),
+    ("/apps/shop/Order", {"json": [1]}, 422, "invalid"),
+    ("/apps/shop/Order", {"content": b"{", "headers": {"content-type": "application/json"}}, 400, "bad-json"),
+    ("/apps/shop/Order", {"content": b"[" * 99_999, "headers": {"content-type": "application/json"}}, 400, "bad-json"),
+    ("/apps/shop/Order", {"content": b'{"n": NaN}', "headers": {"content-type": "application/json"}}, 400, "bad-json"),
+    ("/apps/shop/Order", {"content": b"n=1", "headers": {"content-type": "text/plain"}}, 415, "unsupported-media-type"),
+    ("/apps/files/Scan", {"data": {"title": "x"}}, 415, "unsupported-media-type"),
+    ("/apps/files/Album", {"content": b"x", "headers": {"content-type": "image/png"}}, 415, "unsupported-media-type"),
+    ("/apps/files/Scan", {"files": {"nope": ("a", b"x", "image/png")}}, 422, "invalid"),
+    ("/apps/files/Scan", {"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "bad-form"),
+    ("/apps/shop/Checked", {"json": {"n": 1}}, 404, "not-found"),
+    ("/apps/nope/Order", {"json": {"n": 1}}, 404, "not-found"),
+    ("/nowhere", {"json": {}}, 404, "not-found"),
+    ("/livez", {"json": {}}, 405, "method-not-allowed"),
+]
+
+
+@pytest.mark.parametrize(("path", "sent", "status", "kind"), CASES)
+async def test_every_refusal_is_a_problem(inside: Inside, path: str, sent: Any, status: int, kind: str) -> None:
+    """RFC 9457: media type, type, title, status, detail, instance."""
+    answer = await inside.client.post(path, **sent)
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert (answer.status_code, body["status"], body["type"]) == (status, status, f"urn:stepwire:problem:{kind}")
+    assert body["title"] and body["detail"] and body["instance"]
+
+
+async def test_a_wrong_field_is_named_without_its_value(inside: Inside) -> None:
+    """Where and why, as pydantic says it; what was sent does not come back."""
+    answer = await inside.client.post("/apps/shop/Order", json={"n": "hunter2hunter2", "slow": 99})
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/n", "/slow"]
+    assert "hunter2" not in answer.text
+
+
+def test_a_check_of_the_author_does_not_quote_the_value() -> None:
+    """Whatever a validator says of a value, the value is masked in it."""
+
+    class Login(BaseModel):
+        password: str
+
+        @field_validator("password")
+        @classmethod
+        def _good(cls, value: str) -> str:
+            raise ValueError(f"{value} is too weak")
+
+    with pytest.raises(ValidationError) as caught:
+        Login(password="hunter2hunter2")  # noqa: S106 - the point
+    assert reasons(caught.value) == [{"pointer": "/password", "reason": "Value error, *** is too weak"}]
+
+
+async def test_a_page_of_another_site_cannot_act(inside: Inside) -> None:
+    """A browser says where a request comes from; what changes something is refused."""
+    answer = await inside.order(1, **{"sec-fetch-site": "cross-site"})
+    assert answer.status_code == 403
+    assert (await inside.order(1, **{"sec-fetch-site": "same-origin"})).status_code == 202
