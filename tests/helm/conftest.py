@@ -23,7 +23,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             FETCHED[name]()
 
 
-def _found(service: Need, name: str) -> Path | list[Path]:
+def _found(service: Need, name: str) -> Path:
     try:
         return FETCHED[name]()
     except tools.NotHere as wrong:
@@ -33,19 +33,19 @@ def _found(service: Need, name: str) -> Path | list[Path]:
 
 @pytest.fixture(scope="session")
 def promtool(service: Need) -> Path:
-    return _found(service, "promtool")  # type: ignore[return-value]
+    return _found(service, "promtool")
 
 
 @pytest.fixture(scope="session")
 def prometheus(service: Need) -> Path:
-    return _found(service, "prometheus")  # type: ignore[return-value]
+    return _found(service, "prometheus")
 
 
 @pytest.fixture(scope="session")
 def kube_score(service: Need) -> Path:
-    return _found(service, "kube_score")  # type: ignore[return-value]
+    return _found(service, "kube_score")
 
 
 @pytest.fixture(scope="session")
-def definitions(service: Need) -> list[Path]:
-    return _found(service, "definitions")  # type: ignore[return-value]
+def definitions(service: Need) -> Path:
+    return _found(service, "definitions")

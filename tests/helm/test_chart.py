@@ -36,23 +36,20 @@ def test_kubernetes_knows_every_field(shape: str, version: str) -> None:
     """Every object of Kubernetes' own kinds is valid, strictly, for three versions."""
     checked = 0
     for found in render(values_of(shape)):
-        if "." in found["apiVersion"].partition("/")[0] and not found["apiVersion"].startswith(("networking.k8s.io",)):
+        if found["apiVersion"].startswith(("keda.sh/", "monitoring.coreos.com/")):
             continue
         kubernetes_validate.validate(found, version, strict=True)
         checked += 1
     assert checked >= 2
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_operators_know_every_field(shape: str, definitions: list[Path]) -> None:
+@pytest.mark.parametrize("shape", ["groups", "everything"])
+def test_operators_know_every_field(shape: str, definitions: Path) -> None:
     """Every object of KEDA and of the Prometheus operator is valid by their own definitions, without unknown fields."""
-    schemas = {}
-    for path in definitions:
-        kind = yaml.safe_load(path.read_text())["spec"]
-        for version in kind["versions"]:
-            schemas[f"{kind['group']}/{version['name']}", kind["names"]["kind"]] = version["schema"]["openAPIV3Schema"]
-    for found in of_kind(render(values_of(shape)), "ScaledObject", "PodMonitor", "ServiceMonitor", "PrometheusRule"):
-        jsonschema.validate(found, _strict(schemas[found["apiVersion"], found["kind"]]))
+    theirs = [one for one in render(values_of(shape)) if one["apiVersion"].startswith(("keda.sh/", "monitoring.coreos.com/"))]
+    for found in theirs:
+        schema = json.loads((definitions / f"{found['kind']}.json").read_text().replace('"^(?i)', '"(?i)^'))
+        jsonschema.Draft202012Validator(_strict(schema)).validate(found)  # the other spelling is Go's alone
 
 
 def _strict(schema: Any) -> Any:
