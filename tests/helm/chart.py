@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,19 @@ def changed(shape: str, **values: Any) -> Values:
 
 def render(values: Values, *, upgrade: bool = False) -> list[Object]:
     """All objects. Raises helm_python's HelmError with the words of the schema, or of a template's `fail`."""
-    with Chart.load(FOLDER) as chart:
-        files = chart.render(values, name="acme", namespace="flows", is_install=not upgrade, is_upgrade=upgrade)
+    files = _loaded().render(values, name="acme", namespace="flows", is_install=not upgrade, is_upgrade=upgrade)
     texts = [text for path, text in files.items() if path.endswith(".yaml")]
-    return [found for text in texts for found in yaml.safe_load_all(text) if found]
+    return [found for text in texts for found in yaml.load_all(text, yaml.CSafeLoader) if found]
+
+
+@cache
+def _loaded() -> Chart:
+    return Chart.load(FOLDER)
 
 
 def notes(values: Values) -> str:
     """What Helm says after an install."""
-    with Chart.load(FOLDER) as chart:
-        return chart.render(values, name="acme", namespace="flows")["stepwire/templates/NOTES.txt"]
+    return _loaded().render(values, name="acme", namespace="flows")["stepwire/templates/NOTES.txt"]
 
 
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:

@@ -89,7 +89,7 @@ def test_pods_keep_to_restricted_security(shape: str) -> None:
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 10_000
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-        assert all(volume.keys() & {"emptyDir", "persistentVolumeClaim"} for volume in pod["volumes"])
+        assert all(volume.keys() & {"emptyDir", "persistentVolumeClaim", "secret"} for volume in pod["volumes"])
         for container in pod["containers"]:
             held = container["securityContext"]
             assert held["readOnlyRootFilesystem"] is held["runAsNonRoot"] is True
@@ -123,6 +123,10 @@ def test_selectors_find_their_pods_and_no_others(shape: str) -> None:
         assert selected(one["spec"]["selector"]["matchLabels"]) == 1
     for one in of_kind(objects, "Service"):
         assert selected(one["spec"]["selector"]) == 1
+    for one in of_kind(objects, "ServiceMonitor"):
+        wanted = one["spec"]["selector"]["matchLabels"].items()
+        (service,) = [found for found in of_kind(objects, "Service") if wanted <= found["metadata"]["labels"].items()]
+        assert one["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
     for one in of_kind(objects, "PodMonitor"):
         assert selected(one["spec"]["selector"]["matchLabels"]) >= 1
     for one in of_kind(objects, "NetworkPolicy"):
@@ -210,6 +214,8 @@ REFUSED = [
     ("one-file", {"storage__enabled": False}, r"set storage\.enabled"),
     ("one-file", {"blobs__url": "/elsewhere"}, r"use /data/blobs"),
     ("one-file", {"bus__url": "sqlite:////elsewhere"}, r"use sqlite:////data/bus\.db"),
+    ("least", {"door__enabled": True}, r"nobody may come in: .*door\.access\.secret"),
+    ("everything", {"door__insecure": True}, r"contradict"),
     ("least", {"env": {"ANTHROPIC_API_KEY": "sk-plain"}}, r"env\.ANTHROPIC_API_KEY is a secret"),
     ("least", {"kafka": {"sasl.password": "plain"}}, r"sasl\.password"),
     ("least", {"secrets": {"STEPWIRE_DECISION_KEY": "plain"}}, r"STEPWIRE_DECISION_KEY"),

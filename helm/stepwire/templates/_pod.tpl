@@ -1,11 +1,11 @@
-{{/* Every variable of a container; . = {root, env, drain} */}}
+{{/* Every variable of a container; . = {root, env, drain, blobs}; without a store, an app that has attachments must fail at its start */}}
 {{- define "stepwire.env" -}}
 {{- $values := .root.Values -}}
 {{- $env := dict
   "STEPWIRE_APP" $values.app
   "STEPWIRE_BUS" $values.bus.url
   "STEPWIRE_PREFIX" $values.bus.prefix
-  "STEPWIRE_BLOBS" ($values.blobs.url | default "/blobs-url-is-not-set-in-the-chart")
+  "STEPWIRE_BLOBS" ($values.blobs.url | default .blobs | default "/blobs-url-is-not-set-in-the-chart")
   "STEPWIRE_LOG" "json"
   "STEPWIRE_HTTP_HOST" "0.0.0.0"
   "HOME" "/tmp" -}}
@@ -25,7 +25,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, drain, resources, mounts, data} */}}
+{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, drain, blobs, resources, mounts, data, access} */}}
 {{- define "stepwire.container" -}}
 image: {{ include "stepwire.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -55,12 +55,15 @@ volumeMounts:
   {{- if .data }}
   - {name: data, mountPath: /data}
   {{- end }}
+  {{- with .access }}
+  - {name: access, mountPath: /etc/stepwire, readOnly: true}
+  {{- end }}
   {{- with .mounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}
 
-{{/* Of a pod, beside its containers; . = {root, component, group, account, data} */}}
+{{/* Of a pod, beside its containers; . = {root, group, account, data, access} */}}
 {{- define "stepwire.pod" -}}
 serviceAccountName: {{ .account }}
 automountServiceAccountToken: false
@@ -96,10 +99,14 @@ affinity:
 {{- end }}
 {{- end }}
 volumes:
-  - {name: scratch, emptyDir: {sizeLimit: 1Gi}}
+  - {name: scratch, emptyDir: {sizeLimit: {{ (.group | default dict).scratch | default "1Gi" }}}}
   {{- if .data }}
   - name: data
     persistentVolumeClaim: {claimName: {{ .root.Values.storage.existingClaim | default (printf "%s-data" (include "stepwire.fullname" .root)) }}}
+  {{- end }}
+  {{- with .access }}
+  - name: access
+    secret: {secretName: {{ .secret }}, items: [{key: {{ .key | quote }}, path: access.toml}]}
   {{- end }}
   {{- with (.group | default dict).extraVolumes }}
   {{- toYaml . | nindent 2 }}

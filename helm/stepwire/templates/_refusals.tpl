@@ -43,6 +43,14 @@
     {{- end -}}
   {{- end -}}
 {{- end -}}
+{{- with .Values.door }}
+{{- if and .enabled (not .access.secret) (not .insecure) -}}
+  {{- fail "door.enabled, but nobody may come in: name the Secret of its access file in door.access.secret, or let everybody do everything with door.insecure: true" -}}
+{{- end -}}
+{{- if and .access.secret .insecure -}}
+  {{- fail "door.insecure and door.access.secret contradict each other: give one" -}}
+{{- end -}}
+{{- end -}}
 {{- $secret := list "STEPWIRE_DECISION_KEY" "ANTHROPIC_API_KEY" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" -}}
 {{- $plain := list .Values.env .Values.door.env -}}
 {{- range $groups }}{{ $plain = append $plain .env }}{{ end -}}
