@@ -37,8 +37,8 @@ PAGE = Page(
                 Query(f"sum(stepwire_handler_concurrency_limit{{{HERE}, {STEP}}} {OF_APP})", "limit"),
             ], "At the limit the step fetches no more.", 6),
             Panel("Oldest call", "s",
-                  [Query(f"time() - min((stepwire_oldest_in_flight_start_timestamp_seconds{{{HERE}, {STEP}}} > 0) {OF_APP})"
-                         f" or vector(0)", "oldest")],
+                  [Query(f"time() - min((stepwire_oldest_in_flight_start_timestamp_seconds{{{HERE}, {STEP}}} > 0)"
+                         f" {OF_APP}) or vector(0)", "oldest")],
                   "How long the oldest call runs; 0 if none does.", 6),
             Panel("Skipped", "ops", [
                 Query(rate("stepwire_records_skipped_total", "why", STEP), "{{why}}"),

@@ -22,8 +22,7 @@ PAGE = Page(
             Panel("Lag by partition", "short",
                   [Query(f"topk(20, max by (group, topic, partition) (stepwire_consumer_lag_messages{{{GROUP}}}))",
                          "{{group}} {{topic}}[{{partition}}]")],
-                  "The 20 with most unfinished records. One that stands out has a key that comes too often, or is stuck.",
-                  12),
+                  "The 20 with most unfinished. One that stands out has a key that comes too often, or is stuck.", 12),
             Panel("Age of the watermark", "s",
                   [Query(f"topk(20, max by (group, topic, partition) (stepwire_consumer_lag_seconds{{{GROUP}}}))",
                          "{{group}} {{topic}}[{{partition}}]")],
@@ -42,7 +41,8 @@ PAGE = Page(
                   "Transactions a second; under load each holds more deliveries."),
             Panel("Duration of a commit", "s", [_quantile(0.5), _quantile(0.99)], "From begin to the bus's answer."),
             Panel("Failed", "short", [
-                Query(f"sum by (group, error_type) (increase(stepwire_commit_failures_total{{{GROUP}}}[$__rate_interval]))",
+                Query(f"sum by (group, error_type) "
+                      f"(increase(stepwire_commit_failures_total{{{GROUP}}}[$__rate_interval]))",
                       "{{group}}: {{error_type}}")],
                   "Transactions that did not commit; what they held is done again or kept."),
             Panel("Since the last commit", "s",
@@ -52,7 +52,8 @@ PAGE = Page(
                   [Query(f"time() - min by (group) (stepwire_last_poll_timestamp_seconds{{{GROUP}}})", "{{group}}")],
                   "Only counts while there is something to fetch."),
             Panel("Written", "ops", [
-                Query(f'sum by (topic) (rate(stepwire_messages_produced_total{{{HERE}, outcome="ok"}}[$__rate_interval]))',
+                Query(f'sum by (topic) '
+                      f'(rate(stepwire_messages_produced_total{{{HERE}, outcome="ok"}}[$__rate_interval]))',
                       "{{topic}}"),
             ], "Records committed, by topic."),
             Panel("Unreadable", "short", [

@@ -19,7 +19,7 @@ WIDTH = 24  #: columns of Grafana's grid
 #: of every query: what lies in the chosen namespaces; `.*` also finds series without one, outside of Kubernetes
 HERE = 'namespace=~"$namespace"'
 #: after a query: only series of workers of the chosen apps, for metrics that carry no group
-OF_APP = f"and on (job, instance) stepwire_build_info{{{HERE}, app=~\"$app\"}}"
+OF_APP = f'and on (job, instance) stepwire_build_info{{{HERE}, app=~"$app"}}'
 
 
 class Query(NamedTuple):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
+import httpx2
 import pytest
 import yaml
 from tests.helm.chart import FOLDER
@@ -39,17 +36,13 @@ def filled(expression: str) -> str:
 class Prometheus:
     """One that runs; asked over HTTP."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
 
     async def ask(self, path: str, **query: str) -> Any:
-        """The `data` of its answer. Raises OSError if it does not answer, or answers an error."""
-
-        def get() -> Any:
-            with urlopen(f"{self._url}/api/v1/{path}?{urlencode(query)}", timeout=5) as answer:
-                return json.load(answer)["data"]
-
-        return await asyncio.to_thread(get)
+        """The `data` of its answer. Raises HTTPError if it does not answer, or answers an error."""
+        answer = await self._client.get(f"/api/v1/{path}", params=query)
+        return answer.raise_for_status().json()["data"]
 
     async def values(self, expression: str) -> list[Any]:
         """What an expression comes to now."""
@@ -60,19 +53,24 @@ class Prometheus:
 async def prometheus_at(program: Path, home: Path, target: str) -> AsyncIterator[Prometheus]:
     """Scrapes the target each second, as if it were a pod."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    scrape = {"job_name": "workers", "static_configs": [{"targets": [target], "labels": {"namespace": "n", "pod": "p"}}]}
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    scrape = {
+        "job_name": "workers",
+        "static_configs": [{"targets": [target], "labels": {"namespace": "n", "pod": "p"}}],
+    }
     often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config = {"global": often, "rule_files": [str(FOLDER / "rules" / "stepwire.yaml")], "scrape_configs": [scrape]}
     (home / "prometheus.yml").write_text(yaml.safe_dump(config))
-    command = [program, f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home / 'data'}",
-               f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
-    with (home / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=home) as running:
-        try:
-            yield Prometheus(f"http://127.0.0.1:{port}")
-        finally:
-            running.terminate()
-            running.wait(10)
+    flags = [f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home / 'data'}",
+             f"--web.listen-address={address}"]  # fmt: skip
+    with (home / "log").open("w") as log:
+        running = await asyncio.create_subprocess_exec(program, *flags, stdout=log, stderr=log, cwd=home)
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://{address}", timeout=5) as client:
+            yield Prometheus(client)
+    finally:
+        running.terminate()
+        await running.wait()
 
 
 async def _trouble(bus: LocalBus) -> None:
@@ -84,7 +82,7 @@ async def _trouble(bus: LocalBus) -> None:
 
 
 async def test_every_panel_and_rule_has_data(prometheus: Path, tmp_path: Path) -> None:
-    """A worker with failures: each panel's query gives series, each rule is healthy, and a dead letter's alert fires."""
+    """A worker with failures: each panel's query gives series, each rule is healthy, a dead letter's alert fires."""
     clock, metrics = SystemClock(), Metrics(APP)
     bus = LocalBus(clock=clock)
     await bus.open()
@@ -120,6 +118,6 @@ async def _empty(asked: Prometheus, wanted: set[str]) -> set[str]:
     """Those queries that have no series yet. An error of one is an error of the test, once Prometheus is there."""
     try:
         await asked.ask("status/buildinfo")
-    except OSError:
+    except httpx2.TransportError:
         return wanted
     return {one for one in wanted if not await asked.values(one)}

@@ -19,7 +19,7 @@ ALERTS = [rule for rule in ALL if "alert" in rule]
 
 
 def test_prometheus_takes_the_rules(promtool: Path) -> None:
-    """promtool finds every rule valid."""
+    """Promtool finds every rule valid."""
     said = subprocess.run([promtool, "check", "rules", RULES], capture_output=True, text=True, check=False, timeout=30)
     assert said.returncode == 0, said.stderr
     assert f"{len(ALL)} rules found" in said.stdout
