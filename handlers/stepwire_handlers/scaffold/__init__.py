@@ -20,6 +20,7 @@ LAYOUT = {
     ".gitignore": "gitignore.txt",
     ".dockerignore": "dockerignore.txt",
     "Dockerfile": "Dockerfile.txt",
+    "values.yaml": "values.yaml.txt",
     "@package@/__init__.py": "package.py.txt",
     "@package@/flow.py": "flow.py.txt",
     "@package@/prompts/answer.md": "answer.md.txt",

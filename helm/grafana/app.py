@@ -1,0 +1,50 @@
+"""One row for each step of an app."""
+
+from __future__ import annotations
+
+from helm.grafana.panels import HERE, OF_APP, Page, Panel, Query, Row, quantile, quantiles, rate
+
+STEP = 'handler=~"$handler"'
+GROUP = f'{HERE}, group=~".*($app)\\\\.($handler)"'
+
+PAGE = Page(
+    "app",
+    "Stepwire: app",
+    "Each step: how much, how fast, what fails, what waits.",
+    [
+        Row("$handler", [
+            Panel("Deliveries", "ops",
+                  [Query(rate("stepwire_messages_processed_total", "outcome", STEP), "{{outcome}}")],
+                  "What deliveries of this step came to.", 6),
+            Panel("Errors", "ops", [
+                Query(rate("stepwire_retries_total", "error_type", STEP), "retry: {{error_type}}"),
+                Query(rate("stepwire_dead_letters_total", "error_type", STEP), "dead letter: {{error_type}}"),
+            ], "Retries and dead letters by their reason.", 6),
+            Panel("Duration of a call", "s", quantiles("stepwire_handler_duration_seconds", STEP),
+                  "Wall time of a call, whatever it came to.", 6),
+            Panel("Waiting before the call", "s", [
+                Query(quantile(0.95, "stepwire_message_queue_delay_seconds", "topic", STEP), "p95 {{topic}}"),
+            ], "From the record's time to its first call.", 6),
+            Panel("Unfinished", "short",
+                  [Query(f"sum by (topic) (max by (topic, partition) (stepwire_consumer_lag_messages{{{GROUP}}}))",
+                         "{{topic}}")],
+                  "Records that are not finished, also those that wait for other parts or a person.", 6),
+            Panel("Age of the first unfinished", "s",
+                  [Query(f"max by (topic) (stepwire_consumer_lag_seconds{{{GROUP}}})", "{{topic}}")],
+                  "How long the first of them waits.", 6),
+            Panel("Calls and their limit", "short", [
+                Query(f"sum(stepwire_messages_in_flight{{{HERE}, {STEP}}} {OF_APP})", "running"),
+                Query(f"sum(stepwire_handler_concurrency_limit{{{HERE}, {STEP}}} {OF_APP})", "limit"),
+            ], "At the limit the step fetches no more.", 6),
+            Panel("Oldest call", "s",
+                  [Query(f"time() - min((stepwire_oldest_in_flight_start_timestamp_seconds{{{HERE}, {STEP}}} > 0)"
+                         f" {OF_APP}) or vector(0)", "oldest")],
+                  "How long the oldest call runs; 0 if none does.", 6),
+            Panel("Skipped", "ops", [
+                Query(rate("stepwire_records_skipped_total", "why", STEP), "{{why}}"),
+                Query(rate("stepwire_duplicates_skipped_total", "", STEP), "second of a kind"),
+            ], "Records that came to nothing, by design.", 6),
+        ], repeat="handler"),
+    ],
+    [("handler", f"label_values(stepwire_handler_concurrency_limit{{{HERE}}}, handler)")],
+)  # fmt: skip

@@ -1,0 +1,52 @@
+"""Is everything all right? Every app at a glance."""
+
+from __future__ import annotations
+
+from helm.grafana.panels import HERE, OF_APP, Page, Panel, Query, Row, rate
+
+GROUP = f'{HERE}, group=~".*($app)\\\\..+"'
+LAG = f"max by (namespace, group, topic, partition) (stepwire_consumer_lag_messages{{{GROUP}}})"
+
+PAGE = Page(
+    "overview",
+    "Stepwire: overview",
+    "Every app at a glance: what comes through, what waits, what was given up.",
+    [
+        Row("Now", [
+            Panel("Workers", "short", [Query(f'count(stepwire_build_info{{{HERE}, app=~"$app"}})')],
+                  "Pods that answer.", 4, single=True),
+            Panel("Deliveries", "ops", [Query(rate("stepwire_messages_processed_total", "", 'outcome="ok"'))],
+                  "Deliveries that ended well, a second.", 4, single=True),
+            Panel("Dead letters", "short",
+                  [Query(f"sum(increase(stepwire_dead_letters_total{{{HERE}}}[$__range]) {OF_APP})")],
+                  "Given up in the time shown; each waits for a person.", 4, single=True),
+            Panel("Unfinished", "short", [Query(f"sum({LAG})")], "Records that are not finished.", 4, single=True),
+            Panel("Oldest unfinished", "s", [Query(f"max(stepwire_consumer_lag_seconds{{{GROUP}}})")],
+                  "Age of the first record that is not finished.", 4, single=True),
+            Panel("Calls", "short", [Query(f"sum(stepwire_messages_in_flight{{{HERE}}} {OF_APP})")],
+                  "Calls of handlers that run now.", 4, single=True),
+        ]),
+        Row("Over time", [
+            Panel("Deliveries by outcome", "ops",
+                  [Query(rate("stepwire_messages_processed_total", "outcome"), "{{outcome}}")],
+                  "What deliveries came to. `unknown` waits for a person.", 12),
+            Panel("Dead letters by handler", "short",
+                  [Query(f"sum by (handler) "
+                         f"(increase(stepwire_dead_letters_total{{{HERE}}}[$__rate_interval]) {OF_APP})",
+                         "{{handler}}")],
+                  "Deliveries that were given up.", 12),
+            Panel("Unfinished by group", "short", [Query(f"sum by (group) ({LAG})", "{{group}}")],
+                  "Records that are not finished. A line that only rises needs more pods, or more partitions.", 12),
+            Panel("Age of the first unfinished", "s",
+                  [Query(f"max by (group) (stepwire_consumer_lag_seconds{{{GROUP}}})", "{{group}}")],
+                  "A line that rises by a second each second is a record that does not finish.", 12),
+            Panel("Retries", "ops", [Query(rate("stepwire_retries_total", "handler, error_type"),
+                                           "{{handler}}: {{error_type}}")],
+                  "Calls that are repeated.", 12),
+            Panel("Releases", "short",
+                  [Query(f'count by (app, version) (stepwire_build_info{{{HERE}, app=~"$app"}})',
+                         "{{app}} {{version}}")],
+                  "Pods of each release: two lines while one is rolled out.", 12),
+        ]),
+    ],
+)  # fmt: skip

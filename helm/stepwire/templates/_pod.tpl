@@ -1,0 +1,128 @@
+{{/* Every variable of a container; . = {root, env, drain, blobs}; without a store, an app that has attachments must fail at its start */}}
+{{- define "stepwire.env" -}}
+{{- $values := .root.Values -}}
+{{- $env := dict
+  "STEPWIRE_APP" $values.app
+  "STEPWIRE_BUS" $values.bus.url
+  "STEPWIRE_PREFIX" $values.bus.prefix
+  "STEPWIRE_BLOBS" ($values.blobs.url | default .blobs | default "/blobs-url-is-not-set-in-the-chart")
+  "STEPWIRE_LOG" "json"
+  "STEPWIRE_HTTP_HOST" "0.0.0.0"
+  "HOME" "/tmp" -}}
+{{- if .drain }}{{ $_ := set $env "STEPWIRE_WORKER__DRAIN" (toString .drain) }}{{ end -}}
+{{- range $name, $value := $values.kafka }}
+{{- $_ := set $env (printf "STEPWIRE_KAFKA__%s" ($name | upper | replace "." "_")) (toString $value) }}
+{{- end -}}
+{{- $env = mergeOverwrite $env (deepCopy $values.env) (deepCopy (.env | default dict)) -}}
+{{- range $name, $value := $env }}
+{{- if not (hasKey $values.secrets $name) }}
+- {name: {{ $name }}, value: {{ toString $value | quote }}}
+{{- end }}
+{{- end }}
+{{- range $name, $from := $values.secrets }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $from.name }}, key: {{ $from.key | quote }}}}
+{{- end }}
+{{- end -}}
+
+{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, drain, blobs, resources, mounts, data, access} */}}
+{{- define "stepwire.container" -}}
+image: {{ include "stepwire.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+workingDir: {{ .root.Values.workingDir }}
+securityContext:
+  allowPrivilegeEscalation: false
+  privileged: false
+  readOnlyRootFilesystem: true
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  capabilities: {drop: [ALL]}
+  seccompProfile: {type: RuntimeDefault}
+env:
+  {{- include "stepwire.env" . | trim | nindent 2 }}
+{{- with .root.Values.secretsFrom }}
+envFrom:
+  {{- range . }}
+  - secretRef: {name: {{ . }}}
+  {{- end }}
+{{- end }}
+resources:
+  {{- toYaml .resources | nindent 2 }}
+volumeMounts:
+  - {name: scratch, mountPath: /tmp, subPath: tmp}
+  - {name: scratch, mountPath: {{ .root.Values.workingDir }}/.stepwire, subPath: stepwire}
+  {{- if .data }}
+  - {name: data, mountPath: /data}
+  {{- end }}
+  {{- with .access }}
+  - {name: access, mountPath: /etc/stepwire, readOnly: true}
+  {{- end }}
+  {{- with .mounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Of a pod, beside its containers; . = {root, group, account, data, access} */}}
+{{- define "stepwire.pod" -}}
+serviceAccountName: {{ .account }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - {name: {{ . }}}
+  {{- end }}
+{{- end }}
+{{- with .group }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+volumes:
+  - {name: scratch, emptyDir: {sizeLimit: {{ (.group | default dict).scratch | default "1Gi" }}}}
+  {{- if .data }}
+  - name: data
+    persistentVolumeClaim: {claimName: {{ .root.Values.storage.existingClaim | default (printf "%s-data" (include "stepwire.fullname" .root)) }}}
+  {{- end }}
+  {{- with .access }}
+  - name: access
+    secret: {secretName: {{ .secret }}, items: [{key: {{ .key | quote }}, path: access.toml}]}
+  {{- end }}
+  {{- with (.group | default dict).extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Pods apart from each other where there is room; . = {root, component} */}}
+{{- define "stepwire.spread" -}}
+topologySpreadConstraints:
+  {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "stepwire.selector" $ | nindent 8 }}
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end -}}

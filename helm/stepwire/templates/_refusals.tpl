@@ -1,0 +1,64 @@
+{{/* What makes no sense together is refused here, each with its cure. The shape of values is the schema's business. */}}
+{{- define "stepwire.refusals" -}}
+{{- $groups := include "stepwire.groups" . | fromJson -}}
+{{- $local := hasPrefix "sqlite:" .Values.bus.url -}}
+{{- $folder := and .Values.blobs.url (not (hasPrefix "s3://" .Values.blobs.url)) -}}
+{{- if or $local $folder -}}
+  {{- $what := $local | ternary (printf "bus.url is a file (%s)" .Values.bus.url) (printf "attachments lie in a folder (blobs.url: %s)" .Values.blobs.url) -}}
+  {{- $cure := $local | ternary "use bus.url: kafka://host:port" "use blobs.url: s3://bucket/prefix" -}}
+  {{- range $name, $group := $groups -}}
+    {{- if gt (include "stepwire.most" $group | int) 1 -}}
+      {{- fail (printf "workers.%s may have %s pods, but %s, which one pod mounts: %s, or replicas: 1 without autoscaling" $name (include "stepwire.most" $group) $what $cure) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if gt (len $groups) 1 -}}
+    {{- fail (printf "workers has %d groups, but %s, which one pod mounts: %s, or keep all handlers in one group" (len $groups) $what $cure) -}}
+  {{- end -}}
+  {{- if .Values.door.enabled -}}
+    {{- fail (printf "door.enabled: %s, which one pod mounts: %s" $what $cure) -}}
+  {{- end -}}
+  {{- if not .Values.storage.enabled -}}
+    {{- fail (printf "%s, and without a volume it is gone with the pod: set storage.enabled and a path below /data; or %s" $what $cure) -}}
+  {{- end -}}
+  {{- if and $folder (not (hasPrefix "/data/" (trimPrefix "file://" .Values.blobs.url))) -}}
+    {{- fail (printf "blobs.url: %s is not below /data, where the volume is: use /data/blobs" .Values.blobs.url) -}}
+  {{- end -}}
+  {{- if and $local (not (hasPrefix "sqlite:////data/" .Values.bus.url)) -}}
+    {{- fail (printf "bus.url: %s is not below /data, where the volume is: use sqlite:////data/bus.db" .Values.bus.url) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and $local (ne .Values.bus.prefix "") -}}
+  {{- fail "bus.prefix is for names on Kafka; a bus in a file has none: leave it empty" -}}
+{{- end -}}
+{{- range $name, $group := $groups -}}
+  {{- with $group.autoscaling -}}
+    {{- if and (ne .kind "none") (lt (int .maxReplicas) (int .minReplicas)) -}}
+      {{- fail (printf "workers.%s.autoscaling: maxReplicas %d is below minReplicas %d" $name (int .maxReplicas) (int .minReplicas)) -}}
+    {{- end -}}
+    {{- if and (eq .kind "keda") (not .keda.triggers) -}}
+      {{- fail (printf "workers.%s.autoscaling.keda.triggers is empty: name what to scale for: {group: APP.HANDLER, topic: TOPIC, lagThreshold: 20}" $name) -}}
+    {{- end -}}
+    {{- if and (eq .kind "hpa") (not ($group.resources.requests | default dict).cpu) -}}
+      {{- fail (printf "workers.%s: an HPA measures CPU against resources.requests.cpu, which is not set" $name) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- with .Values.door }}
+{{- if and .enabled (not .access.secret) (not .insecure) -}}
+  {{- fail "door.enabled, but nobody may come in: name the Secret of its access file in door.access.secret, or let everybody do everything with door.insecure: true" -}}
+{{- end -}}
+{{- if and .access.secret .insecure -}}
+  {{- fail "door.insecure and door.access.secret contradict each other: give one" -}}
+{{- end -}}
+{{- end -}}
+{{- $secret := list "STEPWIRE_DECISION_KEY" "ANTHROPIC_API_KEY" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" -}}
+{{- $plain := list .Values.env .Values.door.env -}}
+{{- range $groups }}{{ $plain = append $plain .env }}{{ end -}}
+{{- range $one := $plain -}}
+  {{- range $name := $secret -}}
+    {{- if hasKey $one $name -}}
+      {{- fail (printf "env.%s is a secret: put it into a Secret and name that: secrets: {%s: {name: SECRET, key: KEY}}" $name $name) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}

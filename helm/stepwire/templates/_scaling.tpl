@@ -1,0 +1,27 @@
+{{- define "stepwire.behavior" -}}
+behavior:
+  scaleUp: {stabilizationWindowSeconds: 0}
+  scaleDown:
+    stabilizationWindowSeconds: {{ .scaleDownStabilizationSeconds }}
+    policies: [{type: Pods, value: 1, periodSeconds: 120}]
+{{- end -}}
+
+{{/* . = {root, component, target, min, max, cpu, behavior} */}}
+{{- define "stepwire.hpa" -}}
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ .target }}
+  labels:
+    {{- include "stepwire.labels" . | nindent 4 }}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: {{ .target }}}
+  minReplicas: {{ .min }}
+  maxReplicas: {{ .max }}
+  metrics:
+    - type: Resource
+      resource: {name: cpu, target: {type: Utilization, averageUtilization: {{ .cpu }}}}
+  {{- with .behavior }}
+  {{- . | nindent 2 }}
+  {{- end }}
+{{- end -}}

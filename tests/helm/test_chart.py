@@ -1,0 +1,223 @@
+"""The chart: what it renders, what it refuses, and that a cluster would take it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from tests.helm.chart import FOLDER, SHAPES, changed, notes, of_kind, pods, render, values_of
+
+VERSIONS = ("1.29", "1.33", "1.37")  #: the oldest that the chart takes, one between, the newest we know the schemas of
+#: what the scan calls critical and we do not: a limit of CPU throttles a loop that must answer its probes; tags are not
+#: reused; and policies of the network are opt-in, as in every chart (`everything` has them and is scanned for them)
+ACCEPTED = ("container-image-pull-policy", "container-resources")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lint_finds_nothing(shape: str) -> None:
+    """`helm lint --strict` has nothing to say for any values file of `ci/`."""
+    report = helm_python.lint(FOLDER, values_of(shape), strict=True)
+    assert not report["errors"] and report["total_charts_linted"] == 1
+    assert [m["error"] for m in report["messages"] if m["severity"] > 1] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_kubernetes_knows_every_field(shape: str, version: str) -> None:
+    """Every object of Kubernetes' own kinds is valid, strictly, for three versions."""
+    checked = 0
+    for found in render(values_of(shape)):
+        if found["apiVersion"].startswith(("keda.sh/", "monitoring.coreos.com/")):
+            continue
+        kubernetes_validate.validate(found, version, strict=True)
+        checked += 1
+    assert checked >= 2
+
+
+@pytest.mark.parametrize("shape", ["groups", "everything"])
+def test_operators_know_every_field(shape: str, definitions: Path) -> None:
+    """Every object of KEDA and of the Prometheus operator is valid by their own definitions, without unknown fields."""
+    theirs = [
+        one for one in render(values_of(shape)) if one["apiVersion"].startswith(("keda.sh/", "monitoring.coreos.com/"))
+    ]
+    for found in theirs:
+        schema = json.loads((definitions / f"{found['kind']}.json").read_text().replace('"^(?i)', '"(?i)^'))
+        jsonschema.Draft202012Validator(_strict(schema)).validate(found)  # the other spelling is Go's alone
+
+
+def _strict(schema: Any) -> Any:
+    """An API server drops what it does not know; a typing error must not pass for that."""
+    if not isinstance(schema, dict):
+        return schema
+    strict = {name: [_strict(one) for one in inner] if isinstance(inner, list) else _strict(inner)
+              for name, inner in schema.items()}  # fmt: skip
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        if "additionalProperties" not in schema and schema.get("type") == "object":
+            strict["additionalProperties"] = False
+        if {"apiVersion", "metadata"} <= schema["properties"].keys():
+            strict["properties"]["metadata"] = {"type": "object"}
+    return strict
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_policy_scan_finds_nothing_critical(shape: str, kube_score: Path) -> None:
+    """kube-score has no critical finding but the accepted ones."""
+    ignored = [*ACCEPTED] + ([] if shape == "everything" else ["pod-networkpolicy"])
+    flags = [flag for name in ignored for flag in ("--ignore-test", name)]
+    text = yaml.safe_dump_all(render(values_of(shape)))
+    scan = subprocess.run([kube_score, "score", "--output-format", "json", *flags, "-"], input=text,
+                          capture_output=True, text=True, check=False, timeout=30)  # fmt: skip
+    found = json.loads(scan.stdout)
+    assert {one["type_meta"]["kind"] for one in found} >= {"Deployment"}
+    critical = [(one["object_name"], check["check"]["id"], check["comments"]) for one in found
+                for check in one["checks"] if check["grade"] == 1 and not check["skipped"]]  # fmt: skip
+    assert critical == []
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pods_keep_to_restricted_security(shape: str) -> None:
+    """Every pod fits Kubernetes' "restricted" profile, has a root it cannot write, no token, and limits."""
+    for pod in pods(render(values_of(shape))):
+        assert pod["automountServiceAccountToken"] is False and pod["enableServiceLinks"] is False
+        assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 10_000
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert all(volume.keys() & {"emptyDir", "persistentVolumeClaim", "secret"} for volume in pod["volumes"])
+        for container in pod["containers"]:
+            held = container["securityContext"]
+            assert held["readOnlyRootFilesystem"] is held["runAsNonRoot"] is True
+            assert held["allowPrivilegeEscalation"] is held["privileged"] is False
+            assert held["capabilities"] == {"drop": ["ALL"]}
+            assert "memory" in container["resources"]["limits"] and "cpu" in container["resources"]["requests"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_who_is_scaled_has_no_replicas_of_its_own(shape: str) -> None:
+    """A Deployment that KEDA or an HPA scales never says `replicas`; every other one does; nothing is scaled twice."""
+    objects = render(values_of(shape), upgrade=True)
+    scaled = [
+        one["spec"]["scaleTargetRef"]["name"] for one in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler")
+    ]
+    assert len(scaled) == len(set(scaled))
+    deployments = {one["metadata"]["name"]: one["spec"] for one in of_kind(objects, "Deployment")}
+    assert set(scaled) <= deployments.keys()
+    for name, spec in deployments.items():
+        assert ("replicas" in spec) is (name not in scaled)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_selectors_find_their_pods_and_no_others(shape: str) -> None:
+    """Every budget, service and policy selects pods; no two Deployments share a pod."""
+    objects = render(values_of(shape))
+    templates = [one["spec"]["template"]["metadata"]["labels"] for one in of_kind(objects, "Deployment", "Job")]
+
+    def selected(by: dict[str, str]) -> int:
+        return sum(by.items() <= labels.items() for labels in templates)
+
+    for one in of_kind(objects, "Deployment", "PodDisruptionBudget"):
+        assert selected(one["spec"]["selector"]["matchLabels"]) == 1
+    for one in of_kind(objects, "Service"):
+        assert selected(one["spec"]["selector"]) == 1
+    for one in of_kind(objects, "ServiceMonitor"):
+        wanted = one["spec"]["selector"]["matchLabels"].items()
+        (service,) = [found for found in of_kind(objects, "Service") if wanted <= found["metadata"]["labels"].items()]
+        assert one["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+    for one in of_kind(objects, "PodMonitor"):
+        assert selected(one["spec"]["selector"]["matchLabels"]) >= 1
+    for one in of_kind(objects, "NetworkPolicy"):
+        assert selected(one["spec"]["podSelector"]["matchLabels"]) >= 1
+
+
+def test_the_grace_period_is_longer_than_the_drain() -> None:
+    """What the worker is told to drain in, and what Kubernetes gives it, come from one number."""
+    for one in of_kind(render(values_of("groups")), "Deployment"):
+        pod = one["spec"]["template"]["spec"]
+        told = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
+        assert told["STEPWIRE_WORKER__DRAIN"] == "120"
+        assert pod["terminationGracePeriodSeconds"] == 135
+
+
+def test_one_group_has_its_own_handlers_and_secrets_are_references() -> None:
+    """`--only` names the group's handlers; no secret's value is in any object."""
+    objects = render(values_of("groups"))
+    args = {one["metadata"]["name"]: one["spec"]["template"]["spec"]["containers"][0]["args"]
+            for one in of_kind(objects, "Deployment")}  # fmt: skip
+    assert args["acme-stepwire-drafts"] == ["run", "acme.flow:app", "--http-port=9090", "--only=draft,revise"]
+    assert len(args) == 3
+    for pod in pods(objects):
+        env = {e["name"]: e for e in pod["containers"][0]["env"]}
+        assert env["ANTHROPIC_API_KEY"]["valueFrom"]["secretKeyRef"] == {"name": "anthropic", "key": "api-key"}
+        assert env["STEPWIRE_KAFKA__SECURITY_PROTOCOL"]["value"] == "SASL_SSL"
+    assert not of_kind(objects, "Secret")
+
+
+def test_keda_asks_for_the_names_that_kafka_has() -> None:
+    """Group and topic carry the environment's prefix; a group never scales to 0, and slow calls never scale it in."""
+    (scaled,) = of_kind(render(values_of("groups")), "ScaledObject")
+    asked = scaled["spec"]["triggers"][0]["metadata"]
+    assert (asked["consumerGroup"], asked["topic"]) == ("prod.support.draft", "prod.support.triaged")
+    assert asked["bootstrapServers"] == "kafka-0:9093,kafka-1:9093"
+    assert asked["excludePersistentLag"] == "false" and all(isinstance(value, str) for value in asked.values())
+    assert scaled["spec"]["minReplicaCount"] == 1
+
+
+def test_rules_and_dashboards_arrive_whole() -> None:
+    """PrometheusRule is the file of rules less what was turned off; each dashboard is its file, byte by byte."""
+    objects = render(values_of("everything"))
+    (rule,) = of_kind(objects, "PrometheusRule")
+    kept = [r for group in rule["spec"]["groups"] for r in group["rules"]]
+    written = [
+        r
+        for group in yaml.safe_load((FOLDER / "rules" / "stepwire.yaml").read_text())["groups"]
+        for r in group["rules"]
+    ]
+    assert [r["expr"] for r in kept] == [r["expr"] for r in written if r.get("alert") != "StepwireRetryStorm"]
+    alert = next(r for r in kept if r.get("alert") == "StepwireDeadLetters")
+    assert alert["annotations"]["runbook_url"] == "https://docs.acme.example/runbooks.md#stepwiredeadletters"
+    maps = {name: text for one in of_kind(objects, "ConfigMap") for name, text in one["data"].items()}
+    files = {f"stepwire-{path.name}": path.read_text() for path in (FOLDER / "dashboards").glob("*.json")}
+    assert maps == files and len(files) == 4
+    assert sum(map(len, maps.values())) < 1_000_000  # a ConfigMap takes 1 MiB
+
+
+def test_egress_never_forgets_names() -> None:
+    """A policy that says what may be reached lets DNS through."""
+    for policy in of_kind(render(values_of("everything")), "NetworkPolicy"):
+        ports = [port for rule in policy["spec"]["egress"] for port in rule.get("ports", [])]
+        assert {"port": 53, "protocol": "UDP"} in ports and {"port": 53, "protocol": "TCP"} in ports
+
+
+def test_topics_are_made_before_the_workers_and_only_if_wanted() -> None:
+    """The Job is a hook before install and upgrade, needs nothing of the release, and can be turned off."""
+    (job,) = of_kind(render(values_of("least")), "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    pod = job["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "default" and pod["containers"][0]["args"] == [
+        "topics",
+        "apply",
+        "acme.flow:app",
+    ]
+    assert of_kind(render(changed("least", topics__apply={"enabled": False})), "Job") == []
+
+
+def test_notes_say_what_runs_and_show_no_password() -> None:
+    """After an install: the groups, the commands to look, and that decisions are not signed."""
+    said = notes(values_of("least"))
+    assert "acme-stepwire-all: all handlers, 1 pod(s), 75 s to drain" in said and "Decisions are not signed" in said
+
+
+def test_every_value_is_in_the_schema() -> None:
+    """A name in values.yaml that the schema lacks would be refused; one that the schema has alone would be unknown."""
+    schema = json.loads((FOLDER / "values.schema.json").read_text())
+    values = yaml.safe_load((FOLDER / "values.yaml").read_text())
+    assert schema["properties"].keys() - {"global"} == values.keys()
+    jsonschema.Draft7Validator.check_schema(schema)
+    for name in ("defaults", "door", "monitoring", "networkPolicy", "storage", "image"):
+        assert schema["properties"][name]["properties"].keys() == values[name].keys(), name

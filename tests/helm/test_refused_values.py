@@ -1,0 +1,46 @@
+"""Values that make no sense are refused before anything is installed, with the cure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from helm_python import HelmError
+from tests.helm.chart import changed, render
+
+TWO = {"a": {}, "b": {}}
+BUSY = {"a": {"autoscaling": {"kind": "hpa"}}}
+REFUSED = [
+    ("one-file", {"bus__url": "kafka://k:9092", "defaults__replicas": 2},
+     r"workers\.all may have 2 pods, but attachments lie in a folder .*use blobs\.url: s3://"),
+    ("one-file", {"bus__url": "kafka://k:9092", "workers": BUSY}, r"workers\.a may have 6 pods"),
+    ("one-file", {"bus__url": "kafka://k:9092", "workers": TWO}, r"workers has 2 groups, but attachments"),
+    ("one-file", {"bus__url": "kafka://k:9092", "door__enabled": True}, r"door\.enabled: attachments"),
+    ("one-file", {"blobs__url": "", "defaults__replicas": 2}, r"bus\.url is a file .*use bus\.url: kafka://"),
+    ("one-file", {"storage__enabled": False}, r"set storage\.enabled"),
+    ("one-file", {"blobs__url": "/elsewhere"}, r"use /data/blobs"),
+    ("one-file", {"bus__url": "sqlite:////elsewhere"}, r"use sqlite:////data/bus\.db"),
+    ("least", {"door__enabled": True}, r"nobody may come in: .*door\.access\.secret"),
+    ("everything", {"door__insecure": True}, r"contradict"),
+    ("least", {"env": {"ANTHROPIC_API_KEY": "sk-plain"}}, r"env\.ANTHROPIC_API_KEY is a secret"),
+    ("least", {"kafka": {"sasl.password": "plain"}}, r"sasl\.password"),
+    ("least", {"secrets": {"STEPWIRE_DECISION_KEY": "plain"}}, r"STEPWIRE_DECISION_KEY"),
+    ("least", {"defaults__autoscaling": {"kind": "keda"}}, r"triggers is empty"),
+    ("least", {"defaults__autoscaling": {"kind": "keda", "minReplicas": 0}}, r"minReplicas"),
+    ("least", {"defaults__autoscaling": {"kind": "hpa", "minReplicas": 9}}, r"maxReplicas 6 is below minReplicas 9"),
+    ("least", {"workers": {"a": {"grp": 1}}}, r"grp"),
+    ("least", {"workers": {"door": {}}}, r"door"),
+    ("least", {"replicas": 3}, r"replicas"),
+    ("least", {"app": "acme/flow.py"}, r"app"),
+    ("least", {"image": {}}, r"repository"),
+    ("least", {"bus__url": "kafka://user:secret@k:9092"}, r"url"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "values", "words"), REFUSED)
+def test_what_makes_no_sense_is_refused_with_the_cure(shape: str, values: dict[str, Any], words: str) -> None:
+    """Before anything is installed, in words that name the value."""
+    with pytest.raises(HelmError) as refused:
+        render(changed(shape, **values))
+    assert re.search(words, str(refused.value)), refused.value
