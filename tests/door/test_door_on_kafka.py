@@ -43,7 +43,7 @@ async def test_events_runs_and_decisions_through_two_doors(kafka: str, topic_pre
             assert (asked.status_code, asked.json()["state"]) == (200, "waiting"), asked.text
             run, gate = asked.headers["location"], asked.json()["gates"][0]["id"]
             while (await other.get(run)).status_code == 404:
-                await asyncio.sleep(0.1)  # its copy follows ten times a second
+                await asyncio.sleep(0.05)  # its copy follows ten times a second
             again = await other.post("/apps/shop/Order", json={"n": 500}, headers=key)
             assert (again.headers["location"], again.json()["repeated"]) == (run, True)
             seen = await other.get(run, headers={"prefer": "wait=30"})
@@ -52,10 +52,11 @@ async def test_events_runs_and_decisions_through_two_doors(kafka: str, topic_pre
             assert decided.status_code == 202, decided.text
             done = await one.get(run, headers={"prefer": "wait=30"})
             while done.json()["state"] != "completed":
+                await asyncio.sleep(0.05)
                 done = await one.get(run, headers={"prefer": "wait=30"})
             assert done.json()["result"]["n"] == 60
             while (await other.get(run)).json()["state"] != "completed":
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.05)
             streams = [(await door.get(f"{run}/stream")).text for door in (one, other)]
             last = [line[4:] for line in streams[0].splitlines() if line.startswith("id: ")][-1]
             assert [text.count("event: event") for text in streams] == [4, 4]
