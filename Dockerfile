@@ -9,7 +9,7 @@ WORKDIR /src
 ARG EXTRAS="claude kafka mcp pdf s3 serve servers"
 COPY pyproject.toml uv.lock ./
 # the versions that were tested, by hash; a layer of its own, that a change of the code keeps
-RUN uv export -q --frozen --no-dev --no-emit-project $(printf -- '--extra %s ' $EXTRAS) -o requirements.txt \
+RUN uv export -q --frozen --no-default-groups --no-emit-project $(printf -- '--extra %s ' $EXTRAS) -o requirements.txt \
     && uv venv -q --no-project /venv \
     && VIRTUAL_ENV=/venv uv pip install -q --compile-bytecode --require-hashes -r requirements.txt
 COPY README.md LICENSE ./

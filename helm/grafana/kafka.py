@@ -60,6 +60,10 @@ PAGE = Page(
                       f'(rate(stepwire_messages_produced_total{{{HERE}, outcome="ok"}}[$__rate_interval]))',
                       "{{topic}}"),
             ], "Records committed, by topic."),
+            Panel("Lost", "short", [
+                Query(f"sum by (group, topic) (stepwire_records_lost_total{{{GROUP}}}) or vector(0)",
+                      "{{group}} {{topic}}"),
+            ], "Records that retention deleted before they were finished."),
             Panel("Unreadable", "short", [
                 Query(f"sum by (topic, error_type) (increase(stepwire_deserialization_failures_total{{{HERE}}}"
                       f"[$__rate_interval]))", "{{topic}}: {{error_type}}"),
