@@ -34,10 +34,6 @@ PAGE = Page(
                   [Query(f"sum by (group, kind) (increase(stepwire_rebalances_total{{{GROUP}}}[$__rate_interval]))",
                          "{{group}} {{kind}}")],
                   "`lost` is a worker that was cut off: too long silent, or fenced by a newer one.", 12),
-            Panel("Lost to retention", "short",
-                  [Query(f"sum by (group, topic) (increase(stepwire_records_lost_total{{{GROUP}}}[$__rate_interval]))",
-                         "{{group}} {{topic}}")],
-                  "Offsets that a topic's retention passed before they were finished: raise retention.ms.", 12),
         ]),
         Row("Commits", [
             Panel("Commits", "ops",

@@ -167,6 +167,19 @@ async def test_joins_that_would_wait_for_other_parts_are_refused_while_they_are_
         await here.worker(changed)
 
 
+async def test_a_control_topic_that_grew_is_refused(kafka: str, topic_prefix: str) -> None:
+    """Keys would lie elsewhere than what is kept under them: the worker does not start, and says what was changed."""
+    async with stage(kafka, topic_prefix, old_release()) as here:
+        admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+        for done in admin.create_partitions([NewPartitions(f"{topic_prefix}a.meet.control", 9)]).values():
+            done.result(20)
+        async with asyncio.timeout(30):
+            while (await here.bus.describe(["a.meet.control"]))["a.meet.control"].partitions < 9:
+                await asyncio.sleep(0.05)
+        with pytest.raises(SettingsError, match=r"a\.meet\.control has 9 partitions and its state 4"):
+            await here.worker()
+
+
 async def test_a_business_topic_grows_under_running_workers(kafka: str, topic_prefix: str) -> None:
     """More partitions, other keys: each event is handled once, and merges whose parts lie before and after meet."""
     async with stage(kafka, topic_prefix, old_release(), replace(SETTINGS, partitions=2)) as here:

@@ -109,6 +109,14 @@ class KafkaBus:
         """Make sure that the topics are there. Raises SettingsError with the command that makes them."""
         plan = kafka_topics.plan(topics)
         found = await self.describe([*plan])
+        for name in topics:
+            state = found.get(self.state_topic(name)) if name.endswith(".control") and name in found else None
+            if state is not None and state.partitions != found[name].partitions:
+                raise SettingsError(
+                    f"{self.cluster_name(name)} has {found[name].partitions} partitions and its state "
+                    f"{state.partitions}: one was changed after it was made, so what is kept would not be found. "
+                    f"Restore the number that both were made with"
+                )
         missing = {name: spec for name, spec in plan.items() if name not in found}
         if missing and not self.creates_topics:
             raise SettingsError(
