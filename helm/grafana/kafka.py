@@ -34,6 +34,10 @@ PAGE = Page(
                   [Query(f"sum by (group, kind) (increase(stepwire_rebalances_total{{{GROUP}}}[$__rate_interval]))",
                          "{{group}} {{kind}}")],
                   "`lost` is a worker that was cut off: too long silent, or fenced by a newer one.", 12),
+            Panel("Lost to retention", "short",
+                  [Query(f"sum by (group, topic) (stepwire_records_lost_total{{{GROUP}}}) or vector(0)",
+                         "{{group}} {{topic}}")],
+                  "Offsets that a topic's retention passed before they were finished: raise retention.ms.", 12),
         ]),
         Row("Commits", [
             Panel("Commits", "ops",
@@ -56,10 +60,6 @@ PAGE = Page(
                       f'(rate(stepwire_messages_produced_total{{{HERE}, outcome="ok"}}[$__rate_interval]))',
                       "{{topic}}"),
             ], "Records committed, by topic."),
-            Panel("Lost", "short", [
-                Query(f"sum by (group, topic) (stepwire_records_lost_total{{{GROUP}}}) or vector(0)",
-                      "{{group}} {{topic}}"),
-            ], "Records that retention deleted before they were finished."),
             Panel("Unreadable", "short", [
                 Query(f"sum by (topic, error_type) (increase(stepwire_deserialization_failures_total{{{HERE}}}"
                       f"[$__rate_interval]))", "{{topic}}: {{error_type}}"),
