@@ -49,6 +49,7 @@ def test_what_cannot_work_is_refused_in_one_line(properties: dict[str, str], sai
     assert "\n" not in str(refused.value) and "hunter2" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_for_the_password_of_a_key(tmp_path: Path) -> None:
     """An encrypted key without its password is refused, also where a terminal or pipe could be asked for it."""
     key = ec.generate_private_key(ec.SECP256R1())
