@@ -34,6 +34,10 @@ COMPRESSION = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 OURS = frozenset({"compression.type", TOKEN})
 KNOWN = frozenset(PLAIN) | TLS | OURS
 SECRET = frozenset({"sasl.password", "ssl.key.password"})
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "security.protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "sasl.mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"),
+}
 
 
 def checked(name: str, where: str) -> str:
@@ -46,7 +50,8 @@ def checked(name: str, where: str) -> str:
 
 
 def options(properties: Mapping[str, str]) -> dict[str, Any]:
-    """How aiokafka's client reaches the cluster. Raises SettingsError for files that cannot be used."""
+    """How aiokafka's client reaches the cluster. Raises SettingsError for what it cannot be reached with."""
+    _sound(properties)
     found: dict[str, Any] = {PLAIN[name]: _typed(name, value) for name, value in properties.items() if name in PLAIN}
     if found.get("security_protocol", "PLAINTEXT") in ("SSL", "SASL_SSL"):
         found["ssl_context"] = _context(properties)
@@ -63,6 +68,20 @@ def compression(properties: Mapping[str, str]) -> int:
     return COMPRESSION[name]
 
 
+def _sound(properties: Mapping[str, str]) -> None:
+    """Refuse here, with the cure, what the client would end with a traceback for."""
+    for name, known in CHOICES.items():
+        if properties.get(name, known[0]) not in known:
+            raise SettingsError(f"{name} {properties[name]}: there are {', '.join(known)}")
+    if not properties.get("security.protocol", "").startswith("SASL"):
+        return
+    mechanism = properties.get("sasl.mechanism", "PLAIN")
+    needed = {"OAUTHBEARER": (TOKEN,), "GSSAPI": ()}.get(mechanism, ("sasl.username", "sasl.password"))
+    missing = [name for name in needed if name not in properties]
+    if missing:
+        raise SettingsError(f"sasl.mechanism {mechanism} needs {' and '.join(missing)}; set it, or choose another")
+
+
 def _typed(name: str, value: str) -> Any:
     if not name.endswith(".ms"):
         return value
@@ -77,7 +96,8 @@ def _context(properties: Mapping[str, str]) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=authority)
         if certificate is not None:
-            password = properties.get("ssl.key.password")
+            # never None: OpenSSL would ask for the password of an encrypted key at the terminal, and wait there
+            password = properties.get("ssl.key.password", "")
             context.load_cert_chain(certificate, properties.get("ssl.key.location"), password)
     except (OSError, ssl.SSLError) as error:
         files = [value for name, value in properties.items() if name.endswith(".location")]
@@ -88,6 +108,11 @@ def _context(properties: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def _token(path: Path) -> Any:
+    try:
+        path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = getattr(error, "strerror", "") or error
+        raise SettingsError(f"{TOKEN} {path} cannot be read: {said}; name a file that holds the token") from None
     from aiokafka.abc import AbstractTokenProvider  # noqa: PLC0415 - only where Kafka is used
 
     class FileToken(AbstractTokenProvider):  # type: ignore[misc]
