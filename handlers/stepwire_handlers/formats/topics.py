@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import structlog
 from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -50,7 +50,7 @@ class TopicFormats:
         except (ValueError, TypeError, OSError) as error:
             raise SettingsError(f"[registry] cannot be used ({type(error).__name__}): check url and files") from None
         self._formats = {topic: kinds[kind] for topic, kind in topics.items()}
-        self._names, self._prefix, self._url = dict(topics), prefix, httpx.URL(registry["url"].split(",")[0]).host
+        self._names, self._prefix, self._url = dict(topics), prefix, urlsplit(registry["url"]).hostname
 
     # -- from a topic
 
@@ -109,22 +109,29 @@ class TopicFormats:
     # -- both
 
     def _context(self, topic: str, headers: Mapping[str, str]) -> SerializationContext:
-        pairs = [(name, text.encode("utf-8", "surrogateescape")) for name, text in headers.items()]
+        pairs: list[tuple[str, str | bytes | None]] = [
+            (name, text.encode("utf-8", "surrogateescape")) for name, text in headers.items()
+        ]
         return SerializationContext(f"{self._prefix}{topic}", MessageField.VALUE, pairs)
 
     def _reason(self, error: Exception, otherwise: str) -> str:
         """Why a value will never do, without the value. Raises BusUnavailable if nobody can say."""
         cause: Any = error
-        while cause is not None and not isinstance(cause, (SchemaRegistryError, httpx.HTTPError)):
+        while cause.__cause__ is not None and not isinstance(cause, SchemaRegistryError) and not _is_network(cause):
             cause = cause.__cause__
         status = getattr(cause, "http_status_code", 0)
-        if isinstance(cause, httpx.HTTPError) or status >= 500 or status in AWAY:
+        if _is_network(cause) or status >= 500 or status in AWAY:
             said = f"HTTP {status}" if status else type(cause).__name__
             log.warning("registry_unavailable", registry=self._url, reason=said)
             raise BusUnavailable(f"the schema registry at {self._url} does not answer ({said})") from None
         if status:
             return f"cannot be translated: the schema registry says {cause.error_message} ({cause.error_code})"
         return f"{otherwise} ({type(error).__name__})"
+
+
+def _is_network(error: Exception) -> bool:
+    """By name: the registry's client takes whichever of two HTTP clients it finds."""
+    return isinstance(error, OSError) or any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
 
 
 def _asks_again(out: Out) -> bool:
