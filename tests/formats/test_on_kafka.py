@@ -58,7 +58,7 @@ class Formatted(Stage):
 
 
 async def test_avro_in_and_out_while_the_registry_goes_away(kafka: str, topic_prefix: str, registry: Registry) -> None:
-    """Each Avro record has one Avro result; with the registry down nothing is lost or dead; garbage is a dead letter."""
+    """Each Avro record has one Avro result; a registry that is away loses nothing; garbage is a dead letter."""
     Formatted.registry = registry.url
     here = Formatted(kafka, topic_prefix, App("a", handlers=[book]), SETTINGS)
     registry.register(f"{topic_prefix}booked-value", {"schema": json.dumps(SCHEMA)})
