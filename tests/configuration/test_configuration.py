@@ -55,7 +55,7 @@ def test_every_setting_can_be_seen() -> None:
     """`stepwire config` hides none, the kernel's included."""
     names = {setting.name for setting in load_with_sources().shown()}
     assert names == {
-        *(Configuration.model_fields.keys() - {"worker", "kafka"}),
+        *(Configuration.model_fields.keys() - {"worker", "kafka", "registry", "topics"}),
         *(f"worker.{f.name}" for f in fields(Settings)),
     }
 
