@@ -20,14 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from stepwire import Settings, SettingsError
 from stepwire.bus.local import LocalBus
-from stepwire_handlers import kafka_client
+from stepwire_handlers import formats, kafka_client
+from stepwire_handlers.formats import FormatName
 
 if TYPE_CHECKING:
     from stepwire.bus.kafka.bus import KafkaBus
 
 FILE = "stepwire.toml"
 PREFIX = "STEPWIRE_"
-WORKER, CLIENT = "worker", "kafka"
+WORKER, CLIENT, REGISTRY, TOPICS = "worker", "kafka", "registry", "topics"
 KAFKA = "kafka://"
 KAFKA_DEFAULT = "default for Kafka"  #: the source of the values that follow
 #: a control topic's partitions are fixed once made, so eight workers can share a join from the first day; a business
@@ -50,6 +51,8 @@ class Configuration(BaseModel):
     bus: str = "sqlite:///.stepwire/bus.db"  #: sqlite:///path, sqlite:////absolute/path, kafka://host:port,host:port
     prefix: str = ""  #: of every topic and group on Kafka: an environment's, such as `prod.`
     kafka: dict[str, SecretStr] = {}  #: client properties by Kafka's names: STEPWIRE_KAFKA__SASL_PASSWORD, or [kafka]
+    registry: dict[str, SecretStr] = {}  #: of schemas, by its client's names: STEPWIRE_REGISTRY__URL, or [registry]
+    topics: dict[str, FormatName] = {}  #: what lies on a topic of Kafka: [topics."support.tickets"] format = "avro"
     durability: Literal["process", "power"] = "process"  #: survive kill -9, or a power cut too (fsync every commit)
     retention: float | None = Field(None, gt=0)  #: seconds after which finished events are deleted; none: never
     blobs: str = ".stepwire/blobs"  #: a folder, or s3://bucket/prefix
@@ -88,11 +91,16 @@ class Loaded:
 
     def shown(self) -> list[Setting]:
         """Every value in order, masked, with its source."""
-        flat = self.values.model_dump(exclude={WORKER, CLIENT})
+        flat = self.values.model_dump(exclude={WORKER, CLIENT, REGISTRY, TOPICS})
         flat |= {
             f"{CLIENT}.{name}": value if name in kafka_client.SECRET else value.get_secret_value()
             for name, value in self.values.kafka.items()
         }
+        flat |= {
+            f"{REGISTRY}.{name}": value if name in formats.SECRET else value.get_secret_value()
+            for name, value in self.values.registry.items()
+        }
+        flat |= {f"{TOPICS}.{name}": value for name, value in self.values.topics.items()}
         flat |= {f"{WORKER}.{name}": value for name, value in asdict(self.values.worker).items()}
         return [Setting(name, shown(value), self.sources.get(name, "default")) for name, value in flat.items()]
 
@@ -109,16 +117,21 @@ def load_with_sources(folder: Path | None = None, **flags: Any) -> Loaded:
     for name, value, source in (*_file(folder or Path()), *_environment(os.environ), *_flags(flags)):
         found[name], sources[name] = value, source
     worker = {name: found.pop(f"{WORKER}.{name}") for name in _inner() if f"{WORKER}.{name}" in found}
-    client = {name[len(CLIENT) + 1 :]: str(found.pop(name)) for name in [*found] if name.startswith(CLIENT + ".")}
+    tables = {table: _table(found, table) for table in (CLIENT, REGISTRY, TOPICS)}
     if str(found.get("bus", "")).startswith(KAFKA):
         _kafka_defaults(found, worker, sources)
     try:
-        values = Configuration(**found, **{CLIENT: client}, **({WORKER: worker} if worker else {}))
+        values = Configuration(**found, **tables, **({WORKER: worker} if worker else {}))
         return Loaded(values, sources)
     except ValidationError as error:
         raise SettingsError(_complaint(error, sources)) from None
     except SettingsError as error:  # the kernel's own checks: they name the setting, not where it was set
         raise SettingsError(f"{error} ({', '.join(sources[f'{WORKER}.{name}'] for name in worker)})") from None
+
+
+def _table(found: dict[str, Any], table: str) -> dict[str, str]:
+    """Take the names of one table out of all that was found."""
+    return {name[len(table) + 1 :]: str(found.pop(name)) for name in [*found] if name.startswith(table + ".")}
 
 
 def _kafka_defaults(found: dict[str, Any], worker: dict[str, Any], sources: dict[str, str]) -> None:
@@ -142,7 +155,8 @@ def export(values: Configuration, environment: MutableMapping[str, str] = os.env
 def secrets(values: Configuration) -> tuple[str, ...]:
     """The secret values themselves, for those who must not show them."""
     own = tuple(value.get_secret_value() for _, value in values if isinstance(value, SecretStr))
-    return own + tuple(v.get_secret_value() for name, v in values.kafka.items() if name in kafka_client.SECRET)
+    own += tuple(v.get_secret_value() for name, v in values.kafka.items() if name in kafka_client.SECRET)
+    return own + tuple(v.get_secret_value() for name, v in values.registry.items() if name in formats.SECRET)
 
 
 def local_bus(values: Configuration) -> LocalBus:
@@ -164,6 +178,7 @@ def kafka_bus(values: Configuration) -> KafkaBus | None:
     return KafkaBus(
         _servers_of(values.bus), options=kafka_client.options(properties), prefix=values.prefix,
         session=values.worker.session, compression=kafka_client.compression(properties),
+        formats=formats.configured(values.topics, values.registry, values.prefix),
     )  # fmt: skip
 
 
@@ -209,13 +224,17 @@ def _file(folder: Path) -> Found:
         data = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}") from None
-    for table in (WORKER, CLIENT):
+    for table in (WORKER, CLIENT, REGISTRY, TOPICS):
         inner = data.pop(table, {})
         if not isinstance(inner, dict):
             raise SettingsError(f"{path}: {table} is a table; write [{table}] and the names below it")
         data |= {f"{table}.{name}": value for name, value in _flat(inner)}
     for name, value in data.items():
-        yield _checked(name, str(path), _names()), value, f"{path}:{name}"
+        if name.startswith(TOPICS + "."):
+            topic = formats.topic_of(name.removeprefix(TOPICS + "."), str(path))
+            yield f"{TOPICS}.{topic}", value, f"{path}:{name}"
+        else:
+            yield _checked(name, str(path), _names()), value, f"{path}:{name}"
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -270,12 +289,14 @@ def _inner() -> list[str]:
 
 
 def _names() -> list[str]:
-    own = [name for name in Configuration.model_fields if name not in (WORKER, CLIENT)]
+    own = [name for name in Configuration.model_fields if name not in (WORKER, CLIENT, REGISTRY, TOPICS)]
+    own += [f"{REGISTRY}.{n}" for n in sorted(formats.KNOWN)]
     return own + [f"{WORKER}.{n}" for n in _inner()] + [f"{CLIENT}.{n}" for n in sorted(kafka_client.KNOWN)]
 
 
 def _secret_names() -> list[str]:
     own = [name for name, field in Configuration.model_fields.items() if "SecretStr" in str(field.annotation)]
+    own += [f"{REGISTRY}.{name}" for name in sorted(formats.SECRET)]
     return own + [f"{CLIENT}.{name}" for name in sorted(kafka_client.SECRET)]
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from stepwire.bus.protocol import Record
+from stepwire.bus.protocol import UNREADABLE, Record
 from stepwire.envelope import Envelope
 from stepwire.errors import DecodeError
 from stepwire.event import Event, digest
@@ -96,6 +96,8 @@ class Codec:
 
     def _attributes(self, record: Record) -> tuple[Mapping[str, str], bytes]:
         headers, value = record.headers, record.value
+        if value[:1] != b"{" and (reason := _framed(record)):
+            raise DecodeError(_where(record), reason)
         kind = headers.get("content-type", JSON)
         if kind != JSON and kind[:23].lower() == "application/cloudevents":
             headers, value = self._structured(record)
@@ -138,6 +140,18 @@ class Codec:
         if "ce_type" not in headers:
             raise DecodeError(_where(record), "structured CloudEvent without a type")
         return headers, json.dumps(data).encode()
+
+
+def _framed(record: Record) -> str:
+    """Why a value that a schema registry's serializer wrote cannot be read here; "" for any other."""
+    if reason := record.headers.get(UNREADABLE):
+        return reason
+    if record.value[:1] != b"\0" and "__value_schema_id" not in record.headers:
+        return ""
+    return (
+        f"written with a schema registry, and none is set for this topic: set STEPWIRE_REGISTRY__URL, and in "
+        f'stepwire.toml [topics."{record.topic}"] format = "avro", "protobuf" or "json-schema"; then replay'
+    )
 
 
 def _where(record: Record) -> str:

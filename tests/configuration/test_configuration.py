@@ -55,7 +55,7 @@ def test_every_setting_can_be_seen() -> None:
     """`stepwire config` hides none, the kernel's included."""
     names = {setting.name for setting in load_with_sources().shown()}
     assert names == {
-        *(Configuration.model_fields.keys() - {"worker", "kafka"}),
+        *(Configuration.model_fields.keys() - {"worker", "kafka", "registry", "topics"}),
         *(f"worker.{f.name}" for f in fields(Settings)),
     }
 
@@ -187,3 +187,27 @@ def test_what_flows_read_themselves_is_handed_on() -> None:
         "ANTHROPIC_API_KEY": PLANTED,
         "ANTHROPIC_BASE_URL": "http://127.0.0.1:1",
     }
+
+
+def test_formats_and_registry_are_set_and_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic's format and the registry's properties come from the file; its password from a file, never shown."""
+    secret = tmp_path / "secret"
+    secret.write_text("acme:hush")
+    monkeypatch.setenv("STEPWIRE_REGISTRY__BASIC_AUTH_USER_INFO_FILE", str(secret))
+    (tmp_path / "stepwire.toml").write_text(
+        '[topics."support.tickets"]\nformat = "avro"\n[registry]\nurl = "http://127.0.0.1:1"\n'
+    )
+    loaded = load_with_sources(tmp_path)
+    assert loaded.values.topics == {"support.tickets": "avro"}
+    assert "acme:hush" in secrets(loaded.values)
+    shown = {setting.name: setting.value for setting in loaded.shown()}
+    assert shown["topics.support.tickets"] == "avro" and shown["registry.url"] == "http://127.0.0.1:1"
+    assert "hush" not in str(shown) and "hush" not in repr(loaded.values)
+
+
+@pytest.mark.parametrize("text", ['[topics."a.b"]\nformat = "xml"\n', '[topics."a.b"]\nfromat = "avro"\n'])
+def test_a_format_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    """A format or a setting of a topic that does not exist is refused, with the name of the topic."""
+    (tmp_path / "stepwire.toml").write_text(text)
+    with pytest.raises(SettingsError, match=r"topics|a\.b"):
+        load_with_sources(tmp_path)

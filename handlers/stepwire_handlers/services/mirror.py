@@ -163,6 +163,8 @@ class Copy:
             assert self._reader is not None
             async for page, positions in self._reader.to_the_end(PAGE):
                 records = [own_record(one, self._kafka.own_name(one.topic)) for one in page]
+                if self._kafka.formats is not None:
+                    records = [*await self._kafka.formats.read(records)]
                 await self._write(lambda r=records, p=positions: self._apply(r, p))
             await self._write(lambda: self._note(progress))
 

@@ -105,6 +105,22 @@ class Membership(Protocol):
         """Give the partitions back at once."""
 
 
+class Formats(Protocol):
+    """Values that lie on their topics in another form than JSON; the kernel only ever sees JSON."""
+
+    async def read(self, records: Sequence[Record]) -> Sequence[Record]:
+        """The same records, values as JSON; one that cannot be read keeps its bytes and says why in `UNREADABLE`.
+
+        Raises BusUnavailable: nothing can be said now, read them again.
+        """
+
+    async def write(self, outputs: Sequence[Out]) -> Sequence[Out]:
+        """The same records as they are to lie there. Raises RecordRefused, BusUnavailable."""
+
+
+UNREADABLE = "stepwire-unreadable"  #: a header that only `Formats` sets, never on a topic
+
+
 class TopicInfo(NamedTuple):
     """What is known of a topic."""
 

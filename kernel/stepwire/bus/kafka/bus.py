@@ -26,7 +26,7 @@ from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import Reader, latest, offsets, settled_ends
 from stepwire.bus.kafka.records import message, partition_of, record
 from stepwire.bus.kafka.wiring_topic import WiringTopic
-from stepwire.bus.protocol import Out, Partition, Progress, Record, TopicInfo
+from stepwire.bus.protocol import Formats, Out, Partition, Progress, Record, TopicInfo
 from stepwire.errors import BusUnavailable, Fenced, RecordRefused, SettingsError
 
 
@@ -39,6 +39,7 @@ class KafkaBus:
         prefix: of every topic, group and transactional id: an environment's.
         session: seconds that a silent member keeps its partitions.
         create_topics: create what is missing instead of refusing to start: for development and tests.
+        formats: of topics whose values are not JSON.
         compression: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd, as Kafka numbers them.
     """
 
@@ -46,10 +47,10 @@ class KafkaBus:
 
     def __init__(
         self, servers: str, *, options: Mapping[str, Any] | None = None, prefix: str = "", session: float = 45.0,
-        create_topics: bool = False, replication: int = -1, compression: int = 0,
+        create_topics: bool = False, replication: int = -1, compression: int = 0, formats: Formats | None = None,
     ) -> None:  # fmt: skip
         self.options: dict[str, Any] = {**(options or {}), "bootstrap_servers": servers}
-        self.prefix, self.session, self.codec = prefix, session, compression
+        self.prefix, self.session, self.codec, self.formats = prefix, session, compression, formats
         self.client_id = f"stepwire-{socket.gethostname()}-{os.getpid()}"
         self.creates_topics, self._replication = create_topics, replication
         self._members: list[KafkaMembership] = []
@@ -149,7 +150,7 @@ class KafkaBus:
                 found += [record(one, partition.topic) for one in page]
                 if len(found) >= limit:
                     break
-        return found[:limit]
+        return found[:limit] if self.formats is None else await self.formats.read(found[:limit])
 
     # -- groups
 
@@ -250,6 +251,8 @@ class KafkaBus:
 
     async def messages(self, outputs: Sequence[Out]) -> list[Message]:
         """Records of ours as they go over the wire. Raises RecordRefused for a topic that is not there."""
+        if self.formats is not None:
+            outputs = await self.formats.write(outputs)
         names = {out.topic: self.cluster_name(out.topic) for out in outputs}
         await self._connection.know(names.values())
         counts = {topic: self._connection.partitions(name) for topic, name in names.items()}

@@ -28,7 +28,7 @@ from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import EARLIEST, latest, offsets
 from stepwire.bus.kafka.records import record
-from stepwire.bus.protocol import Assignment, Partition, Progress, Record, Transaction
+from stepwire.bus.protocol import Assignment, Formats, Partition, Progress, Record, Transaction
 from stepwire.errors import BusError, BusUnavailable, Fenced, RecordsLost
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 WAIT = 0.25  #: seconds that one fetch waits; a worker that stops is noticed after that
 PURGE = 10_000  #: finished control records that are deleted at once
+AWAY = 1.0  #: seconds before records are read again that need a schema registry which does not answer
 LOOK = 5.0  #: seconds between two looks at aiokafka's tasks while nothing is wanted
 
 
@@ -202,7 +203,7 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def _handed_out(
         self, positions: Mapping[Partition, int], places: Mapping[Partition, TopicPartition], got: Mapping[Any, Any]
-    ) -> list[Record]:
+    ) -> Sequence[Record]:
         assert self._consumer is not None
         records: list[Record] = []
         generation = self._assignment.generation
@@ -215,7 +216,22 @@ class KafkaMembership(ConsumerRebalanceListener):
             if found:
                 self._delivered[partition] = found[-1].offset + 1
             self._passed[partition] = passed
-        return records
+        return records if self._bus.formats is None else await self._readable(records, self._bus.formats)
+
+    async def _readable(self, records: list[Record], formats: Formats) -> Sequence[Record]:
+        """The values as JSON; while the registry is away these records wait, and are fetched again."""
+        generation = self._assignment.generation
+        handed_out = self._delivered, self._passed
+        self._delivered, self._passed = {}, {}  # whoever is cut off here reads them again
+        try:
+            readable = await formats.read(records)
+        except BusUnavailable:
+            await asyncio.sleep(AWAY)
+            return ()
+        if generation != self._assignment.generation:
+            return ()
+        self._delivered, self._passed = handed_out
+        return readable
 
     def passed(self, partition: Partition) -> int:
         """Where reading goes on after what was handed out: past markers and compacted records."""
