@@ -187,6 +187,10 @@ class KafkaMembership(ConsumerRebalanceListener):
             if generation != self._assignment.generation:
                 return ()
             return await self._handed_out(positions, places, got)
+        except asyncio.CancelledError:  # aiokafka may have moved on past records that nobody was given: seek
+            self._delivered.clear()
+            self._passed.clear()
+            raise
         except IllegalStateError:
             return ()  # unassigned this very moment: the new assignment is on its way
         except OffsetOutOfRangeError as error:
