@@ -23,7 +23,8 @@ def dumped(path: Path) -> str:
     connection = sqlite3.connect(path)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        return "\n".join([*connection.iterdump(), f"PRAGMA user_version = {version};", ""])
+        text = "\n".join([*connection.iterdump(), f"PRAGMA user_version = {version};", ""])
+        return text.replace(str(HERE.parents[1]), "/srv")  # in a traceback: where this was written is nobody's business
     finally:
         connection.close()
 
