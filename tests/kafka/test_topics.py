@@ -81,7 +81,7 @@ def test_what_was_bent_is_refused_with_its_cure(command: Shell, kafka: str, topi
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
     name = f"{topic_prefix}yard.pack.state"
     admin.create_topics([NewTopic(name, 3, 1, config={"cleanup.policy": "compact"})])[name].result(20)
-    command("topics", "apply", YARD)
+    assert "pack.control has 8 partitions and its state 3" in command("topics", "apply", YARD, code=2).err
     altered(kafka, f"{topic_prefix}yard.loads", retention_ms="86400000")
     altered(kafka, f"{topic_prefix}yard.packed", cleanup_policy="compact")
     altered(kafka, f"{topic_prefix}yard.pack.control", retention_ms="86400000")
