@@ -99,5 +99,6 @@ async def test_a_person_reaches_an_ordered_delivery_in_any_control_partition(tmp
     for waiting in Gates(app, bus).open():
         await Gates(app, bus).resolve(waiting, "drop", by="somebody")
     await until(lambda: not any(m.items for m in worker.dispatchers[0].committer.mailboxes.values()), "it is refused")
+    assert Gates(app, bus).open() == []
     await worker.stop()
     await bus.close()

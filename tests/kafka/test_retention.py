@@ -95,6 +95,7 @@ async def test_an_accepted_loss_is_stored_also_if_nothing_is_left(kafka: str, to
         await here.stop(accepting)
         next_one = await here.worker()
         await next_one.settle()
+        assert next_one.alive and len(await here.records("done")) == 2
 
 
 async def test_a_topic_that_is_shorter_than_what_was_read_is_no_loss_to_accept(kafka: str, topic_prefix: str) -> None:
