@@ -55,6 +55,8 @@ def options(properties: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {PLAIN[name]: _typed(name, value) for name, value in properties.items() if name in PLAIN}
     if found.get("security_protocol", "PLAINTEXT") in ("SSL", "SASL_SSL"):
         found["ssl_context"] = _context(properties)
+    if found.get("security_protocol", "").startswith("SASL"):
+        found.setdefault("sasl_mechanism", "PLAIN")
     if TOKEN in properties:
         found["sasl_oauth_token_provider"] = _token(Path(properties[TOKEN]))
     return found
@@ -73,6 +75,8 @@ def _sound(properties: Mapping[str, str]) -> None:
     for name, known in CHOICES.items():
         if properties.get(name, known[0]) not in known:
             raise SettingsError(f"{name} {properties[name]}: there are {', '.join(known)}")
+    if "ssl.key.location" in properties and "ssl.certificate.location" not in properties:
+        raise SettingsError("ssl.key.location needs ssl.certificate.location, the certificate that belongs to the key")
     if not properties.get("security.protocol", "").startswith("SASL"):
         return
     mechanism = properties.get("sasl.mechanism", "PLAIN")
@@ -119,7 +123,10 @@ def _token(path: Path) -> Any:
         """A token that something else renews in its file."""
 
         async def token(self) -> str:
-            """What the file holds now."""
-            return path.read_text("utf-8").strip()
+            """What the file holds now. Raises OSError, which aiokafka takes for a connection that failed."""
+            try:
+                return path.read_text("utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise OSError(f"{path} holds no token, but bytes that are no text") from error
 
     return FileToken()

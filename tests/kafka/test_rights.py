@@ -7,43 +7,24 @@ is another user. Its listener asks for a name and password; the brokers' own lis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
-from tests.brokers.cluster import free_ports
 from tests.brokers.jars import NotHere, kafka_jars
-from tests.brokers.node import Node
-from tests.brokers.settings import Seat, properties
+from tests.kafka.guarded import Guarded, guarded
 from tests.kafka.stage import SETTINGS
 
 from stepwire import App, Event, Reject, Retry, RetryLater, handler
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.worker import Worker, prepare
-from stepwire_handlers.cluster.rights import Right, rights
+from stepwire_handlers.cluster.rights import rights
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.doctor import kafka as doctor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 PREFIX = "env."
-KINDS = {
-    "topic": ResourceType.TOPIC,
-    "group": ResourceType.GROUP,
-    "transactionalId": ResourceType.TRANSACTIONAL_ID,
-}
 SEEN_AS = {"topic": "rights to topics", "group": "rights to groups", "transactionalId": "transactions"}
-PATTERNS = {"literal": ResourcePatternType.LITERAL, "prefix": ResourcePatternType.PREFIXED}
 
 
 class Asked(Event, topic="asked"):
@@ -76,77 +57,6 @@ async def join(halves: list[Half]) -> Whole:
 APP = App("a", [halve, join])
 
 
-class Guarded:
-    """A broker with two doors: one for the super user without a password, one for `worker`."""
-
-    def __init__(self, node: Node, door: int) -> None:
-        self.admin = AdminClient({"bootstrap.servers": node.address, "log_level": 2})
-        self.address, self.door = node.address, f"127.0.0.1:{door}"
-        self.options = {
-            "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_plain_username": "worker",
-            "sasl_plain_password": "secret",
-        }  # fmt: skip
-
-    def give(self, rights_: Sequence[Right]) -> None:
-        """Let the worker do this."""
-        for done in self.admin.create_acls([one for right in rights_ for one in bindings(right)]).values():
-            done.result(20)
-
-    def take(self, right: Right) -> None:
-        """And no more."""
-        filters = [
-            AclBindingFilter(
-                b.restype, b.name, b.resource_pattern_type, b.principal, b.host, b.operation, b.permission_type
-            )
-            for b in bindings(right)
-        ]
-        for done in self.admin.delete_acls(filters).values():
-            done.result(20)
-
-    def worker_bus(self) -> KafkaBus:
-        """As the worker reaches the cluster."""
-        return KafkaBus(self.door, options=self.options, prefix=PREFIX, session=6.0)
-
-
-def bindings(right: Right) -> list[AclBinding]:
-    """As Kafka's administration takes them."""
-    return [
-        AclBinding(
-            KINDS[right.resource], right.name, PATTERNS[right.pattern], "User:worker", "*",
-            AclOperation[{"Describe": "DESCRIBE", "Read": "READ", "Write": "WRITE", "Delete": "DELETE"}[operation]],
-            AclPermissionType.ALLOW,
-        )
-        for operation in right.operations
-    ]  # fmt: skip
-
-
-@contextmanager
-def guarded(home: Path) -> Iterator[Guarded]:
-    """One broker with an authorizer."""
-    broker, controller, door = free_ports(3)
-    seat = Seat(1, broker, controller)
-    listeners = f"PLAINTEXT://127.0.0.1:{broker},DOOR://127.0.0.1:{door}"
-    extra = {
-        "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": listeners,
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,DOOR:SASL_PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "listener.name.door.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.door.plain.sasl.jaas.config": f'{PLAIN} user_worker="secret";',
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS",
-    }
-    node = Node(seat, home, kafka_jars(), properties(seat, [seat], "127.0.0.1", str(home / "data"), extra))
-    node.format()
-    node.launch()
-    try:
-        node.wait()
-        yield Guarded(node, door)
-    finally:
-        if node.pid:
-            node.kill()
-
-
 @pytest.fixture
 def broker(service: object, tmp_path: Path) -> Iterator[Guarded]:
     assert callable(service)
@@ -168,9 +78,9 @@ async def applied(broker: Guarded) -> KafkaBus:
 
 async def found_by_doctor(broker: Guarded, home: Path) -> dict[str, str]:
     """What was looked at -> how it is, as the worker's user."""
-    values = Configuration(bus=f"kafka://{broker.door}", prefix=PREFIX, blobs=str(home / "blobs"))
+    values = Configuration(bus=f"kafka://127.0.0.1:{broker.doors.sasl}", prefix=PREFIX, blobs=str(home / "blobs"))
     app = App("a", [halve, join], settings=SETTINGS)
-    return {line.what: line.state for line in await doctor.examine(app, values, broker.worker_bus(), "m:a")}
+    return {line.what: line.state for line in await doctor.examine(app, values, broker.bus(), "m:a")}
 
 
 async def test_a_worker_does_its_job_with_exactly_these_rights(broker: Guarded, tmp_path: Path) -> None:
@@ -180,7 +90,7 @@ async def test_a_worker_does_its_job_with_exactly_these_rights(broker: Guarded, 
     broker.give(rights(APP, PREFIX))
     states = await found_by_doctor(broker, tmp_path)
     assert "failed" not in states.values(), states
-    bus = broker.worker_bus()
+    bus = broker.bus()
     await bus.open()
     worker = Worker(APP, bus, settings=SETTINGS)
     await worker.start()

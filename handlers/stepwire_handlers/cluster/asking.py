@@ -14,7 +14,7 @@ from aiokafka.client import CoordinationType
 from aiokafka.protocol.admin import DeleteGroupsRequest, DescribeConfigsRequest
 
 from stepwire.bus.kafka.bus import KafkaBus
-from stepwire.bus.kafka.connection import NETWORK, PATIENCE, Connection, insist, meaning
+from stepwire.bus.kafka.connection import NETWORK, PATIENCE, Connection, meaning
 from stepwire.errors import BusUnavailable
 from stepwire_handlers.cluster.wire import DescribeGroups, Metadata
 
@@ -105,7 +105,7 @@ async def group_seen(connection: Connection, group: str) -> Seen:
             connection.forget(CoordinationType.GROUP, group)
         return 0 if row["error_code"] in (NO_SUCH_GROUP, *NO_RIGHT) else int(row["error_code"])
 
-    code = await insist(f"look at group {group}", attempt, until_patience())
+    code = await connection.insist(f"look at group {group}", attempt, until_patience())
     if code:
         raise BusUnavailable(f"cannot look at group {group}: {meaning(code)}")
     return seen[-1]
@@ -118,7 +118,7 @@ async def delete_group(connection: Connection, group: str) -> bool:
         answer = await connection.ask_coordinator(CoordinationType.GROUP, group, DeleteGroupsRequest([group]))
         return NETWORK if answer is None else int(answer.results[0][1])
 
-    code = await insist(f"delete group {group}", attempt, until_patience())
+    code = await connection.insist(f"delete group {group}", attempt, until_patience())
     if code in (0, NO_SUCH_GROUP):
         return True
     if code == NON_EMPTY:

@@ -18,7 +18,7 @@ from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnReque
 
 from stepwire import App
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import NETWORK, Connection, insist, meaning
+from stepwire.bus.kafka.connection import NETWORK, Connection, meaning
 from stepwire.dispatch.step import group_name
 from stepwire.errors import BusUnavailable
 from stepwire_handlers.cluster.asking import until_patience
@@ -66,7 +66,7 @@ async def _begin(connection: Connection, id_: str) -> wire.Producer:
         writer = writer._replace(id=said.producer_id, epoch=said.producer_epoch)
         return int(said.error_code)
 
-    await _insist("begin a transaction", attempt)
+    await _insist(connection, "begin a transaction", attempt)
     return writer
 
 
@@ -86,13 +86,13 @@ async def _abort_one(connection: Connection, writer: wire.Producer, topic: str) 
         return NETWORK if answer is None else int(answer.error_code)
 
     before = time.time()
-    await _insist("open a transaction", added)
+    await _insist(connection, "open a transaction", added)
     after = time.time()
     try:
         said = await ask(DescribeTransactions(id_))
     except NotImplementedError:
         said = None
-    await _insist("abort a transaction", aborted)
+    await _insist(connection, "abort a transaction", aborted)
     row = said.to_object()["transactions"][0] if said is not None else {"error_code": 1}
     if row["error_code"]:
         return None
@@ -100,8 +100,8 @@ async def _abort_one(connection: Connection, writer: wire.Producer, topic: str) 
     return float(min(0.0, began - before) or max(0.0, began - after))
 
 
-async def _insist(what: str, attempt: Callable[[], Awaitable[int]]) -> None:
-    if code := await insist(what, attempt, until_patience()):
+async def _insist(connection: Connection, what: str, attempt: Callable[[], Awaitable[int]]) -> None:
+    if code := await connection.insist(what, attempt, until_patience()):
         raise BusUnavailable(f"{what}: {meaning(code)}")
 
 

@@ -16,6 +16,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.api import Request
 
+from stepwire.bus.kafka.unreachable import why
 from stepwire.bus.protocol import Partition
 from stepwire.errors import BusUnavailable
 
@@ -24,6 +25,7 @@ NETWORK = 13  #: also ours, for an answer that did not come
 MESSAGE_TOO_LARGE, LIST_TOO_LARGE, INVALID_RECORD = 10, 18, 87
 REFUSED = frozenset({MESSAGE_TOO_LARGE, LIST_TOO_LARGE, INVALID_RECORD})  #: this record can never be written
 STALE = frozenset({22, 25, 27, 82})  #: generation, member, rebalance, instance: somebody else's by now
+DENIED = {29: "topic", 30: "group", 31: "cluster", 53: "transactional id"}  #: no ACL lets this user do it
 DUPLICATE_SEQUENCE = 46  #: a repeated produce that had arrived the first time
 UNSTABLE = 88  #: an open transaction may still change these offsets
 COORDINATOR_MOVED = frozenset({15, 16, NETWORK})
@@ -38,8 +40,11 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def meaning(code: int) -> str:
-    """An error code as Kafka names it."""
-    return str(for_code(code).__name__)
+    """An error code as Kafka names it; where a right is missing, with the cure."""
+    name = str(for_code(code).__name__)
+    if code not in DENIED:
+        return name
+    return f"{name}: this user has no right to the {DENIED[code]}; give it: stepwire topics plan --format acls"
 
 
 class Connection:
@@ -63,10 +68,13 @@ class Connection:
         try:
             await self._client.bootstrap()
         except (KafkaError, OSError) as error:
-            where = self.options["bootstrap_servers"]
-            raise BusUnavailable(
-                f"no Kafka broker answers at {where}: {error}; is it up, is the address right?"
-            ) from error
+            raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}") from error
+        if not self._client.cluster.brokers():
+            raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}")
+
+    async def why(self) -> str:
+        """Why the brokers cannot be reached just now."""
+        return await why(self.options, self.name)
 
     async def close(self) -> None:
         """Close all connections; bounded in time."""
@@ -91,15 +99,35 @@ class Connection:
             await asyncio.sleep(LONGEST_PAUSE)
         return answer
 
+    async def insist(self, what: str, attempt: Callable[[], Awaitable[int]], until: float) -> int:
+        """Repeat until a code comes that will not pass by itself, which is returned; 0 is success.
+
+        Raises BusUnavailable when the loop's time passes `until`.
+        """
+        loop, pause = asyncio.get_running_loop(), FIRST_PAUSE
+        while (code := await attempt()) in PASSING:
+            if loop.time() + pause > until:
+                said = await self.why() if code == NETWORK else meaning(code)
+                raise BusUnavailable(f"{what}: {said}; it goes on by itself once that is mended")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        return code
+
     # -- who is in charge
 
     async def coordinator(self, kind: CoordinationType, key: str) -> int | None:
-        """The broker that coordinates a group or a transactional id; None if nobody knows just now."""
+        """The broker that coordinates a group or a transactional id; None if nobody knows just now.
+
+        Raises BusUnavailable if this user may not know.
+        """
         node = self._coordinators.get((kind, key))
         if node is None:
             try:
                 node = await self._client.coordinator_lookup(kind, key)
-            except (KafkaError, OSError, TimeoutError):
+            except (KafkaError, OSError, TimeoutError) as error:
+                code = getattr(error, "errno", 0)
+                if code in DENIED:
+                    raise BusUnavailable(f"{key}: {meaning(code)}") from error
                 return None
             self._coordinators[kind, key] = node
         return node
@@ -146,17 +174,3 @@ async def closed(closing: Coroutine[Any, Any, None]) -> None:
         task.cancel()
     elif not task.cancelled():
         task.exception()  # it is gone either way
-
-
-async def insist(what: str, attempt: Callable[[], Awaitable[int]], until: float) -> int:
-    """Repeat until a code comes that will not pass by itself, which is returned; 0 is success.
-
-    Raises BusUnavailable when the loop's time passes `until`.
-    """
-    loop, pause = asyncio.get_running_loop(), FIRST_PAUSE
-    while (code := await attempt()) in PASSING:
-        if loop.time() + pause > until:
-            raise BusUnavailable(f"{what}: {meaning(code)}; it goes on by itself once the brokers answer")
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
-    return code

@@ -12,7 +12,7 @@ from aiokafka.client import CoordinationType
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import NETWORK, PASSING, STALE, UNSTABLE, Connection, insist, meaning
+from stepwire.bus.kafka.connection import NETWORK, PASSING, STALE, UNSTABLE, Connection, meaning
 from stepwire.bus.protocol import Partition, Progress
 from stepwire.errors import BusUnavailable, Fenced
 
@@ -45,7 +45,9 @@ async def committed(
             connection.forget(CoordinationType.GROUP, group)
         return UNSTABLE if UNSTABLE in codes else min(codes - {0}, key=lambda code: code in PASSING, default=0)
 
-    code = await insist(f"read the progress of {group}", attempt, asyncio.get_running_loop().time() + patience)
+    code = await connection.insist(
+        f"read the progress of {group}", attempt, asyncio.get_running_loop().time() + patience
+    )
     if code:
         raise BusUnavailable(f"cannot read the progress of {group}: {meaning(code)}")
     return found
@@ -67,7 +69,7 @@ async def commit(connection: Connection, group: str, progress: Mapping[Partition
             connection.forget(CoordinationType.GROUP, group)
         return min(codes, key=lambda code: code in PASSING, default=0)
 
-    code = await insist(f"store where {group} starts", attempt, asyncio.get_running_loop().time() + patience)
+    code = await connection.insist(f"store where {group} starts", attempt, asyncio.get_running_loop().time() + patience)
     if code in STALE:
         raise Fenced(f"{group} has members; stop them before its offsets are set from outside")
     if code:

@@ -31,7 +31,6 @@ from stepwire.bus.kafka.connection import (
     REFUSED,
     STALE,
     Connection,
-    insist,
     meaning,
 )
 from stepwire.bus.protocol import Partition, Progress
@@ -99,7 +98,7 @@ class Producer:
             self._writer = self._writer._replace(id=answer.producer_id, epoch=answer.producer_epoch)
             return int(answer.error_code)
 
-        self._check("begin", await insist("begin a transaction", self._moving(attempt), until))
+        self._check("begin", await self._connection.insist("begin a transaction", self._moving(attempt), until))
         self._sequences.clear()
 
     async def _coordinator(self, request: Request[Any]) -> Any:
@@ -188,7 +187,9 @@ class Producer:
             return min(codes, key=lambda code: code in PASSING, default=0)
 
         names = ", ".join(sorted(topics))
-        self._check(f"write to {names}", await insist(f"write to {names}", self._moving(attempt), until))
+        self._check(
+            f"write to {names}", await self._connection.insist(f"write to {names}", self._moving(attempt), until)
+        )
 
     async def _send(self, round_: dict[Partition, Batch], until: float) -> dict[Partition, int]:
         """Write one batch of each partition; a batch whose answer was lost is sent again under its number."""
@@ -201,7 +202,7 @@ class Producer:
         async def attempt() -> int:
             return await self._send_missing({p: b for p, b in buffers.items() if p not in offsets}, offsets)
 
-        code = await insist("write records", attempt, until)
+        code = await self._connection.insist("write records", attempt, until)
         self._check("write records", code)
         for partition, batch in round_.items():
             self._sequences[partition] = (self._sequences.get(partition, 0) + len(batch.members)) % SEQUENCES
@@ -245,7 +246,7 @@ class Producer:
             answer = await self._coordinator(add)
             return NETWORK if answer is None else int(answer.error_code)
 
-        self._check("add offsets", await insist("add offsets", self._moving(added), until))
+        self._check("add offsets", await self._connection.insist("add offsets", self._moving(added), until))
         topics: dict[str, list[tuple[int, int, str]]] = {}
         for (topic, number), (watermark, map_) in progress.items():
             topics.setdefault(topic, []).append((number, watermark, map_))
@@ -259,7 +260,7 @@ class Producer:
             return min(codes, key=lambda code: code in PASSING, default=0)
 
         moving = self._moving(committed, CoordinationType.GROUP, group)
-        self._check("commit offsets", await insist("commit offsets", moving, until))
+        self._check("commit offsets", await self._connection.insist("commit offsets", moving, until))
 
     # -- the end
 
@@ -274,7 +275,7 @@ class Producer:
 
         until = asyncio.get_running_loop().time() + 2 * self._timeout
         try:
-            code = await insist("commit", self._moving(attempt), until)
+            code = await self._connection.insist("commit", self._moving(attempt), until)
         except BusUnavailable as error:
             raise OutcomeUnknown(str(error)) from error
         if code:

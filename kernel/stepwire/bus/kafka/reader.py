@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.offset import OffsetRequest
 
-from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, PASSING, Connection, closed, insist, meaning
+from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, PASSING, Connection, closed, meaning
 from stepwire.bus.protocol import Partition
 from stepwire.errors import BusUnavailable
 
@@ -46,7 +46,7 @@ async def offsets(
             await connection.refresh()
         return min(codes - {0}, key=lambda code: code in PASSING, default=0)
 
-    code = await insist("read offsets", attempt, asyncio.get_running_loop().time() + patience)
+    code = await connection.insist("read offsets", attempt, asyncio.get_running_loop().time() + patience)
     if code:
         raise BusUnavailable(f"read offsets of {', '.join(sorted({p.topic for p in partitions}))}: {meaning(code)}")
     return found

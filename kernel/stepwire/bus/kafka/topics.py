@@ -17,7 +17,7 @@ from aiokafka.protocol.admin import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from stepwire.bus.kafka.connection import NETWORK, PASSING, PATIENCE, Connection, insist, meaning
+from stepwire.bus.kafka.connection import NETWORK, PASSING, PATIENCE, Connection, meaning
 from stepwire.errors import BusUnavailable, SettingsError
 
 LARGE = 8 * 1024 * 1024  #: bytes; an entry wraps a record whole, a dead letter adds its cause
@@ -87,7 +87,7 @@ async def groups(connection: Connection) -> list[str]:
         codes = {NETWORK if answer is None else int(answer.error_code) for answer in answers} - {0}
         return min(codes, key=lambda code: code in PASSING, default=0)
 
-    code = await insist("list the groups", attempt, asyncio.get_running_loop().time() + PATIENCE)
+    code = await connection.insist("list the groups", attempt, asyncio.get_running_loop().time() + PATIENCE)
     if code:
         raise BusUnavailable(f"cannot list the groups: {meaning(code)}")
     return sorted(names)
@@ -122,4 +122,4 @@ async def _until_known(connection: Connection, names: list[str]) -> None:
         await connection.know(names)
         return 0 if len(await counts(connection, names)) == len(names) else 3
 
-    await insist("create topics", attempt, asyncio.get_running_loop().time() + 30.0)
+    await connection.insist("create topics", attempt, asyncio.get_running_loop().time() + 30.0)
