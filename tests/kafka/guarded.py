@@ -35,6 +35,7 @@ from tests.kafka.certificates import Certificates
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire_handlers.cluster.rights import Right
 from stepwire_handlers.kafka_client import options
+from stepwire_handlers.unreachable import why
 
 PASSWORD = "correct-horse"  # noqa: S105 - of a broker that lives as long as its test
 MODULES = {
@@ -69,9 +70,12 @@ class Guarded:
         self.node, self.doors, self.certificates = node, doors, certificates
         self.admin = AdminClient({"bootstrap.servers": node.address, "log_level": 2})
         self.address = node.address
-        upsertion = UserScramCredentialUpsertion(
-            "worker", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), PASSWORD.encode()
-        )
+        self.set_password(PASSWORD)
+
+    def set_password(self, password: str) -> None:
+        """What SCRAM takes from now on; connections that are open stay."""
+        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        upsertion = UserScramCredentialUpsertion("worker", info, password.encode())
         for done in self.admin.alter_user_scram_credentials([upsertion]).values():
             done.result(20)
 
@@ -104,7 +108,8 @@ class Guarded:
         """As a worker reaches the cluster by this way; `changed` properties with _ for a dot."""
         address, told = self.properties(way)
         told |= {name.replace("_", "."): value for name, value in changed.items()}
-        return KafkaBus(address, options=options(told), prefix=prefix, session=6.0)
+        found = options(told)
+        return KafkaBus(address, options=found, why=lambda: why(address, found), prefix=prefix, session=6.0)
 
     def write_token(self, seconds: float = 600.0, subject: str = "worker") -> None:
         """A token that this broker takes for so long; unsigned: it proves the client's side."""

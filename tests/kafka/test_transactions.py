@@ -27,7 +27,11 @@ LARGE = 2 * 1024 * 1024
 @pytest.fixture
 async def connection(kafka: str) -> AsyncIterator[Connection]:
     """To the shared broker."""
-    opened = Connection({"bootstrap_servers": kafka}, "test", patience=3.0)
+
+    async def unasked() -> str:
+        return "nobody asked why"
+
+    opened = Connection({"bootstrap_servers": kafka}, "test", unasked, patience=3.0)
     await opened.open()
     yield opened
     await opened.close()

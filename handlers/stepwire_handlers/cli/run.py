@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from stepwire.bus.protocol import Bus
     from stepwire.worker import Worker
     from stepwire_handlers.configuration import Configuration
-
-LOOK = 0.1  #: seconds between two looks at which handlers are ours
+    from stepwire_handlers.telemetry.backlog import Backlog
 
 Only = Annotated[str | None, typer.Option("--only", help="Some of the handlers, by name, comma between them.")]
 Accept = Annotated[bool, typer.Option("--accept-owes-change", help="Start although open joins get other parts now.")]
@@ -98,13 +97,15 @@ async def _serve(
             from stepwire_handlers.services.health import health
 
             await stack.enter_async_context(health(worker, metrics, values.http_host, values.http_port))
-        return await _until_told(worker, app.name)
+        return await _until_told(worker, metrics.backlog, app.name)
 
 
-async def _until_told(worker: Worker, name: str) -> int:
+async def _until_told(worker: Worker, backlog: Backlog | None, name: str) -> int:
     """Start, work, and stop in order: the first signal drains, the second ends it at once."""
     import asyncio
     import signal
+
+    from stepwire_handlers.services.watching import Watch
 
     told, cut = asyncio.Event(), asyncio.Event()
 
@@ -115,7 +116,7 @@ async def _until_told(worker: Worker, name: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
     await worker.start()
-    watching = asyncio.create_task(_say_who_works(worker, name))
+    watching = asyncio.create_task(Watch(worker, backlog, name, complain).run())
     try:
         await _first(asyncio.create_task(worker.wait()), asyncio.create_task(told.wait()))
     finally:
@@ -138,20 +139,3 @@ async def _first(one: asyncio.Task[None], other: asyncio.Task[bool]) -> None:
     await asyncio.gather(one, other, return_exceptions=True)
     if not one.cancelled() and (error := one.exception()) is not None:
         raise error
-
-
-async def _say_who_works(worker: Worker, name: str) -> None:
-    """One line when this worker stands by because another one has the handlers, and one when it takes over."""
-    import asyncio
-
-    said: set[str] = set()
-    while True:
-        await asyncio.sleep(LOOK)
-        joined = [dispatcher for dispatcher in worker.dispatchers if dispatcher.joined]
-        idle = {d.step.name for d in joined if not d.committer.ledgers}
-        if idle - said:
-            complain(f"{name}: standby for {', '.join(sorted(idle))}: another worker has the lock; "
-                     f"this one takes over when it ends")  # fmt: skip
-        if took := sorted(said - idle):
-            complain(f"{name}: took over {', '.join(took)}")
-        said = idle

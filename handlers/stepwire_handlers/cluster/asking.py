@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 @contextlib.asynccontextmanager
 async def asking(bus: KafkaBus) -> AsyncIterator[Connection]:
     """A connection of one's own to the cluster of a bus."""
-    connection = Connection(bus.options, bus.client_id)
+    connection = bus.connection()
     try:
         await connection.open()
         yield connection
@@ -54,8 +54,6 @@ async def asking(bus: KafkaBus) -> AsyncIterator[Connection]:
 async def metadata(connection: Connection, topics: Sequence[str]) -> Mapping[str, Any]:
     """Metadata as the protocol has it. Raises BusUnavailable."""
     answer = await connection.ask_any(Metadata(topics))
-    if answer is None:
-        raise BusUnavailable("no broker answers; it goes on by itself once one does")
     found: Mapping[str, Any] = answer.to_object()
     return found
 
@@ -80,8 +78,6 @@ async def topic_rights(connection: Connection, topics: Sequence[str]) -> dict[st
 async def configurations(connection: Connection, topics: Collection[str]) -> dict[str, dict[str, str]]:
     """Topic -> its effective configuration; one that may not be looked at, or is not there, is missing."""
     answer = await connection.ask_any(DescribeConfigsRequest([(TOPIC_RESOURCE, name, None) for name in topics]))
-    if answer is None:
-        raise BusUnavailable("no broker tells how the topics are configured; try again")
     found: dict[str, dict[str, str]] = {}
     for row in answer.to_object()["resources"]:
         if row["error_code"] == 0:

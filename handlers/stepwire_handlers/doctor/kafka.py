@@ -38,7 +38,7 @@ FETCH, DESCRIBE_TRANSACTIONS = 1, 65  #: requests, as Kafka numbers them
 async def examine(app: App, values: Configuration, bus: KafkaBus, name: str) -> list[Line]:
     """Every line for Kafka. `name` is how the app is named on the command line."""
     around = await surroundings(app, values)
-    connection = Connection(bus.options, bus.client_id)
+    connection = bus.connection()
     try:
         try:
             await connection.open()
@@ -167,4 +167,4 @@ async def _former(app: App, bus: KafkaBus) -> Line:
 async def _coordinated(connection: Connection, group: str) -> int:
     """Why this user is not told who coordinates a group; 0 if he is, or if that passes."""
     answer = await connection.ask_any(FindCoordinatorRequest(group, CoordinationType.GROUP))
-    return int(answer.error_code) if answer is not None and answer.error_code not in (14, 15, 16) else 0
+    return int(answer.error_code) if answer.error_code not in (14, 15, 16) else 0

@@ -54,7 +54,7 @@ async def transactions(connection: Connection, app: App, prefix: str, topic: str
 
 async def _begin(connection: Connection, id_: str) -> wire.Producer:
     answer = await connection.ask_any(FindCoordinatorRequest(id_, CoordinationType.TRANSACTION))
-    if answer is not None and answer.error_code not in (0, 14, 15, 16):
+    if answer.error_code not in (0, 14, 15, 16):
         raise BusUnavailable(meaning(answer.error_code))
     writer = wire.Producer(id_)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from stepwire.errors import SettingsError
 from stepwire.worker import Worker
+from stepwire_handlers.services.watching import troubles
 from stepwire_handlers.telemetry.backlog import Backlog
 from stepwire_handlers.telemetry.metrics import Metrics
 
@@ -43,8 +44,8 @@ class Probes:
     def readyz(self) -> list[str]:
         """Does every handler work, or stand by, on a bus that takes commits?"""
         dispatchers = self._worker.dispatchers
-        troubles = dict.fromkeys(d.committer.trouble for d in dispatchers if d.committer.trouble)
-        return [f"{d.step.name} has not joined" for d in dispatchers if not d.joined] + list(troubles)
+        missing = [f"{d.step.name} has not joined" for d in dispatchers if not d.joined]
+        return missing + troubles(self._worker, self._backlog)
 
     def livez(self) -> list[str]:
         """Does every poll loop move? That the event loop does, the answer itself shows."""

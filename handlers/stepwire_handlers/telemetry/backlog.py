@@ -32,6 +32,7 @@ class Backlog:
         self.messages: dict[Labels, float] = {}  #: (group, topic, partition) -> records not finished
         self.seconds: dict[Labels, float] = {}  #: the same -> age of the first of them
         self.stalled: list[str] = []  #: steps whose poll loop stands still
+        self.trouble = ""  #: why the bus could not be asked the last time
         self._unread: set[str] = set()
 
     async def measure(self) -> None:
@@ -43,13 +44,15 @@ class Backlog:
             last_poll, group = dispatcher.last_poll, dispatcher.step.group
             try:
                 waits = await self._measure(dispatcher, messages, seconds)
-            except (BusError, sqlite3.Error):
-                continue  # /readyz says so; a scrape is not the place to wait for a bus
+            except (BusError, sqlite3.Error) as error:
+                self.trouble = str(error)  # for /readyz; what was measured last stands until the bus answers
+                return
             if waits:
                 unread.add(group)
             if waits and self._worker.clock.now() - last_poll > STALLED:
                 stalled.append(dispatcher.step.name)
         self.messages, self.seconds, self.stalled, self._unread = messages, seconds, stalled, unread
+        self.trouble = ""
 
     async def _measure(
         self, dispatcher: Dispatcher, messages: dict[Labels, float], seconds: dict[Labels, float]

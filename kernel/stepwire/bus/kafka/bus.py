@@ -20,14 +20,14 @@ from aiokafka import TopicPartition
 from stepwire.bus.kafka import groups as kafka_groups
 from stepwire.bus.kafka import topics as kafka_topics
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import Connection
+from stepwire.bus.kafka.connection import NO_TOPIC_RIGHT, Connection, Why, meaning
 from stepwire.bus.kafka.membership import KafkaMembership
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import Reader, latest, offsets, settled_ends
 from stepwire.bus.kafka.records import message, partition_of, record
 from stepwire.bus.kafka.wiring_topic import WiringTopic
 from stepwire.bus.protocol import Formats, Out, Partition, Progress, Record, TopicInfo
-from stepwire.errors import BusUnavailable, Fenced, RecordRefused, SettingsError
+from stepwire.errors import BusUnavailable, Fenced, RecordRefused, SettingsError, StepwireError
 
 
 class KafkaBus:
@@ -41,6 +41,7 @@ class KafkaBus:
         create_topics: create what is missing instead of refusing to start: for development and tests.
         formats: of topics whose values are not JSON.
         compression: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd, as Kafka numbers them.
+        why: tells a person why no broker can be reached.
     """
 
     colocated = False
@@ -48,6 +49,7 @@ class KafkaBus:
     def __init__(
         self, servers: str, *, options: Mapping[str, Any] | None = None, prefix: str = "", session: float = 45.0,
         create_topics: bool = False, replication: int = -1, compression: int = 0, formats: Formats | None = None,
+        why: Why | None = None,
     ) -> None:  # fmt: skip
         self.options: dict[str, Any] = {**(options or {}), "bootstrap_servers": servers}
         self.prefix, self.session, self.codec, self.formats = prefix, session, compression, formats
@@ -56,7 +58,8 @@ class KafkaBus:
         self._members: list[KafkaMembership] = []
         self._waiting: list[tuple[Sequence[Out], asyncio.Future[list[tuple[Partition, int]]]]] = []
         self._publishing: asyncio.Task[None] | None = None
-        self._connection = Connection(self.options, self.client_id)
+        self._why = why
+        self._connection = self.connection()
         self._producer = Producer(self._connection, f"{prefix}publish-{uuid.uuid4().hex[:12]}", codec=compression)
 
     # -- names
@@ -76,6 +79,13 @@ class KafkaBus:
     def place(self, partition: Partition) -> TopicPartition:
         """The same, in aiokafka's words."""
         return TopicPartition(self.prefix + partition.topic, partition.number)
+
+    def connection(self) -> Connection:
+        """Another one to the same cluster, not open yet."""
+        return Connection(self.options, self.client_id, self._why or self._unexplained)
+
+    async def _unexplained(self) -> str:
+        return f"nothing answers at {self.options['bootstrap_servers']}; is it up, is the address right?"
 
     # -- life
 
@@ -120,12 +130,18 @@ class KafkaBus:
                 )
         missing = {name: spec for name, spec in plan.items() if name not in found}
         if missing and not self.creates_topics:
+            await self._must_see(missing, SettingsError)
             raise SettingsError(
                 f"{len(missing)} topics are missing, first {min(missing)}; create them: stepwire topics apply"
             )
         if missing:
             specs = {self.cluster_name(name): spec for name, spec in missing.items()}
             await kafka_topics.create(self._connection, specs, self._replication)
+
+    async def _must_see(self, topics: Collection[str], refused: type[StepwireError]) -> None:
+        """Raise if some of these seem to be missing only because this user may not see them."""
+        if hidden := await kafka_topics.hidden(self._connection, [self.cluster_name(topic) for topic in topics]):
+            raise refused(f"{len(hidden)} topics may not be seen, first {hidden[0]}: {meaning(NO_TOPIC_RIGHT)}")
 
     async def describe(self, topics: Sequence[str]) -> Mapping[str, TopicInfo]:
         """Those of the topics that exist."""
@@ -256,11 +272,11 @@ class KafkaBus:
         names = {out.topic: self.cluster_name(out.topic) for out in outputs}
         await self._connection.know(names.values())
         counts = {topic: self._connection.partitions(name) for topic, name in names.items()}
-        unknown = [names[topic] for topic, count in counts.items() if not count]
-        if unknown and len(await kafka_topics.counts(self._connection, unknown)) < len(unknown):
-            raise RecordRefused(f"topic {unknown[0]} does not exist; create it: stepwire topics apply")
-        if unknown:
-            raise BusUnavailable(f"topic {unknown[0]} is not known to every broker yet")
+        if unknown := [topic for topic, count in counts.items() if not count]:
+            await self._must_see(unknown, BusUnavailable)  # a right that was taken is given back: no reason to give up
+            if len(await self.describe(unknown)) < len(unknown):
+                raise RecordRefused(f"topic {names[unknown[0]]} does not exist; create it: stepwire topics apply")
+            raise BusUnavailable(f"topic {names[unknown[0]]} is not known to every broker yet")
         return [
             message(
                 out, names[out.topic], self._number(out, counts[out.topic]) if out.partition is None else out.partition

@@ -16,7 +16,6 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.api import Request
 
-from stepwire.bus.kafka.unreachable import why
 from stepwire.bus.protocol import Partition
 from stepwire.errors import BusUnavailable
 
@@ -25,7 +24,8 @@ NETWORK = 13  #: also ours, for an answer that did not come
 MESSAGE_TOO_LARGE, LIST_TOO_LARGE, INVALID_RECORD = 10, 18, 87
 REFUSED = frozenset({MESSAGE_TOO_LARGE, LIST_TOO_LARGE, INVALID_RECORD})  #: this record can never be written
 STALE = frozenset({22, 25, 27, 82})  #: generation, member, rebalance, instance: somebody else's by now
-DENIED = {29: "topic", 30: "group", 31: "cluster", 53: "transactional id"}  #: no ACL lets this user do it
+NO_TOPIC_RIGHT = 29
+DENIED = {NO_TOPIC_RIGHT: "topic", 30: "group", 31: "cluster", 53: "transactional id"}  #: no ACL lets this user do it
 DUPLICATE_SEQUENCE = 46  #: a repeated produce that had arrived the first time
 UNSTABLE = 88  #: an open transaction may still change these offsets
 COORDINATOR_MOVED = frozenset({15, 16, NETWORK})
@@ -33,6 +33,7 @@ LEADER_MOVED = frozenset({3, 5, 6, 9, 56, 72, 74, 75, 76, NETWORK})
 PASSING = COORDINATOR_MOVED | LEADER_MOVED | {7, 14, 19, 20, 51, UNSTABLE}  #: ask again
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.2  #: seconds between two tries; a marker being written takes a few ms
 PATIENCE = 30.0  #: seconds to wait for any broker at all
+Why = Callable[[], Awaitable[str]]
 CLOSING = 5.0  #: seconds that closing may take; aiokafka's own waits have no end
 
 #: aiokafka tells each lost connection as an error of its own; ours says once what it means
@@ -47,17 +48,24 @@ def meaning(code: int) -> str:
     return f"{name}: this user has no right to the {DENIED[code]}; give it: stepwire topics plan --format acls"
 
 
+def told(error: BaseException) -> str:
+    """An error of aiokafka's in words."""
+    code = getattr(error, "errno", 0)
+    return meaning(code) if code in DENIED else str(error)
+
+
 class Connection:
     """What one producer, or the bus itself, asks the brokers.
 
     Args:
         options: how aiokafka's client reaches the cluster.
         name: the client id that brokers show.
+        why: tells why no broker can be reached; asked when none was.
         patience: seconds that one request may take.
     """
 
-    def __init__(self, options: Mapping[str, Any], name: str, patience: float = 5.0) -> None:
-        self.options, self.name = options, name
+    def __init__(self, options: Mapping[str, Any], name: str, why: Why, patience: float = 5.0) -> None:
+        self.options, self.name, self.why = options, name, why
         self._client = AIOKafkaClient(
             **options, client_id=name, request_timeout_ms=int(patience * 1000), metadata_max_age_ms=60_000
         )
@@ -71,10 +79,6 @@ class Connection:
             raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}") from error
         if not self._client.cluster.brokers():
             raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}")
-
-    async def why(self) -> str:
-        """Why the brokers cannot be reached just now."""
-        return await why(self.options, self.name)
 
     async def close(self) -> None:
         """Close all connections; bounded in time."""
@@ -92,12 +96,16 @@ class Connection:
             return None
 
     async def ask_any(self, request: Request[Any]) -> Any:
-        """The answer of some broker; None if for long there was none: of several, one may be down."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE
-        while (answer := await self.ask(self._client.get_random_node(), request)) is None and loop.time() < until:
-            await asyncio.sleep(LONGEST_PAUSE)
-        return answer
+        """The answer of some broker. Raises BusUnavailable if for long there was none: of several, one may be down."""
+        until = asyncio.get_running_loop().time() + PATIENCE
+        found: list[Any] = []
+
+        async def attempt() -> int:
+            found.append(await self.ask(self._client.get_random_node(), request))
+            return NETWORK if found[-1] is None else 0
+
+        await self.insist("no broker answers", attempt, until)
+        return found[-1]
 
     async def insist(self, what: str, attempt: Callable[[], Awaitable[int]], until: float) -> int:
         """Repeat until a code comes that will not pass by itself, which is returned; 0 is success.
@@ -125,9 +133,8 @@ class Connection:
             try:
                 node = await self._client.coordinator_lookup(kind, key)
             except (KafkaError, OSError, TimeoutError) as error:
-                code = getattr(error, "errno", 0)
-                if code in DENIED:
-                    raise BusUnavailable(f"{key}: {meaning(code)}") from error
+                if getattr(error, "errno", 0) in DENIED:
+                    raise BusUnavailable(f"{key}: {told(error)}") from error
                 return None
             self._coordinators[kind, key] = node
         return node

@@ -23,7 +23,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import CLOSING, Connection, closed
+from stepwire.bus.kafka.connection import CLOSING, closed, told
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import EARLIEST, latest, offsets
@@ -58,7 +58,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._stable = asyncio.Event()  #: unset between giving partitions up and having new ones
         self.handed_over: Callable[[str], str] = str
         self._consumer: AIOKafkaConsumer | None = None
-        self._connection = Connection(bus.options, bus.client_id)
+        self._connection = bus.connection()
         self._producer = Producer(
             self._connection, f"{bus.cluster_name(group)}-{uuid.uuid4().hex[:12]}", codec=bus.codec
         )
@@ -92,7 +92,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         except BaseException as error:
             await self._stand_up()
             if isinstance(error, (KafkaError, OSError)):
-                raise BusUnavailable(f"{self.group} cannot join its group: {error}") from error
+                raise BusUnavailable(f"{self.group} cannot join its group: {told(error)}") from error
             raise
 
     async def _stand_up(self) -> None:
@@ -196,7 +196,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         except OffsetOutOfRangeError as error:
             raise await self._lost(error.args[0]) from error
         except KafkaError as error:
-            raise BusUnavailable(f"{self.group} cannot read: {error}") from error
+            raise BusUnavailable(f"{self.group} cannot read: {told(error)}") from error
 
     def _seek(self, positions: Mapping[Partition, int], places: Mapping[Partition, TopicPartition]) -> None:
         assert self._consumer is not None

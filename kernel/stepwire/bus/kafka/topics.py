@@ -17,7 +17,7 @@ from aiokafka.protocol.admin import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from stepwire.bus.kafka.connection import NETWORK, PASSING, PATIENCE, Connection, meaning
+from stepwire.bus.kafka.connection import NETWORK, NO_TOPIC_RIGHT, PASSING, PATIENCE, Connection, meaning
 from stepwire.errors import BusUnavailable, SettingsError
 
 LARGE = 8 * 1024 * 1024  #: bytes; an entry wraps a record whole, a dead letter adds its cause
@@ -58,22 +58,23 @@ def plan(topics: Mapping[str, int]) -> dict[str, Spec]:
 async def versions(connection: Connection) -> dict[int, tuple[int, int]]:
     """Request -> the lowest and highest version that the brokers know."""
     answer = await connection.ask_any(ApiVersionRequest())
-    if answer is None:
-        raise BusUnavailable("the broker did not say what it can do; is it still starting?")
     return {key: (lowest, highest) for key, lowest, highest in answer.api_versions}
 
 
 async def _metadata(connection: Connection, topics: Sequence[str] | None) -> Any:
-    answer = await connection.ask_any(MetadataRequest(None if topics is None else list(topics)))
-    if answer is None:
-        raise BusUnavailable("no broker tells which topics there are; it goes on by itself once one answers")
-    return answer
+    return await connection.ask_any(MetadataRequest(None if topics is None else list(topics)))
 
 
 async def counts(connection: Connection, topics: Sequence[str]) -> dict[str, int]:
     """Topics that exist -> partitions."""
     answer = (await _metadata(connection, topics)).to_object()
     return {row["topic"]: len(row["partitions"]) for row in answer["topics"] if row["error_code"] == 0}
+
+
+async def hidden(connection: Connection, topics: Sequence[str]) -> list[str]:
+    """Topics that this user has no right to see: whether they exist, nobody tells."""
+    answer = (await _metadata(connection, topics)).to_object()
+    return sorted(row["topic"] for row in answer["topics"] if row["error_code"] == NO_TOPIC_RIGHT)
 
 
 async def groups(connection: Connection) -> list[str]:

@@ -1,6 +1,7 @@
 """Why the brokers cannot be reached: aiokafka only logs it, so each address is tried once more, and what fails is said.
 
-In: how a client reaches the cluster. Out: a sentence for each address, with the setting to look at; never a secret.
+In: bootstrap servers, and how a client reaches them. Out: a sentence for each address, with the setting to look at;
+never a secret.
 """
 
 from __future__ import annotations
@@ -24,17 +25,16 @@ LONG = 5.0  #: seconds for one address
 WHO = (IllegalSaslStateError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)
 
 
-async def why(options: Mapping[str, Any], name: str) -> str:
+async def why(servers: str, options: Mapping[str, Any]) -> str:
     """What each bootstrap server says to a new connection."""
-    hosts = collect_hosts(options["bootstrap_servers"])
-    return "; ".join(await asyncio.gather(*(_tried(host, port, options, name) for host, port, _ in hosts)))
+    return "; ".join(await asyncio.gather(*(_tried(host, port, options) for host, port, _ in collect_hosts(servers))))
 
 
-async def _tried(host: str, port: int, options: Mapping[str, Any], name: str) -> str:
+async def _tried(host: str, port: int, options: Mapping[str, Any]) -> str:
     known = {key: value for key, value in options.items() if key.startswith(("security_", "ssl_", "sasl_"))}
     where = f"{host}:{port}"
     try:
-        connection = await create_conn(host, port, client_id=name, request_timeout_ms=int(LONG * 1000), **known)
+        connection = await create_conn(host, port, client_id="stepwire", request_timeout_ms=int(LONG * 1000), **known)
     except (KafkaError, OSError, TimeoutError, AssertionError, ValueError) as error:
         return f"{where}: {meant(error)}"
     try:

@@ -1,0 +1,62 @@
+"""What a person at the terminal of a worker is told: who works, and what keeps it from working.
+
+In: a worker, what it has not finished, and where to say it. Out: a line whenever that changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from stepwire.worker import Worker
+from stepwire_handlers.telemetry.backlog import Backlog
+
+LOOK = 0.1  #: seconds between two looks
+
+
+class Watch:
+    """Says changes, each once."""
+
+    def __init__(self, worker: Worker, backlog: Backlog | None, name: str, say: Callable[[str], None]) -> None:
+        self._worker, self._backlog = worker, backlog
+        self._name, self._say = name, say
+        self._idle: set[str] = set()
+        self._troubles: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            self.look()
+
+    def look(self) -> None:
+        """What is different now?"""
+        joined = [dispatcher for dispatcher in self._worker.dispatchers if dispatcher.joined]
+        idle = {d.step.name for d in joined if not d.committer.ledgers}
+        if idle - self._idle:
+            self._tell(
+                f"standby for {', '.join(sorted(idle))}: another worker has the lock; this one takes over when it ends"
+            )
+        if took := sorted(self._idle - idle):
+            self._tell(f"took over {', '.join(took)}")
+        self._idle = idle
+        self._trouble(troubles(self._worker, self._backlog))
+
+    def _trouble(self, now: Iterable[str]) -> None:
+        now = set(now)
+        for trouble in sorted(now - self._troubles):
+            self._tell(trouble)
+        if self._troubles and not now:
+            self._tell("works again")
+        self._troubles = now
+
+    def _tell(self, text: str) -> None:
+        self._say(f"{self._name}: {text}")
+
+
+def troubles(worker: Worker, backlog: Backlog | None) -> list[str]:
+    """Why it cannot work, as far as it noticed: an idle worker notices by looking at how much there is to do."""
+    found = [dispatcher.committer.trouble for dispatcher in worker.dispatchers]
+    if backlog is not None:
+        found.append(backlog.trouble)
+    return [*dict.fromkeys(trouble for trouble in found if trouble)]
