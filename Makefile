@@ -51,13 +51,14 @@ chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from
 soak: $(VENV)/.ready ## the property tests with a large budget
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
 
-docs: $(VENV)/.ready ## write the pages that are made from the code
+docs: $(VENV)/.ready ## write the pages that are made from the code (one of them needs Java)
 	@$(BIN)/python -m typer stepwire_handlers.cli.main utils docs --name stepwire --output docs/cli.md
 	@sed -i '1i <!-- made from the code: make docs -->' docs/cli.md
 	@$(BIN)/python -m tests.telemetry.test_telemetry
 	@$(BIN)/python -m helm.grafana.write
 	@$(BIN)/python -m tests.kernel.test_refusals
 	@$(BIN)/python -m tests.failures.test_failures
+	@$(BIN)/python -m tests.failures.test_failures_on_kafka
 
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

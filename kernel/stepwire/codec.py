@@ -96,7 +96,7 @@ class Codec:
 
     def _attributes(self, record: Record) -> tuple[Mapping[str, str], bytes]:
         headers, value = record.headers, record.value
-        if value[:1] != b"{" and (reason := _framed(record)):
+        if value[:1] != b"{" and (reason := _foreign(record)):
             raise DecodeError(_where(record), reason)
         kind = headers.get("content-type", JSON)
         if kind != JSON and kind[:23].lower() == "application/cloudevents":
@@ -142,8 +142,10 @@ class Codec:
         return headers, json.dumps(data).encode()
 
 
-def _framed(record: Record) -> str:
-    """Why a value that a schema registry's serializer wrote cannot be read here; "" for any other."""
+def _foreign(record: Record) -> str:
+    """Why a value that is none, or that a schema registry's serializer wrote, cannot be read here; "" for any other."""
+    if not record.value:
+        return "there is no value (null; on a compacted topic: a key that was deleted)"
     if reason := record.headers.get(UNREADABLE):
         return reason
     if record.value[:1] != b"\0" and "__value_schema_id" not in record.headers:

@@ -1,32 +1,16 @@
-"""A worker on a cluster that asks who it is, encrypts, and refuses what no ACL allows.
-
-The worker is `stepwire run` as a person starts it: settings in its environment, and what it says on its stderr.
-"""
+"""A worker on a cluster that asks who it is, encrypts, and refuses what no ACL allows."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer
 from tests.brokers.jars import NotHere, kafka_jars
-from tests.kafka import secured_app
 from tests.kafka.guarded import PASSWORD, Guarded, guarded
-
-from stepwire.bus.kafka.bus import KafkaBus
-from stepwire.worker import prepare
-from stepwire_handlers.cluster.rights import Right, rights
+from tests.kafka.place import Place, says, working
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-PATIENCE = 60.0  #: seconds for what takes about three
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -38,92 +22,6 @@ def broker(service: Callable[..., None], tmp_path_factory: pytest.TempPathFactor
         service("kafka", None, str(wrong))
     with guarded(tmp_path_factory.mktemp("guarded")) as found:
         yield found
-
-
-class Place:
-    """The app's topics on the broker, under a prefix."""
-
-    def __init__(self, broker: Guarded, prefix: str, home: Path) -> None:
-        self.broker, self.prefix, self.home = broker, prefix, home
-        self.rights = rights(secured_app.app, prefix)
-
-    async def apply(self) -> None:
-        """As the administrator."""
-        bus = KafkaBus(self.broker.address, prefix=self.prefix, create_topics=True)
-        await bus.open()
-        await prepare(secured_app.app, bus, secured_app.app.settings)
-        await bus.close()
-
-    def right(self, name: str) -> Right:
-        """The one to a topic or group, by its name without prefix."""
-        return next(right for right in self.rights if right.name == self.prefix + name)
-
-    def publish(self, *numbers: int) -> None:
-        """As an upstream system."""
-        producer = Producer({"bootstrap.servers": self.broker.address, "log_level": 0})
-        for n in numbers:
-            producer.produce(f"{self.prefix}secured.asked", b'{"n": %d}' % n)
-        assert producer.flush(20) == 0
-
-    def answers(self, count: int) -> list[bytes]:
-        """So many results, or what came within PATIENCE."""
-        consumer = Consumer({
-            "bootstrap.servers": self.broker.address, "group.id": f"{self.prefix}judge", "log_level": 0,
-            "auto.offset.reset": "earliest", "isolation.level": "read_committed",
-        })  # fmt: skip
-        consumer.subscribe([f"{self.prefix}secured.answers"])
-        found: list[bytes] = []
-        until = time.monotonic() + PATIENCE
-        while len(found) < count and time.monotonic() < until:
-            message = consumer.poll(0.2)
-            if message is not None and message.error() is None:
-                found.append(message.value() or b"")
-        consumer.close()
-        return sorted(found)
-
-    def command(self, way: str, changed: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-        """`stepwire run`, and its environment."""
-        address, told = self.broker.properties(way)
-        settings = {f"STEPWIRE_KAFKA__{name.replace('.', '_').upper()}": value for name, value in told.items()}
-        settings |= {"STEPWIRE_BUS": f"kafka://{address}", "STEPWIRE_PREFIX": self.prefix, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "stepwire_handlers.cli.main", "run", "tests.kafka.secured_app:app"]
-        return [*command, "--http-port", "0"], {**os.environ, **settings, **changed}
-
-    def refused(self, way: str, **changed: str) -> str:
-        """What it says when it does not start."""
-        command, environment = self.command(way, changed)
-        done = subprocess.run(
-            command, env=environment, cwd=self.home, capture_output=True, text=True, check=False, timeout=PATIENCE
-        )
-        assert done.returncode in (1, 2), done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-
-@contextmanager
-def working(place: Place, way: str) -> Iterator[Path]:
-    """A worker that runs; the file with what it says. It must end in order."""
-    command, environment = place.command(way, {})
-    said = place.home / "said"
-    with said.open("w") as stderr:
-        running = subprocess.Popen(command, env=environment, cwd=place.home, stderr=stderr, start_new_session=True)
-    try:
-        yield said
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(PATIENCE) == 0, said.read_text()
-    finally:
-        running.kill()
-        running.wait()
-
-
-def says(file: Path, text: str) -> bool:
-    """Does it say so within PATIENCE?"""
-    until = time.monotonic() + PATIENCE
-    while text not in file.read_text():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 @pytest.fixture

@@ -1,0 +1,112 @@
+"""A worker of one app on a guarded broker, as a person starts it: settings in its environment, words on its stderr.
+
+In: a broker, a prefix. Out: what the worker says, what lies on topics (read by librdkafka, as committed).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer
+from tests.kafka import secured_app
+from tests.kafka.guarded import Guarded
+
+from stepwire.bus.kafka.bus import KafkaBus
+from stepwire.worker import prepare
+from stepwire_handlers.cluster.rights import Right, rights
+
+PATIENCE = 60.0  #: seconds for what takes about three
+ROOT = Path(__file__).parents[2]
+
+
+class Place:
+    """The app's topics on the broker, under a prefix."""
+
+    def __init__(self, broker: Guarded, prefix: str, home: Path) -> None:
+        self.broker, self.prefix, self.home = broker, prefix, home
+        self.rights = rights(secured_app.app, prefix)
+
+    async def apply(self) -> None:
+        """As the administrator."""
+        bus = KafkaBus(self.broker.address, prefix=self.prefix, create_topics=True)
+        await bus.open()
+        await prepare(secured_app.app, bus, secured_app.app.settings)
+        await bus.close()
+
+    def right(self, name: str) -> Right:
+        """The one to a topic or group, by its name without prefix."""
+        return next(right for right in self.rights if right.name == self.prefix + name)
+
+    def publish(self, *numbers: int) -> None:
+        """As an upstream system."""
+        producer = Producer({"bootstrap.servers": self.broker.address, "log_level": 0})
+        for n in numbers:
+            producer.produce(f"{self.prefix}secured.asked", b'{"n": %d}' % n)
+        assert producer.flush(20) == 0
+
+    def answers(self, count: int) -> list[bytes]:
+        """So many results, or what came within PATIENCE."""
+        consumer = Consumer({
+            "bootstrap.servers": self.broker.address, "group.id": f"{self.prefix}judge", "log_level": 0,
+            "auto.offset.reset": "earliest", "isolation.level": "read_committed",
+        })  # fmt: skip
+        consumer.subscribe([f"{self.prefix}secured.answers"])
+        found: list[bytes] = []
+        until = time.monotonic() + PATIENCE
+        while len(found) < count and time.monotonic() < until:
+            message = consumer.poll(0.2)
+            if message is not None and message.error() is None:
+                found.append(message.value() or b"")
+        consumer.close()
+        return sorted(found)
+
+    def command(self, way: str, changed: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+        """`stepwire run`, and its environment."""
+        address, told = self.broker.properties(way)
+        settings = {f"STEPWIRE_KAFKA__{name.replace('.', '_').upper()}": value for name, value in told.items()}
+        settings |= {"STEPWIRE_BUS": f"kafka://{address}", "STEPWIRE_PREFIX": self.prefix, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "stepwire_handlers.cli.main", "run", "tests.kafka.secured_app:app"]
+        return [*command, "--http-port", "0"], {**os.environ, **settings, **changed}
+
+    def refused(self, way: str, **changed: str) -> str:
+        """What it says when it does not start."""
+        command, environment = self.command(way, changed)
+        done = subprocess.run(
+            command, env=environment, cwd=self.home, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+        assert done.returncode in (1, 2), done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+
+@contextmanager
+def working(place: Place, way: str) -> Iterator[Path]:
+    """A worker that runs; the file with what it says. It must end in order."""
+    command, environment = place.command(way, {})
+    said = place.home / "said"
+    with said.open("w") as stderr:
+        running = subprocess.Popen(command, env=environment, cwd=place.home, stderr=stderr, start_new_session=True)
+    try:
+        yield said
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(PATIENCE) == 0, said.read_text()
+    finally:
+        running.kill()
+        running.wait()
+
+
+def says(file: Path, text: str) -> bool:
+    """Does it say so within PATIENCE?"""
+    until = time.monotonic() + PATIENCE
+    while text not in file.read_text():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
