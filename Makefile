@@ -41,9 +41,9 @@ check: $(VENV)/.ready ## format, lint, strict types, import contracts
 format: $(VENV)/.ready ## rewrite files in the project's format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
-bench: $(VENV)/.ready ## speed and memory against peers, in one run
+bench: $(VENV)/.ready ## speed and memory: against peers, and on a Kafka broker that is started for it (needs Java)
 	@UV_PROJECT_ENVIRONMENT=.venv-peers $(BIN)/uv sync --quiet --frozen --only-group peers
-	@$(BIN)/python -m bench.run
+	@$(BIN)/python -m bench.run; local=$$?; $(BIN)/python -m bench.kafka; exit $$((local + $$?))
 
 chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from outside (about 6 minutes): make chaos BUS=local|kafka
 	@$(BIN)/python -m tests.chaos.run --bus $(BUS)
