@@ -48,6 +48,11 @@ def _plan(kind: type[Any]) -> _Plan:
     return _Plan(hidden, flat, tuple(name for name, annotation in annotations.items() if str in _leaves(annotation)))
 
 
+def hidden_fields(kind: type[Any]) -> frozenset[str]:
+    """The fields of an event, or of what it holds, that are marked."""
+    return _plan(kind).hidden  # type: ignore[arg-type]  # as below
+
+
 def _hidden(value: object) -> frozenset[str]:
     return _plan(type(value)).hidden  # type: ignore[arg-type]  # a class is hashable, mypy does not see it here
 
