@@ -114,6 +114,28 @@ def masked(value: Any, *, shorten: bool = True) -> Any:
     return str(value)
 
 
+def masked_json(event: BaseModel) -> Any:
+    """An event as its JSON, as the codec writes it, sensitive fields masked at any depth."""
+    return _over(event, event.model_dump(mode="json"))
+
+
+def _over(value: Any, data: Any) -> Any:
+    """Stars over the dumped form of a value."""
+    if isinstance(data, dict) and (members := _members(value)) is not None:
+        hidden, found = _hidden(value), dict(data)
+        for name, field in members:
+            if name in hidden:
+                found.update({name: MASK} if name in data else {})
+            elif name in data:
+                found[name] = _over(field, data[name])
+        return found
+    if isinstance(data, list) and isinstance(value, (list, tuple)) and len(data) == len(value):
+        return [_over(item, dumped) for item, dumped in zip(value, data, strict=True)]
+    if isinstance(data, dict) and isinstance(value, dict) and len(data) == len(value):
+        return {name: _over(item, dumped) for item, (name, dumped) in zip(value.values(), data.items(), strict=True)}
+    return data
+
+
 def shown(values: tuple[Any, ...], *, shorten: bool) -> list[Any]:
     """The same for what a step took or gave; what needs no mask is handed on as it is, which is ten times faster."""
     found = []
