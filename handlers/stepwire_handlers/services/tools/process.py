@@ -13,7 +13,9 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
+from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE
 from starlette.applications import Starlette
@@ -78,12 +80,7 @@ async def serve_http(
             inner = stack.enter_context(listen(values.http_host, values.http_port))
             await stack.enter_async_context(serving(door.inner(), inner))
         server = Calls(door, terms.wait, terms.url, None).server()
-        settings = security(where.names)
-        application: Starlette = server.streamable_http_app(
-            streamable_http_path=PATH, stateless_http=True, transport_security=settings,
-            max_request_body_size=terms.max_bytes * 4 // 3 + DEFAULT_MAX_REQUEST_BODY_SIZE,
-        )  # fmt: skip
-        application.add_middleware(Entrance, identity=door.identity, limits=door.limits, settings=settings)
+        application = application_of(server, door, where.names, terms.max_bytes)
         await stack.enter_async_context(server.session_manager.run())
         told = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,6 +89,17 @@ async def serve_http(
             say(f"http://{where.host}:{listening.getsockname()[1]}{PATH}")
             await told.wait()
             door.rest.stop(door.places)
+
+
+def application_of(server: Server[Any], door: Door, names: Sequence[str], max_bytes: int) -> Starlette:
+    """The server as an application behind its entrance; its session manager must run beside it."""
+    settings = security(names)
+    found = server.streamable_http_app(
+        streamable_http_path=PATH, stateless_http=True, transport_security=settings,
+        max_request_body_size=max_bytes * 4 // 3 + DEFAULT_MAX_REQUEST_BODY_SIZE,
+    )  # fmt: skip
+    found.add_middleware(Entrance, identity=door.identity, limits=door.limits, settings=settings)
+    return found
 
 
 async def _door(
