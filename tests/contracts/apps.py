@@ -38,8 +38,9 @@ class Shape:
     upcasts: tuple[int, ...] = ()
 
     def made(self) -> type[Event]:
-        fields: dict[str, Any] = {name: (kind, ... if required else None) for name, (kind, required) in
-                                  self.fields.items()}  # fmt: skip
+        fields: dict[str, Any] = {
+            name: (kind, ...) if required else (kind | None, None) for name, (kind, required) in self.fields.items()
+        }
         line = {"topic": f"some.{self.name.lower()}", "result": self.name == OUTPUT, **self.line}
         found: type[Event] = create_model(self.name, __base__=Event, __cls_kwargs__=line, **fields)
         for version in self.upcasts:
@@ -53,13 +54,6 @@ class Shape:
         return replace(self, fields={known: what for known, what in self.fields.items() if known != name})
 
 
-TYPES = st.sampled_from(
-    [str, int, float, bool, Decimal, datetime, Inner, list[int], list[Inner], dict[str, Inner], tuple[int, str],
-     Literal["x", "y", "z"], int | str, Inner | None]
-)  # fmt: skip
-FIELDS = st.dictionaries(st.sampled_from([f"f{n}" for n in range(6)]), st.tuples(TYPES, st.booleans()), max_size=4)
-
-
 def _upto(most: int) -> Any:
     return Annotated[int, Field(le=most)]
 
@@ -68,6 +62,25 @@ def _upto(most: int) -> Any:
 FIXED: dict[str, tuple[Any, bool]] = {
     "state": (Literal["new", "old"], True), "size": (_upto(10), True), "id": (str, True), "nested": (list[Inner], True),
 }  # fmt: skip
+
+
+DATES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(datetime.isoformat)  # noqa: DTZ001 - as text
+INNER = st.fixed_dictionaries({"a": st.integers(-5, 5)}, optional={"b": st.text(max_size=3)})
+#: a field's type, and JSON that fits it
+KINDS: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    (str, st.text(max_size=5)), (int, st.integers(-50, 50)), (float, st.floats(-5, 5)), (bool, st.booleans()),
+    (Decimal, st.integers(-5, 5).map(str)), (datetime, DATES), (Inner, INNER),
+    (list[int], st.lists(st.integers(-5, 5), max_size=3)), (list[Inner], st.lists(INNER, max_size=2)),
+    (dict[str, Inner], st.dictionaries(st.text(max_size=2), INNER, max_size=2)),
+    (tuple[int, str], st.tuples(st.integers(), st.text(max_size=2)).map(list)),
+    (Literal["x", "y", "z"], st.sampled_from("xyz")), (Literal["x", "y"], st.sampled_from("xy")),
+    (int | str, st.integers() | st.text(max_size=2)), (Inner | None, INNER | st.none()), (int | None, st.none()),
+    (_upto(10), st.integers(-5, 10)), (_upto(20), st.integers(-5, 20)),
+    (Annotated[str, Field(min_length=1)], st.text(min_size=1, max_size=3)),
+    (Annotated[list[int], Field(max_length=2)], st.lists(st.integers(-5, 5), max_size=2)),
+]  # fmt: skip
+TYPES = st.sampled_from([kind for kind, _ in KINDS])
+FIELDS = st.dictionaries(st.sampled_from([f"f{n}" for n in range(6)]), st.tuples(TYPES, st.booleans()), max_size=4)
 
 
 @st.composite
@@ -143,3 +156,13 @@ HARMLESS: dict[str, tuple[Any, tuple[str, ...]]] = {
         (ENTRY, INTERNAL),
     ),
 }
+
+
+@st.composite
+def written(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
+    """JSON that an event of this shape accepts."""
+    found = {}
+    for name, (kind, required) in shape.fields.items():
+        if required or draw(st.booleans()):
+            found[name] = draw(next(values for known, values in KINDS if known == kind))
+    return found

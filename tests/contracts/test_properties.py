@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.contracts.apps import BREAKS, FIXED, HARMLESS, WHO, Shape, apps, document
+from jsonschema import Draft202012Validator
+from tests.contracts.apps import BREAKS, ENTRY, FIXED, HARMLESS, KINDS, TYPES, WHO, Shape, apps, document, written
 
+from stepwire import Event
 from stepwire_handlers.contracts.changes import breaking
+from stepwire_handlers.contracts.comparison import Comparison, Gap
+from stepwire_handlers.contracts.draft import hoisted
+from stepwire_handlers.contracts.schema import Side, schema_of
 
-many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PLANTED = [(change, event) for change, (_, events) in BREAKS.items() for event in events]
 ALLOWED = [(change, event) for change, (_, events) in HARMLESS.items() for event in events]
 
@@ -28,6 +33,7 @@ def shuffled(value: Any, chance: random.Random) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @many
 @given(apps(), st.randoms(use_true_random=False))
 def test_an_identical_export_breaks_nothing(app: dict[str, Shape], chance: random.Random) -> None:
@@ -38,6 +44,7 @@ def test_an_identical_export_breaks_nothing(app: dict[str, Shape], chance: rando
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @many
 @given(apps(), st.sampled_from(PLANTED))
 def test_a_planted_break_is_found_and_named(app: dict[str, Shape], planted: tuple[str, str]) -> None:
@@ -48,6 +55,7 @@ def test_a_planted_break_is_found_and_named(app: dict[str, Shape], planted: tupl
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @many
 @given(apps(), st.sampled_from(ALLOWED))
 def test_what_harms_nobody_is_allowed(app: dict[str, Shape], planned: tuple[str, str]) -> None:
@@ -65,3 +73,35 @@ def test_every_planted_change_is_one_that_is_found() -> None:
     for change, event in ALLOWED:
         found = breaking(document(plain), document({**plain, event: HARMLESS[change][0](plain[event])}))
         assert found == [], (change, event, found)
+
+
+def gaps(writer: type[Event], reader: type[Event], side: Side) -> list[Gap]:
+    """What the comparison alone says of two events."""
+    mine, theirs = ({"components": {"schemas": hoisted(schema_of(kind, side), "x")}} for kind in (writer, reader))
+    top = {"$ref": "#/components/schemas/x"}
+    return Comparison(mine, theirs, lost=side == "emits").gaps(top, top)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data(), st.tuples(TYPES, st.booleans()), st.tuples(TYPES, st.booleans()), st.booleans())
+def test_what_is_said_to_break_nobody_is_readable(data: st.DataObject, mine: Any, theirs: Any, more: bool) -> None:
+    """Judged by pydantic and jsonschema, which know nothing of ours: what the one wrote, the other takes."""
+    old = Shape(ENTRY, {"f": mine, **({"g": (str, True)} if more else {})})
+    new = Shape(ENTRY, {"f": theirs})
+    writer, reader = old.made(), new.made()
+    text = json.dumps(data.draw(written(old)))
+    if not gaps(writer, reader, "accepts"):
+        reader.model_validate_json(text)
+    if not gaps(writer, reader, "emits"):
+        known = Draft202012Validator(schema_of(reader, "emits"))
+        known.validate(json.loads(writer.model_validate_json(text).model_dump_json()))
+
+
+def test_the_comparison_lets_some_pairs_pass_and_stops_others() -> None:
+    """The test above would say nothing if every two types were called a break."""
+    kinds = [Shape(ENTRY, {"f": (kind, True)}).made() for kind, _ in KINDS]
+    found = [bool(gaps(one, other, "accepts")) for one in kinds for other in kinds]
+    assert len(kinds) < found.count(False) < 3 * len(kinds) and found.count(True) > len(found) / 2
+    assert not any(gaps(one, one, side) for one in kinds for side in ("accepts", "emits"))

@@ -1,7 +1,8 @@
 """JSON Schema of an event: the JSON that is accepted of those who publish it, or the JSON that we write.
 
-In: an event class. Out: a schema that stands alone (2020-12, `$defs`), as pydantic says it, with two additions: fields
-that are marked Sensitive carry `x-sensitive`, and a field that we always write is required, whatever its default.
+In: an event class. Out: a schema that stands alone (2020-12, `$defs`), as pydantic says it, with three additions:
+fields that are marked Sensitive carry `x-sensitive`, a field that we always write is required, whatever its default,
+and a decimal number as text has a format.
 Raises SettingsError for a class that no schema can describe.
 """
 
@@ -40,7 +41,7 @@ def schema_of(kind: type[Event], side: Side) -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's own, with our two additions; what it cannot express is an error, never left out in silence."""
+    """Pydantic's own, with our additions; what it cannot express is an error, never left out in silence."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default", "skipped-discriminator"}  # noqa: RUF012
 
@@ -53,6 +54,14 @@ class _Generator(GenerateJsonSchema):
         if self.mode == "serialization" and field["type"] != "typed-dict-field":
             return field.get("serialization_exclude_if") is None
         return super().field_is_required(field, total)
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
+        """A number as text is not any text; without this, a text that became a number would look the same."""
+        found = super().decimal_schema(schema)
+        for choice in found.get("anyOf", [found]):
+            if choice.get("type") == "string":
+                choice["format"] = "decimal"
+        return found
 
     def encode_default(self, dft: Any) -> Any:
         """A default, unless a sensitive field lies somewhere inside of it; then the schema shows none."""
