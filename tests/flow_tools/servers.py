@@ -31,9 +31,16 @@ class Servers:
         return {**kept, "STEPWIRE_BUS": f"sqlite:///{self.folder / 'bus.db'}",
                 "STEPWIRE_BLOBS": str(self.folder / "blobs"), "PYTHONPATH": str(ROOT)}  # fmt: skip
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str, pipes: bool = False) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE if pipes else None
         process = subprocess.Popen(
-            [*STEPWIRE, *arguments], cwd=ROOT, env=self.environment, text=True, stderr=subprocess.PIPE
+            [*STEPWIRE, *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
         )
         self._started.append(process)
         return process
@@ -60,8 +67,9 @@ class Servers:
             if process.poll() is None:
                 process.kill()
             process.wait()
-            assert process.stderr is not None
-            process.stderr.close()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
 
 
 @asynccontextmanager

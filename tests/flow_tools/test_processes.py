@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,32 @@ async def test_a_flow_is_a_tool_over_stdio(servers: Servers) -> None:
         failed = await client.call_tool("till_Order", {"n": -3})
     assert (done.structured_content["result"]["n"], len(told)) == (3, 3)
     assert (gate.structured_content["state"], failed.is_error) == ("waiting", True)
+
+
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+
+
+def test_a_signal_ends_a_server_whose_client_is_silent(servers: Servers) -> None:
+    """Garbage on stdin is passed over; SIGTERM answers the call that waits, and ends the process with 0."""
+    process = servers.begin("mcp", "tests.flow_tools.shop:APP", "--wait", "60", pipes=True)
+    assert process.stdin is not None and process.stdout is not None
+
+    def say(text: str) -> None:
+        process.stdin.write(text + "\n")  # type: ignore[union-attr]
+        process.stdin.flush()  # type: ignore[union-attr]
+
+    say("garbage")
+    say("[]")
+    say(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}))
+    assert json.loads(process.stdout.readline())["id"] == 1
+    say(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+    params = {"name": "till_Order", "arguments": {"n": 1}, "_meta": {"progressToken": 1}}
+    say(json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}))
+    assert json.loads(process.stdout.readline())["method"] == "notifications/progress"
+    process.send_signal(signal.SIGTERM)
+    answer = json.loads(process.stdout.readline())
+    assert (answer["id"], answer["result"]["structuredContent"]["state"]) == (2, "running")
+    assert process.wait(20) == 0
 
 
 async def test_a_flow_is_a_tool_over_http(servers: Servers, tmp_path: Path) -> None:

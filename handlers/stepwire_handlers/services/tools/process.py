@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -33,6 +34,7 @@ from stepwire_handlers.services.tools.entrance import Entrance, security
 
 LOCAL = Caller("stdio", ALL)  #: whoever starts the process may do what the process may
 PATH = "/mcp"
+LAST = 0.5  #: seconds for the answers of calls that wait, before a process on stdio ends
 Opened = Sequence[tuple[App, LocalBus]]
 
 
@@ -62,11 +64,24 @@ async def serve_stdio(opened: Opened, values: Configuration, terms: Terms) -> No
         server = Calls(door, terms.wait, terms.url, LOCAL).server()
         read, write = await stack.enter_async_context(stdio_server())
         running = asyncio.create_task(server.run(read, write, server.create_initialization_options()))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-        await asyncio.gather(running, return_exceptions=True)
-        if not running.cancelled() and (error := running.exception()) is not None:
-            raise error
+        told = asyncio.create_task(_signalled().wait())
+        await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            door.rest.stop(door.places)
+            await asyncio.wait({running}, timeout=LAST)
+            # A thread of the SDK waits for stdin and cannot be told to stop. What was answered is committed, and a kill
+            # harms nobody; waiting for the client's next line would.
+            os._exit(0)
+        told.cancel()
+        await running
+
+
+def _signalled() -> asyncio.Event:
+    """Is set by SIGTERM and SIGINT."""
+    found = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, found.set)
+    return found
 
 
 async def serve_http(
@@ -82,9 +97,7 @@ async def serve_http(
         server = Calls(door, terms.wait, terms.url, None).server()
         application = application_of(server, door, where.names, terms.max_bytes)
         await stack.enter_async_context(server.session_manager.run())
-        told = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        told = _signalled()
         async with serving(application, listening, GRACE):
             say(f"http://{where.host}:{listening.getsockname()[1]}{PATH}")
             await told.wait()
