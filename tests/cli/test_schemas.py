@@ -16,7 +16,7 @@ from tests.cli.shell import APP, SCHEMAS, Shell
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 OURS = ("publish", "publish-wait", "runs-list", "runs-show", "gates-list", "gates-show", "dlq-list", "dlq-show",
-        "dlq-stats", "config", "topics", "groups-list", "doctor")  # fmt: skip
+        "dlq-stats", "config", "topics", "groups-list", "doctor", "contracts-check")  # fmt: skip
 
 
 def strict(schema: object) -> bool:

@@ -56,12 +56,12 @@ def command(
             raise SettingsError("say which apps: stepwire door MODULE:app …")
         found = [target(app, bus, log=log, http_port=http_port, door_access=access) for app in apps]
         values = found[0][1]
-        who = _access(values, insecure)
+        who = access_of(values, insecure)
         from stepwire_handlers.services.door.process import serve
 
         async with AsyncExitStack() as stack:
-            opened = await _opened(stack, [app for app, _ in found], values)
-            await serve(opened, values, who, host, port, max_upload * MEGABYTE, lambda url: complain(f"door: {url}"))
+            places = await opened(stack, [app for app, _ in found], values)
+            await serve(places, values, who, host, port, max_upload * MEGABYTE, lambda url: complain(f"door: {url}"))
         return COMPLETED
 
     from stepwire_handlers.services.running import prepare_process
@@ -93,7 +93,7 @@ def _make_key(name: str) -> int:
     return COMPLETED
 
 
-def _access(values: Configuration, insecure: bool) -> Access | None:
+def access_of(values: Configuration, insecure: bool) -> Access | None:
     """Who may come in. Raises SettingsError if nothing says so, or two things do."""
     from stepwire.errors import SettingsError
     from stepwire_handlers.services.door.access import load_access
@@ -113,7 +113,7 @@ def _access(values: Configuration, insecure: bool) -> Access | None:
     return None
 
 
-async def _opened(stack: AsyncExitStack, apps: list[App], values: Configuration) -> list[tuple[App, LocalBus]]:
+async def opened(stack: AsyncExitStack, apps: list[App], values: Configuration) -> list[tuple[App, LocalBus]]:
     """Each app with its bus: one for all on a file, a copy of its topics for each on Kafka."""
     from stepwire.errors import SettingsError
     from stepwire_handlers.configuration import KAFKA

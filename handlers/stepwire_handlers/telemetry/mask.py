@@ -48,6 +48,11 @@ def _plan(kind: type[Any]) -> _Plan:
     return _Plan(hidden, flat, tuple(name for name, annotation in annotations.items() if str in _leaves(annotation)))
 
 
+def hidden_fields(kind: type[Any]) -> frozenset[str]:
+    """The fields of an event, or of what it holds, that are marked."""
+    return _plan(kind).hidden  # type: ignore[arg-type]  # as below
+
+
 def _hidden(value: object) -> frozenset[str]:
     return _plan(type(value)).hidden  # type: ignore[arg-type]  # a class is hashable, mypy does not see it here
 
@@ -107,6 +112,28 @@ def masked(value: Any, *, shorten: bool = True) -> Any:
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
     return str(value)
+
+
+def masked_json(event: BaseModel) -> Any:
+    """An event as its JSON, as the codec writes it, sensitive fields masked at any depth."""
+    return _over(event, event.model_dump(mode="json"))
+
+
+def _over(value: Any, data: Any) -> Any:
+    """Stars over the dumped form of a value."""
+    if isinstance(data, dict) and (members := _members(value)) is not None:
+        hidden, found = _hidden(value), dict(data)
+        for name, field in members:
+            if name in hidden:
+                found.update({name: MASK} if name in data else {})
+            elif name in data:
+                found[name] = _over(field, data[name])
+        return found
+    if isinstance(data, list) and isinstance(value, (list, tuple)) and len(data) == len(value):
+        return [_over(item, dumped) for item, dumped in zip(value, data, strict=True)]
+    if isinstance(data, dict) and isinstance(value, dict) and len(data) == len(value):
+        return {name: _over(item, dumped) for item, (name, dumped) in zip(value.values(), data.items(), strict=True)}
+    return data
 
 
 def shown(values: tuple[Any, ...], *, shorten: bool) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from starlette.requests import Request
@@ -91,16 +92,21 @@ class Rest:
 
     async def of(self, place: Place, run: str, seconds: float) -> RunView:
         """The run once it has its result or waits for a person; or as it is when time is up, or the door stops."""
+        return [view async for view in self.looks(place, run, seconds)][-1]
+
+    async def looks(self, place: Place, run: str, seconds: float) -> AsyncGenerator[RunView, None]:
+        """The run each time that it moved; the last one is what `of` answers."""
         loop = asyncio.get_running_loop()
         end = loop.time() + (seconds if self.waiting < WAITERS else 0.0)
         self.waiting += 1
         try:
             while True:
                 mark, view = place.history.mark(run), place.runs.view(run)
+                yield view
                 if view.result is not None or view.state == "completed" or view.rests:
-                    return view
+                    return
                 if self.stopping.is_set() or loop.time() >= end:
-                    return view
+                    return
                 await self.moved(place, run, mark, min(end, loop.time() + REFRESH))
         finally:
             self.waiting -= 1

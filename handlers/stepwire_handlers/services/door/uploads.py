@@ -47,7 +47,7 @@ async def fields_of(request: Request, kind: type[Event], blobs: BlobStore, max_b
         )
     (name, many), stored = (
         *files.items(),
-        await _put(blobs, pieces(request, max_bytes), media, _file_name(request), max_bytes),
+        await put(blobs, pieces(request, max_bytes), media, _file_name(request), max_bytes),
     )
     return {name: [stored] if many else stored}
 
@@ -83,7 +83,8 @@ def bare(name: str) -> str:
     return "".join(letter for letter in last if letter.isprintable())[:255] if last not in (".", "..") else ""
 
 
-async def _put(blobs: BlobStore, source: AsyncIterator[bytes], media: str, name: str, max_bytes: int) -> dict[str, Any]:
+async def put(blobs: BlobStore, source: AsyncIterator[bytes], media: str, name: str, max_bytes: int) -> dict[str, Any]:
+    """Store one file; its attachment. Raises Problem: 413, 415, 503."""
     try:
         stored = await blobs.put(source, media_type=media, name=name)
     except ValueError:
@@ -143,5 +144,5 @@ async def _file(
             yield piece
 
     media = (file.content_type or "application/octet-stream").partition(";")[0].strip()
-    stored = await _put(blobs, read(), media, bare(file.filename or ""), max_bytes)
+    stored = await put(blobs, read(), media, bare(file.filename or ""), max_bytes)
     found[name] = [*found.get(name, []), stored] if files[name] else stored

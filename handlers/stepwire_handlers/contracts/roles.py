@@ -1,0 +1,45 @@
+"""Who stands on the other side of each event of an app.
+
+In: an app. Out: for each event the roles it plays. They decide in which direction its schema may change: what others
+write must stay readable, what others read must stay as it was, and what lies between our own steps must be both.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from stepwire import App, Event
+from stepwire.wiring.graph import AnyHandler
+
+Role = Literal["entry", "answer", "output", "internal"]
+
+
+def roles_of(app: App) -> dict[type[Event], tuple[Role, ...]]:
+    """Every event of the app, in the order of its ce_type.
+
+    `entry`: published from outside. `answer`: by the service behind an external step. `output`: emitted here for
+    others. `internal`: emitted here and handled here.
+    """
+    wiring = app.wiring
+    taken = {kind for handler in app.handlers for kind in handler.signature.taken}
+    emitted = {kind for handler in app.handlers for kind in emits(handler)}
+    asks, answers = {step.ask for step in app.externals}, {step.answer for step in app.externals}
+    found: dict[type[Event], tuple[Role, ...]] = {}
+    for kind in sorted(wiring.events, key=lambda event: event.spec.type):
+        roles: list[Role] = []
+        if wiring.entry(kind):
+            roles.append("entry")
+        if kind in answers:
+            roles.append("answer")
+        if kind in emitted and (kind not in taken or kind in asks or kind.spec.terminal or kind.spec.result):
+            roles.append("output")
+        if kind in emitted and kind in taken:
+            roles.append("internal")
+        found[kind] = tuple(roles)
+    return found
+
+
+def emits(handler: AnyHandler) -> tuple[type[Event], ...]:
+    """Everything that a handler may emit, beyond its limit too, in the order of its signature."""
+    terms = [*handler.signature.returns, *([handler.limit_term] if handler.limit_term else [])]
+    return tuple(dict.fromkeys(kind for term in terms for kind in (*term.events, *(term.items or ()))))
