@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from tests.brokers.cluster import free_ports
 from tests.elsewhere.programs import EXAMPLES, Program
 
@@ -63,16 +63,14 @@ class Shop:
     def read(self, topic: str) -> list[Message]:
         """All that is committed there, up to the ends of now."""
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": f"{self.prefix}judge",
-                             "isolation.level": "read_committed", "enable.auto.commit": False})  # fmt: skip
+                             "isolation.level": "read_committed", "enable.auto.commit": False,
+                             "enable.partition.eof": True})  # fmt: skip
         name, found = f"{self.prefix}{topic}", []
         for number in consumer.list_topics(name, timeout=10).topics[name].partitions:
-            place = TopicPartition(name, number, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=10)
-            consumer.assign([place])
-            while consumer.position([place])[0].offset < end:
-                if (message := consumer.poll(0.1)) is not None:
-                    assert not message.error(), message.error()
-                    found.append(message)
+            consumer.assign([TopicPartition(name, number, 0)])
+            while (message := consumer.poll(10)) is not None and not message.error():
+                found.append(message)
+            assert message is not None and message.error().code() == KafkaError._PARTITION_EOF
         consumer.close()
         return found
 
