@@ -1,7 +1,7 @@
-"""The examples of docs as programs: copied, built with their own tools, started as their README says.
+"""The examples of docs/publish.md as programs: copied, built with their own tools, started as their README says.
 
-In: a language. Out: a command for `publish`, `results` and `post`; `NotHere` with what is missing. What was built is kept
-in the user's cache under a name made from the sources: another source is another build.
+In: a language. Out: a command for `publish`, `results` and `post`; `NotHere` with what is missing. What was built is
+kept in the user's cache under a name made from the sources: another source is another build.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A worker and a door of `examples/publish/orders.py`, and a view of their topics that uses nothing of ours.
 
-In: a broker, a prefix. Out: addresses for the examples; what lies on the topics, read with librdkafka; how many duplicates
-the worker counts.
+In: a broker, a prefix. Out: addresses for the examples; what lies on the topics, read with librdkafka; how many
+duplicates the worker counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The processes of `make operate`: started with a log each, waited for, ended in the opposite order.
 
-In: commands. Out: processes that answer. Promise: when the crew is closed none of them is left; nor, on Linux, when this
-process is killed.
+In: commands. Out: processes that answer. Promise: when the crew is closed none of them is left; nor, on Linux, when
+this process is killed.
 """
 
 from __future__ import annotations

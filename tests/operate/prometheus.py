@@ -34,15 +34,23 @@ def command(program: Path, home: Path, port: int, targets: Mapping[str, int]) ->
 
 
 async def values_after(url: str, moment: float, processes: int) -> list[float]:
-    """What each query comes to, once all processes were scraped after a moment. Raises Failed if some have no value."""
+    """What each query comes to, once all processes were scraped twice after a moment and say the same.
+
+    A worker counts a step after its commit, so its result may be seen first. Raises Failed if a query has no value in
+    time.
+    """
     end = time.monotonic() + PATIENCE
+    before: list[float] = []
     async with httpx2.AsyncClient(base_url=url, timeout=5) as client:
         while True:
             seen = await _value(client, f"min(timestamp(up == 1)) and count(up == 1) == {processes}")
             found = [await _value(client, query.expression) for query in QUERIES]
-            if seen > moment and not any(math.isnan(value) for value in found):
-                return found
-            if time.monotonic() > end:
+            is_late, is_whole = time.monotonic() > end, not any(math.isnan(value) for value in found)
+            if seen > moment and is_whole:
+                if found == before or is_late:
+                    return found
+                before, moment = found, seen
+            if is_late:
                 empty = [query.expression for query, value in zip(QUERIES, found, strict=True) if math.isnan(value)]
                 why = f"no value for {'; '.join(empty)}" if empty else f"not all {processes} processes were scraped"
                 raise Failed(f"Prometheus on {url}: {why} within {PATIENCE:.0f} s")

@@ -1,9 +1,9 @@
 """`make operate`: everything a person operates, on this machine: bus, workers, door, console, Prometheus.
 
-In: Java or Docker if Kafka is wanted, curl, Prometheus (fetched where there is apt). Out, on stdout: what became of a PDF
-that curl uploads, the console's address, ten queries and their values. Promise: all of it listens on 127.0.0.1 only; after
-that, on Ctrl-C and on SIGTERM no process, topic or folder is left. With STAY=1 it stays until one of these. Exit code 1,
-and one line that says why, if something is missing or the invoice does not come through.
+In: Java or Docker if Kafka is wanted, curl, Prometheus (fetched where there is apt). Out, on stdout: what became of a
+PDF that curl uploads, the console's address, ten queries and their values. Promise: it listens on 127.0.0.1 only; after
+that, on Ctrl-C and on SIGTERM no process, topic or folder is left. With STAY=1 it stays until one of these. Exit
+code 1, and one line that says why, if something is missing or the invoice does not come through.
 """
 
 from __future__ import annotations
