@@ -43,7 +43,7 @@ async def values_after(url: str, moment: float, processes: int) -> list[float]:
     before: list[float] = []
     async with httpx2.AsyncClient(base_url=url, timeout=5) as client:
         while True:
-            seen = await _value(client, f"min(timestamp(up == 1)) and count(up == 1) == {processes}")
+            seen = await _value(client, f"min(timestamp(up)) and count(up == 1) == {processes}")
             found = [await _value(client, query.expression) for query in QUERIES]
             is_late, is_whole = time.monotonic() > end, not any(math.isnan(value) for value in found)
             if seen > moment and is_whole:

@@ -47,6 +47,20 @@ class Mark:
                 continue  # it ended while we looked
 
 
+def below(pid: int) -> set[int]:
+    """A process and all that descend from it, whatever their environment."""
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(place.parent.name)] = int(place.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
 @pytest.fixture
 def mark() -> Mark:
     return Mark()
@@ -121,12 +135,12 @@ def test_it_stays_on_a_file_until_ctrl_c(mark: Mark, tmp_path: Path) -> None:
             OPERATE, cwd=ROOT, env=told, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
         )
     assert running.stdout is not None
-    said = ""
+    said, tree = "", set[int]()
     try:
         for line in running.stdout:
             said += line
             if "until Ctrl-C" in line:
-                assert len(mark.processes()) > 4
+                tree = below(running.pid)
                 os.killpg(running.pid, signal.SIGINT)
         assert running.wait(120) == 0, wrong.read_text() + said
     finally:
@@ -135,6 +149,8 @@ def test_it_stays_on_a_file_until_ctrl_c(mark: Mark, tmp_path: Path) -> None:
         running.stdout.close()
     assert "invoices on sqlite:///" in said and said.endswith(f"{GONE}\n")
     judge(said, tmp_path, processes=2)
+    assert len(tree) > 6  # worker, door, Prometheus, model, stand-ins, database
+    assert not [pid for pid in tree if Path(f"/proc/{pid}").exists()]
     assert_gone(said, mark)
     (why,) = wrong.read_text().splitlines()
     assert why.startswith("no Kafka (") and why.endswith("on the embedded bus instead")
