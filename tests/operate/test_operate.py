@@ -84,9 +84,9 @@ def judge(said: str, tmp_path: Path, processes: int) -> None:
     assert len(values) == 10
     numbers = {asks: float(found[1]) for asks, found in values.items() if found}
     assert numbers.keys() == values.keys()
-    known = {"processes that answer": processes, "events taken by the door": 1, "steps done": 7, "dead letters": 0,
-             "calls of tools": 3}  # fmt: skip
+    known = {"processes that answer": processes, "events taken by the door": 1, "steps done": 7, "dead letters": 0}
     assert {asks: numbers[asks] for asks in known} == known
+    assert numbers["calls of tools"] >= 3  # on a busy machine one is tried again
     assert numbers["tokens of the model"] > 0 and numbers["a step, mean seconds"] > 0
 
 
