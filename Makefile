@@ -26,6 +26,9 @@ setup: $(VENV)/.ready ## install everything into .venv
 demo: $(VENV)/.ready ## the main job on real PDFs, no key: make demo FLOW=invoices|support|articles|review|polish BUS=local|kafka
 	@$(or $(DEMO_$(BUS)),echo 'BUS=$(BUS): there is local and kafka'; exit 2)
 
+operate: $(VENV)/.ready ## Kafka (or a file), workers, door, console, Prometheus; a PDF goes through; STAY=1 keeps it up
+	@$(BIN)/python -m tests.operate.run
+
 test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
@@ -63,4 +66,4 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-all check format bench chaos soak docs clean
+.PHONY: help setup demo operate test test-all check format bench chaos soak docs clean

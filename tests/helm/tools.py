@@ -50,19 +50,19 @@ def _prometheus(name: str) -> Path:
         return Path(found)
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise NotHere(f"no {name} on the PATH, and no apt-get to fetch it: install Prometheus")
-    return _kept("prometheus", _unpack) / "usr" / "bin" / name
+    return kept("prometheus", _unpack) / "usr" / "bin" / name
 
 
 def kube_score() -> Path:
     """A scan of objects against good practice, built by Go."""
     if found := shutil.which("kube-score"):
         return Path(found)
-    return _kept(f"kube-score-{KUBE_SCORE}", _build) / "kube-score"
+    return kept(f"kube-score-{KUBE_SCORE}", _build) / "kube-score"
 
 
 def definitions() -> Path:
     """A folder with `<Kind>.json`, the schemas of KEDA's and the Prometheus operator's kinds, from their modules."""
-    return _kept("definitions-keda-2.20.2-prometheus-0.93.1", _definitions)
+    return kept("definitions-keda-2.20.2-prometheus-0.93.1", _definitions)
 
 
 def _unpack(folder: Path) -> None:
@@ -105,8 +105,8 @@ def _run(command: list[str], folder: Path, more: dict[str, str] | None = None) -
     return done.stdout
 
 
-def _kept(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder in the cache; made beside its place and then given its name."""
+def kept(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder of that name in the cache; made beside its place and then given its name."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stepwire"
     folder = cache / name
     if folder.is_dir():

@@ -46,8 +46,9 @@ async def _office(folder: Path) -> AsyncIterator[None]:
         raise SettingsError(f"the demo needs {error.name}: pip install 'stepwire[all]'") from None
     dsn = await asyncio.to_thread(database.start, folder / "postgres", customers_sql())
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stepwire_handlers.standins", "--folder", str(folder), stdout=asyncio.subprocess.PIPE
-    )
+        sys.executable, "-m", "stepwire_handlers.standins", "--folder", str(folder), stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for us, who then end it
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)

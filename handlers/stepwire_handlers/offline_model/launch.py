@@ -36,6 +36,7 @@ async def serve(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
             sys.executable, "-m", "stepwire_handlers.offline_model", "--host", host, "--port", str(port),
             "--until-eof", cwd=empty, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            start_new_session=True,  # Ctrl-C is for us, who then end it
         )  # fmt: skip
         try:
             yield await _address(process)
