@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 #: settings of the kernel that a node changes and that namespaces do not keep apart
-SETTINGS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
-            "kernel/keys/root_maxbytes")  # fmt: skip
+SETTINGS = (
+    "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)  # fmt: skip
 #: what programs of the node write to, whatever they are told; empty here, and gone afterwards
 EMPTY = ("/run", "/var/log", "/var/lib/cni", "/var/lib/kubelet")
 BRIDGE = "cni0"
@@ -27,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def alone(command: list[str], seconds: float) -> int:
-    """Run it there. The first process of the namespace is this file, which lays things out and then becomes the command."""
+    """Run it there. The first process of the namespace is this file, which lays things out and becomes the command."""
     apart = [
         "unshare",
         "--net",

@@ -7,11 +7,9 @@ the bridge of its own network only; every process ends with this one.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +18,7 @@ from typing import Self
 from tests.brokers.asking import wait_until
 from tests.brokers.leash import leashed
 from tests.kubernetes import layout
-from tests.kubernetes.layout import API, ETCD, NODE
+from tests.kubernetes.layout import NODE
 from tests.kubernetes.programs import Programs
 
 START_SECONDS = 240

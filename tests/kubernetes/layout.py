@@ -97,7 +97,6 @@ def write(home: Path, plugins: Path, token: str) -> None:
 CONTAINERD = """version = 2
 root = "{home}/containerd"
 state = "/run/containerd-state"
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
 [grpc]
   address = "{home}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]

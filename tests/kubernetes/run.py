@@ -1,8 +1,8 @@
-"""`make kubernetes`: image and chart on a real cluster, step by step, each with its time; the last line says pass or fail.
+"""`make kubernetes`: image and chart on a real cluster, step by step with its time; the last line says pass or fail.
 
 In: nothing, and then a cluster is built and started on this machine, apart from the rest of it (root, Linux). Or
-KUBECONFIG, with STEPWIRE_TEST_ADDRESS, an address of this machine that its pods can reach, and STEPWIRE_TEST_IMAGES, the
-image under two names that its nodes can pull, with a blank between. Out: exit code 0 if every step held.
+KUBECONFIG, with STEPWIRE_TEST_ADDRESS, an address of this machine that its pods can reach, and STEPWIRE_TEST_IMAGES,
+the image under two names that its nodes can pull, with a blank between. Out: exit code 0 if every step held.
 """
 
 from __future__ import annotations
@@ -195,13 +195,13 @@ def main() -> int:
     if sys.argv[1:2] == ["inside"]:
         try:
             return inside(Path(sys.argv[2]))
-        except Exception:
-            return 1  # the step has said it
+        except Exception:  # noqa: BLE001 - the step has said it
+            return 1
     with tempfile.TemporaryDirectory(prefix="stepwire-kubernetes-") as folder:
         try:
             kubeconfig = os.environ.get("KUBECONFIG")
             code = _given(kubeconfig, Path(folder)) if kubeconfig else on_this_machine(Path(folder))
-        except (Exception, KeyboardInterrupt) as wrong:
+        except (Exception, KeyboardInterrupt) as wrong:  # noqa: BLE001 - the last line says it, whatever it was
             say(f"{type(wrong).__name__}: {wrong}")
             code = 1
     say(f"{'pass' if not code else 'FAIL'} after {time.monotonic() - BEGUN:.0f} s")

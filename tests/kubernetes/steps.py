@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from typing import Any
 
 import boto3
 import helm_python
+import httpx2
 from tests.brokers.asking import wait_until
-from tests.kubernetes.judge import committed
 from tests.kubernetes.load import Load
 from tests.kubernetes.release import ACCESS, DRAIN, ENVIRONMENT, FLOWS, SECONDS, Kubectl, install, upgrade, values
 from tests.kubernetes.surroundings import BUCKET, Surroundings
@@ -268,7 +267,8 @@ def _door(stage: Stage, flow: str) -> Iterator[str]:
 
 def _post(stage: Stage, url: str, media_type: str, body: bytes) -> dict[str, Any]:
     headers = {"Content-Type": media_type, "X-API-Key": stage.key, "Prefer": "wait=60"}
-    request = urllib.request.Request(url, body, headers)
-    with urllib.request.urlopen(request, timeout=90) as answer:
-        told: dict[str, Any] = json.load(answer)
+    answer = httpx2.post(url, content=body, headers=headers, timeout=90)
+    if answer.status_code != 200:
+        raise Failed(f"{url} answered {answer.status_code}: {answer.text[:500]}")
+    told: dict[str, Any] = answer.json()
     return told
