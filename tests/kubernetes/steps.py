@@ -201,7 +201,9 @@ def workers(stage: Stage) -> str:
     cut = stage.watch.cut()
     if cut:
         raise Failed(f"ended before their drain: {cut}")
-    return f"{len(stage.watch.ended())} workers ended with 0 after their drain, {len(stage.watch.killed)} was killed"
+    ended, slowest = len(stage.watch.ended()), stage.watch.longest()
+    seen = f"{ended} workers ended with 0 after their drain, the slowest in {slowest:.0f} s"
+    return f"{seen}; {len(stage.watch.killed)} was killed, and started again"
 
 
 def uninstalls(stage: Stage) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,6 +41,11 @@ class Watch:
         """Those that did not end by themselves."""
         return {name: code for name, code in self.ended().items() if code != 0}
 
+    def longest(self) -> float:
+        """Seconds from the word to the end, of the slowest."""
+        told = [_seconds(pod) for pod in self._pods.values() if "deletionTimestamp" in pod["metadata"]]
+        return max((seconds for seconds in told if seconds is not None), default=0.0)
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         decoder, text = json.JSONDecoder(), ""
@@ -51,9 +57,23 @@ class Watch:
                 self._pods[pod["metadata"]["name"]] = pod
 
 
-def _code(pod: dict[str, Any]) -> int | None:
+def _end(pod: dict[str, Any]) -> dict[str, Any] | None:
     for status in pod["status"].get("containerStatuses", ()):
-        if "terminated" in status["state"]:
-            code: int = status["state"]["terminated"]["exitCode"]
-            return code
+        end: dict[str, Any] | None = status["state"].get("terminated")
+        return end
     return None
+
+
+def _code(pod: dict[str, Any]) -> int | None:
+    end = _end(pod)
+    return None if end is None else end["exitCode"]
+
+
+def _seconds(pod: dict[str, Any]) -> float | None:
+    """The cluster notes when the grace period is over."""
+    over = datetime.fromisoformat(pod["metadata"]["deletionTimestamp"])
+    end = _end(pod)
+    if end is None or not end.get("finishedAt"):
+        return None
+    grace = pod["metadata"]["deletionGracePeriodSeconds"]
+    return grace + (datetime.fromisoformat(end["finishedAt"]) - over).total_seconds()
