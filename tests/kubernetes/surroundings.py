@@ -83,7 +83,7 @@ async def _hand_on(stack: AsyncExitStack, address: str, host: str, port: int, de
     """Listen on a free port; port 0: `host` is a socket in a folder."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):  # cancelled: the test is over
             to = asyncio.open_connection(host, port) if port else asyncio.open_unix_connection(host)
             other_reader, other_writer = await to
             await asyncio.gather(_copy(reader, other_writer, delay), _copy(other_reader, writer, 0))
