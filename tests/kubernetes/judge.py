@@ -17,12 +17,14 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 DESKS = ("support.billing", "support.technical", "support.general")
 ANSWERS = "support.answers"
+DEAD = tuple(f"support.{handler}.dlt" for handler in ("triage", "billing", "technical", "general"))
+Record = tuple[str, dict[str, bytes], bytes]  #: topic, headers, value
 COUNTED = re.compile(r"c-\d+")
 SECONDS = 30.0
 
 
-def committed(servers: str, topics: list[str]) -> list[tuple[str, dict[str, bytes], bytes]]:
-    """(topic, headers, value) of every committed record up to the present end."""
+def committed(servers: str, topics: list[str]) -> list[Record]:
+    """Every committed record up to the present end."""
     reader = Consumer({
         "bootstrap.servers": servers, "group.id": "judge", "isolation.level": "read_committed", "log_level": 2,
         "enable.partition.eof": True, "enable.auto.commit": False,
@@ -31,7 +33,7 @@ def committed(servers: str, topics: list[str]) -> list[tuple[str, dict[str, byte
         known = reader.list_topics(timeout=SECONDS).topics
         wanted = {(name, number) for name in topics if name in known for number in known[name].partitions}
         reader.assign([TopicPartition(*place, 0) for place in sorted(wanted)])
-        found: list[tuple[str, dict[str, bytes], bytes]] = []
+        found: list[Record] = []
         while wanted:
             messages = reader.consume(1_000, SECONDS)
             if not messages:
@@ -47,12 +49,11 @@ def committed(servers: str, topics: list[str]) -> list[tuple[str, dict[str, byte
         reader.close()
 
 
-def counts(servers: str, published: int) -> dict[str, int]:
-    """The verdict."""
-    dead = [f"support.{handler}.dlt" for handler in ("triage", "billing", "technical", "general")]
+def counts(records: list[Record], published: int) -> dict[str, int]:
+    """The verdict on these records."""
     answers, desks, ids, letters = Counter[str](), Counter[str](), Counter[tuple[str, bytes, bytes]](), 0
-    for topic, headers, value in committed(servers, [*DESKS, ANSWERS, *dead]):
-        if topic in dead:
+    for topic, headers, value in records:
+        if topic in DEAD:
             letters += 1
             continue
         ids[topic, headers["ce_source"], headers["ce_id"]] += 1
@@ -61,13 +62,14 @@ def counts(servers: str, published: int) -> dict[str, int]:
             (answers if topic == ANSWERS else desks)[customer] += 1
     again = sum(n - 1 for seen in (answers, desks) for n in seen.values())
     return {
-        "published": published, "answered": len(answers),
+        "published": published,
+        "answered": len(answers),
         "lost": sum(f"c-{n}" not in answers for n in range(published)) + letters,
         "duplicated": max(again, sum(n - 1 for n in ids.values())),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":
-    told = counts(sys.argv[1], int(sys.argv[2]))
+    told = counts(committed(sys.argv[1], [*DESKS, ANSWERS, *DEAD]), int(sys.argv[2]))
     sys.stdout.write(" ".join(f"{name}={count}" for name, count in told.items()) + "\n")
     sys.exit(1 if told["lost"] + told["duplicated"] else 0)

@@ -17,30 +17,38 @@ HEADER = struct.Struct("!HHHHHH")
 ANSWERED, NO_NAME = 0x8580, 0x8583  #: authoritative, recursion offered; the second: no such name
 POINTER = b"\xc0\x0c"  #: to the name in the question
 A, INTERNET, SECONDS = 1, 1, 5
+GLANCE = 0.5  #: seconds without a question, then it looks whether it should end
 
 
 class Names:
     """A server, from `with` to its end."""
 
-    def __init__(self, address: str, kubectl: Callable[..., str]) -> None:
+    def __init__(self, address: str, kubectl: Callable[..., str], port: int = 53) -> None:
         self._kubectl = kubectl
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((address, 53))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._socket.bind((address, port))
+        self._socket.settimeout(GLANCE)
+        self._told = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> int:
+        """Start; the port."""
         self._thread.start()
+        port: int = self._socket.getsockname()[1]
+        return port
 
     def __exit__(self, *_: object) -> None:
+        self._told.set()
+        self._thread.join()
         self._socket.close()
 
     def _serve(self) -> None:
-        while True:
+        while not self._told.is_set():
             try:
                 question, who = self._socket.recvfrom(512)
-                self._socket.sendto(self._answer(question), who)
-            except OSError:
-                return  # closed
+            except TimeoutError:
+                continue
+            self._socket.sendto(self._answer(question), who)
 
     def _answer(self, question: bytes) -> bytes:
         name, kind, end = asked(question)

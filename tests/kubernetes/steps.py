@@ -27,6 +27,7 @@ from tests.kubernetes.watch import Watch
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120  #: seconds for what was published to be worked off
+TOLD = 6  #: workers that end: two each at upgrade and rollback, one drained, one deleted
 DURING = 5  #: seconds of load before and after what happens to a pod
 
 
@@ -202,6 +203,8 @@ def workers(stage: Stage) -> str:
     if cut:
         raise Failed(f"ended before their drain: {cut}")
     ended, slowest = len(stage.watch.ended()), stage.watch.longest()
+    if ended < TOLD:
+        raise Failed(f"{ended} workers were seen to end; at least {TOLD} were told to")
     seen = f"{ended} workers ended with 0 after their drain, the slowest in {slowest:.0f} s"
     return f"{seen}; {len(stage.watch.killed)} was killed, and started again"
 

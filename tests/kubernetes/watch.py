@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ class Watch:
     def __init__(self, command: list[str], selector: str) -> None:
         self._command = [*command, "get", "pods", f"--selector={selector}", "--watch", "--output=json"]
         self._pods: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, datetime] = {}  #: when a pod was told to end
         self.killed: set[str] = set()  #: names of pods whose process the test killed
 
     def __enter__(self) -> Self:
@@ -34,8 +35,7 @@ class Watch:
 
     def ended(self) -> dict[str, int | None]:
         """Name -> exit code of every worker that was told to end; None if nobody saw it end."""
-        told = {name: pod for name, pod in self._pods.items() if "deletionTimestamp" in pod["metadata"]}
-        return {name: _code(pod) for name, pod in told.items()}
+        return {name: _code(pod) for name, pod in self._pods.items() if name in self._told}
 
     def cut(self) -> dict[str, int | None]:
         """Those that did not end by themselves."""
@@ -43,8 +43,23 @@ class Watch:
 
     def longest(self) -> float:
         """Seconds from the word to the end, of the slowest."""
-        told = [_seconds(pod) for pod in self._pods.values() if "deletionTimestamp" in pod["metadata"]]
-        return max((seconds for seconds in told if seconds is not None), default=0.0)
+        ends = {name: _end(pod) for name, pod in self._pods.items() if name in self._told}
+        return max(
+            (
+                (datetime.fromisoformat(end["finishedAt"]) - self._told[name]).total_seconds()
+                for name, end in ends.items()
+                if end
+            ),
+            default=0.0,
+        )
+
+    def see(self, pod: dict[str, Any]) -> None:
+        """Keep what a pod looks like now. Its last breath moves the time of its end, so the first one counts."""
+        known = pod["metadata"]
+        self._pods[known["name"]] = pod
+        if over := known.get("deletionTimestamp"):  # when its grace will be over
+            grace = timedelta(seconds=known["deletionGracePeriodSeconds"])
+            self._told.setdefault(known["name"], datetime.fromisoformat(over) - grace)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -54,7 +69,7 @@ class Watch:
             if line.rstrip() == "}":  # an object's last line; those inside it are indented
                 pod, _ = decoder.raw_decode(text.lstrip())
                 text = ""
-                self._pods[pod["metadata"]["name"]] = pod
+                self.see(pod)
 
 
 def _end(pod: dict[str, Any]) -> dict[str, Any] | None:
@@ -67,13 +82,3 @@ def _end(pod: dict[str, Any]) -> dict[str, Any] | None:
 def _code(pod: dict[str, Any]) -> int | None:
     end = _end(pod)
     return None if end is None else end["exitCode"]
-
-
-def _seconds(pod: dict[str, Any]) -> float | None:
-    """The cluster notes when the grace period is over."""
-    over = datetime.fromisoformat(pod["metadata"]["deletionTimestamp"])
-    end = _end(pod)
-    if end is None or not end.get("finishedAt"):
-        return None
-    grace = pod["metadata"]["deletionGracePeriodSeconds"]
-    return grace + (datetime.fromisoformat(end["finishedAt"]) - over).total_seconds()
