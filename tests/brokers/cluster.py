@@ -1,7 +1,8 @@
 """A cluster of this machine's own: one broker or three, from Kafka's jars.
 
 In: a folder and a number of nodes. Out: a running cluster, its bootstrap servers and its nodes.
-Promise: it listens on 127.0.0.1 only, or on the address it was given; when it is closed, or this process dies, no broker is left.
+Promise: it listens on 127.0.0.1 only, or on the address it was given;
+when it is closed, or this process dies, no broker is left.
 """
 
 from __future__ import annotations
