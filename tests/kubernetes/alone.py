@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.brokers.leash import leashed
+
 #: settings of the kernel that a node changes and that namespaces do not keep apart
 SETTINGS = (
     "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
@@ -44,8 +46,8 @@ def alone(command: list[str], seconds: float) -> int:
     folders = [path for path in EMPTY if not Path(path).exists()]
     with _settings_kept():
         try:
-            done = subprocess.run([*apart, sys.executable, "-m", "tests.kubernetes.alone", *command], cwd=ROOT,
-                                  check=False, timeout=seconds)  # fmt: skip
+            inside = [*apart, sys.executable, "-m", "tests.kubernetes.alone", *command]
+            done = subprocess.run(leashed(inside), cwd=ROOT, check=False, timeout=seconds)
             return done.returncode
         finally:
             for group in leftovers():

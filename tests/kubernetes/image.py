@@ -12,12 +12,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.brokers.asking import wait_until
 from tests.brokers.leash import leashed
 from tests.helm.tools import NotHere, run
+from tests.kubernetes.alone import CGROUPS
 from tests.kubernetes.base import NAME, base_image
 from tests.kubernetes.layout import PAUSE
 
@@ -91,6 +92,9 @@ def docker(home: Path) -> Iterator[Docker]:
         for child in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split():
             os.kill(int(child), signal.SIGTERM)  # unshare itself does not listen
         daemon.wait(START_SECONDS)
+        for group in CGROUPS.glob("*/docker"):
+            with suppress(OSError):  # another daemon's
+                group.rmdir()
 
 
 def build(client: Docker, tag: str) -> str:
