@@ -4,9 +4,11 @@
 # Runs as a user without rights, on a root that need not be writable: only /data (a bus or attachments in files), /tmp
 # and /app/.stepwire are written to. SIGTERM reaches the worker itself, which drains; give it 90 seconds.
 FROM python:3.12-slim AS build
+# the system's certificates: a company's own among them, if the base image has it
+ENV UV_SYSTEM_CERTS=1
 RUN pip install --no-cache-dir 'uv>=0.13,<0.14'
 WORKDIR /src
-ARG EXTRAS="claude kafka mcp pdf s3 serve servers"
+ARG EXTRAS="claude door kafka mcp pdf s3 serve servers"
 COPY pyproject.toml uv.lock ./
 # the versions that were tested, by hash; a layer of its own, that a change of the code keeps
 RUN uv export -q --frozen --no-default-groups --no-emit-project $(printf -- '--extra %s ' $EXTRAS) -o requirements.txt \

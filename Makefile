@@ -51,6 +51,9 @@ bench: $(VENV)/.ready ## speed and memory: against peers, and on a Kafka broker 
 chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from outside (about 6 minutes): make chaos BUS=local|kafka
 	@$(BIN)/python -m tests.chaos.run --bus $(BUS)
 
+kubernetes: $(VENV)/.ready ## image and chart on a real cluster: KUBECONFIG's, else one of this machine (root; builds once)
+	@$(BIN)/python -m tests.kubernetes.run
+
 soak: $(VENV)/.ready ## the property tests with a large budget
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
 
@@ -66,4 +69,4 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo operate test test-all check format bench chaos soak docs clean
+.PHONY: help setup demo operate test test-all check format bench chaos kubernetes soak docs clean

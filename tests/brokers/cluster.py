@@ -1,7 +1,8 @@
 """A cluster of this machine's own: one broker or three, from Kafka's jars.
 
 In: a folder and a number of nodes. Out: a running cluster, its bootstrap servers and its nodes.
-Promise: it listens on 127.0.0.1 only; when it is closed, or this process dies, no broker is left.
+Promise: it listens on 127.0.0.1 only, or on the address it was given;
+when it is closed, or this process dies, no broker is left.
 """
 
 from __future__ import annotations
@@ -58,14 +59,21 @@ class Cluster:
 
 
 def start_cluster(
-    home: Path, nodes: int = 1, settings: Mapping[str, str] | None = None, version: str = VERSION
+    home: Path,
+    nodes: int = 1,
+    settings: Mapping[str, str] | None = None,
+    version: str = VERSION,
+    address: str = "127.0.0.1",
 ) -> Cluster:
-    """Fetch, format and start; `NotHere` if this machine cannot, `BrokerFailed` if it should have."""
+    """Fetch, format and start; `NotHere` if this machine cannot, `BrokerFailed` if it should have.
+
+    `address` is where clients reach it: another one than loopback for clients that live in a network of the test's own.
+    """
     jars = kafka_jars(version)
     for attempt in range(1, ATTEMPTS + 1):
         place = home / f"cluster{attempt}"
         place.mkdir()
-        cluster = _lay_out(place, jars, nodes, settings or {})
+        cluster = _lay_out(place, jars, nodes, settings or {}, address)
         try:
             _bring_up(cluster)
         except BaseException as wrong:
@@ -94,13 +102,14 @@ def free_ports(count: int) -> list[int]:
     raise BrokerFailed(f"fewer than {count} free ports in {PORTS}")
 
 
-def _lay_out(place: Path, jars: Path, nodes: int, settings: Mapping[str, str]) -> Cluster:
+def _lay_out(place: Path, jars: Path, nodes: int, settings: Mapping[str, str], address: str) -> Cluster:
     ports = free_ports(2 * nodes)
     seats = [Seat(number, *ports[2 * number - 2 : 2 * number]) for number in range(1, nodes + 1)]
     made = []
     for seat in seats:
-        told = properties(seat, seats, "127.0.0.1", str(place / f"data{seat.number}"), settings)
-        made.append(Node(seat, place, jars, told))
+        told = properties(seat, seats, address, str(place / f"data{seat.number}"), settings)
+        told["advertised.listeners"] = f"PLAINTEXT://{address}:{seat.port}"
+        made.append(Node(seat, place, jars, told, address))
     return Cluster(made, place)
 
 

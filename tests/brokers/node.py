@@ -33,10 +33,12 @@ class BrokerFailed(Exception):
 class Node:
     """A broker. `launch` in the main thread, `wait` anywhere; the rest returns when it is done."""
 
-    def __init__(self, seat: Seat, home: Path, jars: Path, properties: Mapping[str, str]) -> None:
+    def __init__(
+        self, seat: Seat, home: Path, jars: Path, properties: Mapping[str, str], host: str = "127.0.0.1"
+    ) -> None:
         self.seat = seat
         self.number = seat.number
-        self.address = f"127.0.0.1:{seat.port}"
+        self.address = f"{host}:{seat.port}"
         self.log = home / f"node{seat.number}.log"
         self._file = home / f"node{seat.number}.properties"
         self._file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))

@@ -45,6 +45,12 @@ def test_the_extras_of_the_images_exist(project: Path) -> None:
         assert set(re.split("[ ,]", named)) <= extras
 
 
+def test_our_image_can_do_all_that_the_chart_starts() -> None:
+    """Workers on Kafka with attachments in a store, and the door: it ended at once in an image without its extra."""
+    (named,) = re.findall(r'^ARG EXTRAS="([\w ]+)"$', (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    assert {"door", "kafka", "s3"} <= set(named.split())
+
+
 def test_a_new_project_can_be_installed(project: Path) -> None:
     """The chart takes the values that `stepwire new` writes, and runs the flow that it writes."""
     objects = render(yaml.safe_load((project / "values.yaml").read_text()))

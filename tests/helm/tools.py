@@ -66,21 +66,21 @@ def definitions() -> Path:
 
 
 def _unpack(folder: Path) -> None:
-    _run(["apt-get", "download", "-q", "prometheus"], folder)
+    run(["apt-get", "download", "-q", "prometheus"], folder)
     package = next(folder.glob("*.deb"))
-    _run(["dpkg-deb", "-x", str(package), "."], folder)
+    run(["dpkg-deb", "-x", str(package), "."], folder)
     package.unlink()
 
 
 def _build(folder: Path) -> None:
     """A small build: neither debug tables nor C."""
     where = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
-    _run([_go(), "install", "-ldflags=-s -w", f"github.com/zegl/kube-score/cmd/kube-score@{KUBE_SCORE}"], folder, where)
+    run([_go(), "install", "-ldflags=-s -w", f"github.com/zegl/kube-score/cmd/kube-score@{KUBE_SCORE}"], folder, where)
 
 
 def _definitions(folder: Path) -> None:
     for kind, (module, inside, name) in DEFINITIONS.items():
-        told = json.loads(_run([_go(), "mod", "download", "-json", module], folder))
+        told = json.loads(run([_go(), "mod", "download", "-json", module], folder))
         text = (Path(told["Dir"]) / inside / name).read_text("utf-8")
         # a lone `=` is a word here, not YAML's old "value" type
         found = yaml.load(re.sub(r"^( *- )=$", r"\1'='", text, flags=re.MULTILINE), yaml.CSafeLoader)
@@ -94,12 +94,13 @@ def _go() -> str:
     return "go"
 
 
-def _run(command: list[str], folder: Path, more: dict[str, str] | None = None) -> str:
+def run(command: list[str], folder: Path, more: dict[str, str] | None = None, seconds: float = SECONDS) -> str:
+    """What a command prints; `NotHere` with its last words if it fails, or takes longer."""
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=SECONDS,
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=seconds,
                               env=os.environ | (more or {}))  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise NotHere(f"{' '.join(command)} did not end within {SECONDS} s; is the network there?") from None
+        raise NotHere(f"{' '.join(command)} did not end within {seconds:.0f} s; is the network there?") from None
     if done.returncode:
         raise NotHere(f"{' '.join(command)} failed: {(done.stdout + done.stderr).strip()[-500:]}")
     return done.stdout

@@ -1,0 +1,212 @@
+"""`make kubernetes`: image and chart on a real cluster, step by step with its time; the last line says pass or fail.
+
+In: nothing, and then a cluster is built and started on this machine, apart from the rest of it (root, Linux). Or
+KUBECONFIG, with STEPWIRE_TEST_ADDRESS, an address of this machine that its pods can reach, and STEPWIRE_TEST_IMAGES,
+the image under two names that its nodes can pull, with a blank between. Out: exit code 0 if every step held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.helm.tools import NotHere
+from tests.kubernetes import steps
+from tests.kubernetes.alone import HOST, alone, leftovers
+from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.image import IMAGE, LIMIT, build, docker, save, weight
+from tests.kubernetes.load import Load
+from tests.kubernetes.names import Names
+from tests.kubernetes.programs import programs
+from tests.kubernetes.release import NAMESPACE, Kubectl, helm, namespace
+from tests.kubernetes.steps import Failed, Stage
+from tests.kubernetes.surroundings import around
+from tests.kubernetes.watch import Watch
+
+from stepwire_handlers.flows.invoices.samples import generate
+from stepwire_handlers.services.door.access import new_key
+
+TAGS = ("1", "2")
+RATE = 5.0  #: tickets a second
+SECONDS = 3_600
+SEED = 7  #: of the invoices
+WORKERS = "app.kubernetes.io/instance=support,app.kubernetes.io/component=all"
+BEGUN = time.monotonic()
+
+
+class Given(NamedTuple):
+    """A cluster to try it on."""
+
+    kubeconfig: Path
+    program: str  #: kubectl
+    address: str  #: of this machine, for its pods
+    image: str
+    tags: tuple[str, str]
+    nameless: bool = False  #: it has no name server of its own
+
+
+def say(text: str) -> None:
+    """A line, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def step(name: str) -> Iterator[Callable[[str], None]]:
+    """A line for the log, with the time that it took."""
+    begun, said = time.monotonic(), [""]
+    try:
+        yield lambda text: said.__setitem__(0, text)
+    except BaseException as wrong:
+        say(f"{time.monotonic() - begun:7.1f} s  FAILED  {name}: {wrong}")
+        raise
+    say(f"{time.monotonic() - begun:7.1f} s  ok      {name}: {said[0]}")
+
+
+def on_this_machine(home: Path) -> int:
+    """Build what is missing, then the rest apart from the machine."""
+    with step("Kubernetes' programs") as tell:
+        tell(str(programs().kubernetes))
+    images = home / "images.tar"
+    with docker(home) as client:
+        with step("the image of our Dockerfile") as tell:
+            tell(build(client, TAGS[0]))
+            for tag in TAGS[1:]:
+                client("tag", f"{IMAGE}:{TAGS[0]}", f"{IMAGE}:{tag}")
+        with step("its weight") as tell:
+            size, told = weight(client, TAGS[0])
+            tell(told)
+            if size > LIMIT:
+                raise Failed(f"{told}; the limit is {LIMIT} MB")
+        with step("saved for the node") as tell:
+            tell(f"{save(client, TAGS, images).stat().st_size / 1e6:.0f} MB")
+    code = alone([sys.executable, "-m", "tests.kubernetes.run", "inside", str(home)], SECONDS)
+    with step("nothing is left on the machine") as tell:
+        if leftovers():
+            raise Failed(f"control groups: {leftovers()[:3]}")
+        if mounts := [line for line in Path("/proc/mounts").read_text().splitlines() if str(home) in line]:
+            raise Failed(f"mounts: {mounts[:3]}")
+        if alive := [pid for pid in Path("/proc").glob("[0-9]*") if str(home).encode() in _command(pid)]:
+            raise Failed(f"processes: {alive[:3]}")
+        tell("no process, mount, control group")
+    return code
+
+
+def inside(home: Path) -> int:
+    """With a cluster of our own, in a network of our own."""
+    with step("the cluster is up") as tell:
+        cluster = Cluster(programs(), home / "cluster", [home / "images.tar"])
+        cluster.__enter__()
+        tell(cluster.kubectl("get", "nodes", "--no-headers").strip())
+    try:
+        program = str(programs().kubernetes / "kubectl")
+        return asyncio.run(trial(home, Given(cluster.kubeconfig, program, HOST, IMAGE, TAGS, nameless=True)))
+    finally:
+        with step("the cluster is down"):
+            cluster.close()
+
+
+async def trial(home: Path, cluster: Given) -> int:
+    """Everything that needs a cluster; 1 if a step did not hold."""
+    key = new_key()
+    kubectl = Kubectl(cluster.program, cluster.kubeconfig)
+    async with AsyncExitStack() as stack:
+        with step("Kafka, S3, model, database, Slack and Gmail on the host") as tell:
+            surroundings = await stack.enter_async_context(around(home, cluster.address))
+            tell(surroundings.kafka)
+        namespace(kubectl, surroundings, key[1])
+        stack.callback(kubectl, "delete", "namespace", NAMESPACE)
+        stack.enter_context(Names(cluster.address, kubectl)) if cluster.nameless else None
+        config = stack.enter_context(helm(kubectl))
+        load = Load(surroundings.kafka.removeprefix("kafka://"), RATE)
+        watch = stack.enter_context(Watch(kubectl.command, WORKERS))
+        stage = Stage(kubectl, config, surroundings, cluster.image, cluster.tags, key[0], load, watch)
+        try:
+            await asyncio.to_thread(_steps, stage, home)
+        except Exception:
+            _explain(kubectl)
+            raise
+    return 0
+
+
+def _steps(stage: Stage, home: Path) -> None:
+    _do("helm install --wait in a restricted namespace", steps.installs, stage)
+    _do("an event to the door", steps.event, stage)
+    samples = generate(home / "inbox", SEED)
+    below = next(sample for sample in samples if sample.outcome == "drafted")
+    _do("a PDF to the door", lambda stage: steps.pdf(stage, home / "inbox" / below.file), stage)
+    _do("helm test", steps.tests, stage)
+    with stage.load:
+        _do("helm upgrade --wait under load", steps.upgrades, stage)
+        _do("kubectl drain held by the budget", steps.drain, stage)
+        _do("kubectl delete pod", steps.delete, stage)
+        _do("a worker killed hard", steps.kill, stage)
+        _do("helm rollback --wait under load", steps.rollback, stage)
+    _do("nothing lost, nothing double", steps.verdict, stage)
+    _do("no worker ended before its drain", steps.workers, stage)
+    _do("helm uninstall --wait", steps.uninstalls, stage)
+
+
+def _do(name: str, what: Callable[[Stage], str], stage: Stage) -> None:
+    with step(name) as tell:
+        tell(what(stage))
+
+
+def _explain(kubectl: Kubectl) -> None:
+    """What a person would look at next."""
+    say(kubectl("get", "pods,jobs,events", "--sort-by=.metadata.creationTimestamp", check=False)[-6_000:])
+    for pod in kubectl.read("pods")["items"]:
+        name = pod["metadata"]["name"]
+        say(f"--- {name}\n{kubectl('logs', name, '--tail=15', check=False)[-3_000:]}")
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes() if process.name != str(os.getpid()) else b""
+    except OSError:
+        return b""
+
+
+def _given(kubeconfig: str, home: Path) -> int:
+    """On a cluster that is there."""
+    missing = [name for name in ("STEPWIRE_TEST_ADDRESS", "STEPWIRE_TEST_IMAGES") if not os.environ.get(name)]
+    if missing:
+        raise NotHere(
+            f"KUBECONFIG is set, so a cluster is given; {' and '.join(missing)} must say how (docs/kubernetes.md)"
+        )
+    names = [each.rpartition(":") for each in os.environ["STEPWIRE_TEST_IMAGES"].split()]
+    (image,) = {name for name, _, _ in names}
+    first, second = (tag for _, _, tag in names)
+    given = Given(Path(kubeconfig), "kubectl", os.environ["STEPWIRE_TEST_ADDRESS"], image, (first, second))
+    return asyncio.run(trial(home, given))
+
+
+def main() -> int:
+    """The command."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    if sys.argv[1:2] == ["inside"]:
+        try:
+            return inside(Path(sys.argv[2]))
+        except Exception:  # noqa: BLE001 - the step has said it
+            return 1
+    with tempfile.TemporaryDirectory(prefix="stepwire-kubernetes-") as folder:
+        try:
+            kubeconfig = os.environ.get("KUBECONFIG")
+            code = _given(kubeconfig, Path(folder)) if kubeconfig else on_this_machine(Path(folder))
+        except (Exception, KeyboardInterrupt) as wrong:  # noqa: BLE001 - the last line says it, whatever it was
+            say(f"{type(wrong).__name__}: {wrong}")
+            code = 1
+    say(f"{'pass' if not code else 'FAIL'} after {time.monotonic() - BEGUN:.0f} s")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
