@@ -51,7 +51,8 @@ def letters(place: Place) -> list[dict[str, str]]:
     """`stepwire dlq list`."""
     command, environment = place.command("open", {})
     command = [*command[:3], "dlq", "list", "--app", command[4], "--json"]
-    done = subprocess.run(command, env=environment, cwd=place.home, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, cwd=place.home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     found: list[dict[str, str]] = json.loads(done.stdout)
     return found
 
@@ -135,24 +136,6 @@ def missing_topics(place: Place) -> Seen:
     """Topics that nobody made."""
     place.prefix += "nowhere."
     return place.refused("open"), "exit 2, nothing was read"
-
-
-@case
-def a_deleted_output_topic(place: Place) -> Seen:
-    """The topic of a result is deleted under a running worker."""
-    with working(place, "open"):
-        place.publish(1)
-        assert place.answers(1) == [b'{"n":1}']
-        delete(place, ANSWERS)
-        place.publish(2)
-        until = time.monotonic() + PATIENCE
-        while not (found := letters(place)) and time.monotonic() < until:
-            time.sleep(0.5)
-    (letter,) = found
-    return (
-        f"{letter['error']}: {letter['message']}",
-        "a dead letter with the whole event, to replay once the topic is there",
-    )
 
 
 @case

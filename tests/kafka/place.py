@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Message, Producer
 from tests.kafka import secured_app
 from tests.kafka.guarded import Guarded
 
@@ -53,19 +53,23 @@ class Place:
 
     def answers(self, count: int) -> list[bytes]:
         """So many results, or what came within PATIENCE."""
+        return sorted(message.value() or b"" for message in self.read("secured.answers", count))
+
+    def read(self, topic: str, count: int) -> list[Message]:
+        """So many committed records after those that were read before, or what came within PATIENCE."""
         consumer = Consumer({
             "bootstrap.servers": self.broker.address, "group.id": f"{self.prefix}judge", "log_level": 0,
             "auto.offset.reset": "earliest", "isolation.level": "read_committed",
         })  # fmt: skip
-        consumer.subscribe([f"{self.prefix}secured.answers"])
-        found: list[bytes] = []
+        consumer.subscribe([self.prefix + topic])
+        found: list[Message] = []
         until = time.monotonic() + PATIENCE
         while len(found) < count and time.monotonic() < until:
             message = consumer.poll(0.2)
             if message is not None and message.error() is None:
-                found.append(message.value() or b"")
+                found.append(message)
         consumer.close()
-        return sorted(found)
+        return found
 
     def command(self, way: str, changed: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """`stepwire run`, and its environment."""
