@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 COMMANDS = {
-    "run": "run", "dev": "dev", "door": "door", "mcp": "mcp", "publish": "publish", "runs": "runs", "gates": "gates",
-    "dlq": "dlq", "graph": "graph", "contracts": "contracts", "topics": "topics", "groups": "groups",
+    "run": "run", "dev": "dev", "door": "door", "console": "console", "mcp": "mcp", "publish": "publish", "runs": "runs",
+    "gates": "gates", "dlq": "dlq", "graph": "graph", "contracts": "contracts", "topics": "topics", "groups": "groups",
     "doctor": "doctor", "config": "config", "new": "new", "demo": "demo", "offline-model": "offline",
 }  # fmt: skip
 
