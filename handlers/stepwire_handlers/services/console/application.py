@@ -128,11 +128,11 @@ class Console:
         if self.hosts is not None and urlsplit(f"//{request.headers.get('host', '')}").hostname not in self.hosts:
             raise Problem(403, "forbidden", "without a login the console answers only to its own address")
 
-    def _page(self, request: Request, name: str, status: int = 200, **values: Any) -> Response:
+    def _page(self, request: Request, name: str, code: int = 200, **values: Any) -> Response:
         caller = getattr(request.state, "caller", None)
         apps = [place.app.name for place in look.visible(self.places, caller)] if caller else []
         here = {"caller": caller, "apps": apps, "path": request.url.path, "login": self.sessions.needs_login}
-        return HTMLResponse(self._pages.get_template(name).render(**here, **values), status)
+        return HTMLResponse(self._pages.get_template(name).render(**here, **values), code)
 
     def _failed(self, request: Request, error: Exception) -> Response:
         problem = of_error(error)
@@ -315,7 +315,7 @@ async def _form(request: Request) -> dict[str, str]:
     """The fields of a form. Raises Problem 413, 415."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise Problem(415, "unsupported-media-type", "this takes the form of its own page")
-    if int(request.headers.get("content-length") or MOST + 1) > MOST:
+    if not (given := request.headers.get("content-length", "")).isdigit() or int(given) > MOST:
         raise Problem(413, "content-too-large", f"a form may have {MOST // 1024} KiB")
     try:
         return {name: text for name, text in (await request.form()).items() if isinstance(text, str)}

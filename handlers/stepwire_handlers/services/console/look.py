@@ -58,7 +58,7 @@ def runs(places: Sequence[Place], state: str, span: str, search: str, page: int)
     whole = True
     for place in places:
         found = newest(place.app, place.bus, wanted, state or None, since)
-        whole = whole and (found.whole or len(found.views) == wanted and not search)
+        whole = whole and (found.whole or (len(found.views) == wanted and not search))
         rows += [Row(place.app.name, v, _waits(v)) for v in found.views if not search or _matches(v, search)]
     rows.sort(key=lambda row: row.view.started, reverse=True)
     begin = (page - 1) * PAGE
