@@ -108,7 +108,7 @@ async def test_runs_are_filtered_searched_and_paged(opened: Opened) -> None:
 
 
 async def test_a_gate_is_decided_with_an_edit_by_an_approver(opened: Opened, capfd: pytest.CaptureFixture[str]) -> None:
-    """Others may look but not decide; only what was changed is changed, the secret stays; it is written down who did it."""
+    """Others may look but not decide; only what was changed is changed, the secret stays; it is logged."""
     async with opened() as desk:
         run = await desk.publish("Ada", 500, IBAN)
         await desk.work()
