@@ -35,7 +35,7 @@ def command(
         from importlib.util import find_spec
 
         from stepwire.errors import SettingsError
-        from stepwire_handlers.cli.door import _access, _installed, _opened
+        from stepwire_handlers.cli.door import _installed, access_of, opened
 
         _installed()
         if find_spec("jinja2") is None:
@@ -47,12 +47,12 @@ def command(
             raise SettingsError(f"STEPWIRE_CONSOLE_SECRET needs {SHORTEST} characters or more")
         found = [target(app, bus, log=log, door_access=access) for app in apps]
         values = found[0][1]
-        who = _access(values, insecure)
+        who = access_of(values, insecure)
         from stepwire_handlers.services.console.process import serve
 
         async with AsyncExitStack() as stack:
-            opened = await _opened(stack, [app for app, _ in found], values)
-            await serve(opened, values, who, host, port, secret.encode(), lambda url: complain(f"console: {url}"))
+            found_buses = await opened(stack, [app for app, _ in found], values)
+            await serve(found_buses, values, who, host, port, secret.encode(), lambda url: complain(f"console: {url}"))
         return COMPLETED
 
     from stepwire_handlers.services.running import prepare_process

@@ -15,7 +15,8 @@ import typer
 COMMANDS = {
     "run": "run", "dev": "dev", "door": "door", "console": "console", "mcp": "mcp", "publish": "publish",
     "runs": "runs", "gates": "gates", "dlq": "dlq", "graph": "graph", "contracts": "contracts", "topics": "topics",
-    "groups": "groups", "doctor": "doctor", "config": "config", "new": "new", "demo": "demo", "offline-model": "offline",
+    "groups": "groups", "doctor": "doctor", "config": "config", "new": "new", "demo": "demo",
+    "offline-model": "offline",
 }  # fmt: skip
 
 
