@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.helm.tools import NotHere, _kept, _run
+from tests.helm.tools import NotHere, kept, run
 
 AXE = "4.11.0"  #: MPL-2.0; used by the tests only, never shipped
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -23,7 +23,7 @@ def chromium() -> tuple[Path, dict[str, str]]:
         return Path(found), {}
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise NotHere("no chromium on the PATH, and no apt-get to fetch it: install Chromium")
-    folder = _kept("chromium", _unpack)
+    folder = kept("chromium", _unpack)
     libraries = sorted({str(path.parent) for path in folder.glob("usr/lib/**/*.so*")})
     return folder / "usr/lib/chromium/chromium", {"LD_LIBRARY_PATH": ":".join(libraries)}
 
@@ -32,21 +32,21 @@ def axe() -> str:
     """axe-core as a script."""
     if not shutil.which("npm"):
         raise NotHere("no npm on the PATH: install Node.js")
-    return (_kept(f"axe-core-{AXE}", _axe) / "node_modules/axe-core/axe.min.js").read_text("utf-8")
+    return (kept(f"axe-core-{AXE}", _axe) / "node_modules/axe-core/axe.min.js").read_text("utf-8")
 
 
 def _unpack(folder: Path) -> None:
     """The package and what of its dependencies this machine lacks."""
-    told = _run(["apt-get", "install", "--print-uris", "-qq", "--no-install-recommends", "chromium"], folder)
+    told = run(["apt-get", "install", "--print-uris", "-qq", "--no-install-recommends", "chromium"], folder)
     names = [shlex.split(line)[1].partition("_")[0] for line in told.splitlines() if line.startswith("'")]
-    _run(["apt-get", "download", "-q", *names], folder)
+    run(["apt-get", "download", "-q", *names], folder)
     for package in folder.glob("*.deb"):
-        _run(["dpkg-deb", "-x", str(package), "."], folder)
+        run(["dpkg-deb", "-x", str(package), "."], folder)
         package.unlink()
 
 
 def _axe(folder: Path) -> None:
-    _run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", f"axe-core@{AXE}"], folder)
+    run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", f"axe-core@{AXE}"], folder)
 
 
 def works(program: Path, environment: dict[str, str]) -> bool:
