@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 COMMANDS = {
-    "run": "run", "dev": "dev", "door": "door", "mcp": "mcp", "publish": "publish", "runs": "runs", "gates": "gates",
-    "dlq": "dlq", "graph": "graph", "contracts": "contracts", "topics": "topics", "groups": "groups",
-    "doctor": "doctor", "config": "config", "new": "new", "demo": "demo", "offline-model": "offline",
+    "run": "run", "dev": "dev", "door": "door", "console": "console", "mcp": "mcp", "publish": "publish",
+    "runs": "runs", "gates": "gates", "dlq": "dlq", "graph": "graph", "contracts": "contracts", "topics": "topics",
+    "groups": "groups", "doctor": "doctor", "config": "config", "new": "new", "demo": "demo",
+    "offline-model": "offline",
 }  # fmt: skip
 
 

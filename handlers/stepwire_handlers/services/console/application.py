@@ -1,0 +1,329 @@
+"""The console's routes: from a browser's request to a page.
+
+In: places, sessions, decisions. Out: a Starlette application. Every page but the login, the style sheet and the probes
+needs a known caller; every form must come from a page of this console. What goes wrong is a page that says what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from stepwire import Event
+from stepwire.errors import StepwireError
+from stepwire_handlers.drawing.sketch import sketch
+from stepwire_handlers.services.console import chart, forms, look
+from stepwire_handlers.services.console.session import COOKIE, Sessions, refuse_foreign_forms
+from stepwire_handlers.services.dead_letters import DeadLetters
+from stepwire_handlers.services.door.decisions import Decisions
+from stepwire_handlers.services.door.identity import Caller
+from stepwire_handlers.services.door.places import Place, Places
+from stepwire_handlers.services.door.problems import Problem, of_error
+from stepwire_handlers.services.door.runs import find
+from stepwire_handlers.services.history import History
+from stepwire_handlers.telemetry.mask import masked
+
+HERE = Path(__file__).parent
+STATIC = {"console.css": "text/css", "console.js": "text/javascript"}
+MOST = 512 * 1024  #: bytes of a form
+STATES = ("running", "waiting", "completed", "failed")
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff", "referrer-policy": "same-origin", "x-frame-options": "DENY",
+    "cache-control": "no-store", "cross-origin-opener-policy": "same-origin",
+}  # fmt: skip
+Page = Callable[[Request, Caller], Awaitable[Response]]
+
+
+def _templates() -> Environment:
+    found = Environment(
+        loader=PackageLoader("stepwire_handlers.services.console"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    found.filters |= {"moment": look.moment, "ago": look.ago, "pretty": look.pretty, "path": lambda t: quote(t, "")}
+    return found
+
+
+@dataclass
+class Console:
+    """Everything that the pages need."""
+
+    places: Places
+    sessions: Sessions
+    decisions: Decisions
+    hosts: frozenset[str] | None = None  #: names that a browser may call it by; None: any
+
+    def __post_init__(self) -> None:
+        self._pages = _templates()
+
+    def application(self) -> Starlette:
+        """The routes."""
+        get, post = self._get, self._post
+        routes = [
+            get("/", self.runs), get("/runs/{run}", self.run), get("/apps/{app}", self.graph),
+            get("/gates", self.gates), get("/gates/{app}/{id}", self.gate), post("/gates/{app}/{id}", self.decide),
+            get("/dead-letters", self.letters), get("/dead-letters/{app}/{id}", self.letter),
+            post("/dead-letters/{app}/{id}/replay", self.replay), post("/dead-letters/{app}/{id}/drop", self.drop),
+            self._route("/login", self.login, "GET"), self._route("/login", self.enter, "POST"),
+            post("/logout", self.leave), self._route("/static/{name}", self.static, "GET"),
+            self._route("/livez", self.livez, "GET"), self._route("/readyz", self.readyz, "GET"),
+        ]  # fmt: skip
+        found = Starlette(routes=routes, exception_handlers={HTTPException: self._nowhere})
+        found.router.redirect_slashes = False
+        return found
+
+    # -- around each page
+
+    def _route(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
+        async def guarded(request: Request) -> Response:
+            try:
+                self._refuse_strange_host(request)
+                if request.method == "POST":
+                    refuse_foreign_forms(request)
+                response = await endpoint(request)
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong is a page
+                response = self._failed(request, error)
+            response.headers.update({name: text for name, text in HEADERS.items() if name not in response.headers})
+            return response
+
+        return Route(path, guarded, methods=[method])
+
+    def _get(self, path: str, page: Page) -> Route:
+        async def known(request: Request) -> Response:
+            caller = await self.sessions.of(request)
+            if caller is None:
+                then = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+                return RedirectResponse("/login?" + urlencode({"then": then}), 303)
+            request.state.caller = caller
+            return await page(request, caller)
+
+        return self._route(path, known, "GET")
+
+    def _post(self, path: str, page: Page) -> Route:
+        async def known(request: Request) -> Response:
+            caller = await self.sessions.of(request)
+            if caller is None:
+                raise Problem(401, "unauthorized", "you are not logged in any more; log in and send it again")
+            request.state.caller = caller
+            return await page(request, caller)
+
+        return self._route(path, known, "POST")
+
+    def _refuse_strange_host(self, request: Request) -> None:
+        """Without a login, a foreign name that leads here would make a foreign page one of ours."""
+        if self.hosts is not None and urlsplit(f"//{request.headers.get('host', '')}").hostname not in self.hosts:
+            raise Problem(403, "forbidden", "without a login the console answers only to its own address")
+
+    def _page(self, request: Request, name: str, code: int = 200, **values: Any) -> Response:
+        caller = getattr(request.state, "caller", None)
+        apps = [place.app.name for place in look.visible(self.places, caller)] if caller else []
+        here = {"caller": caller, "apps": apps, "path": request.url.path, "login": self.sessions.needs_login}
+        return HTMLResponse(self._pages.get_template(name).render(**here, **values), code)
+
+    def _failed(self, request: Request, error: Exception) -> Response:
+        problem = of_error(error)
+        if problem.status == 500:
+            places = "".join(traceback.format_tb(error.__traceback__)[-5:])
+            logging.getLogger("stepwire").error("console: %s\n%s", type(error).__name__, places)
+        reasons = problem.extra.get("errors", [])
+        return self._page(request, "problem.html", problem.status, problem=problem, reasons=reasons)
+
+    async def _nowhere(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        found = self._failed(request, Problem(error.status_code, "not-found", "there is no such page here"))
+        found.headers.update(HEADERS)
+        return found
+
+    # -- runs and graph
+
+    async def runs(self, request: Request, caller: Caller) -> Response:
+        """The list, or straight to the run whose id begins so."""
+        asked = request.query_params
+        app, state, span, search = (asked.get(name, "").strip()[:200] for name in ("app", "state", "since", "q"))
+        page = int(asked["page"]) if asked.get("page", "").isascii() and asked.get("page", "").isdigit() else 1
+        page, state = min(max(page, 1), look.DEEPEST), state if state in STATES else ""
+        places = look.visible(self.places, caller, app)
+        if len(search) >= 6 and (name := self._named(places, search)):
+            return RedirectResponse(f"/runs/{quote(name, '')}", 303)
+        found = look.runs(places, state, span, search, page)
+        chosen = {"app": app, "state": state, "since": span, "q": search}
+        links = {number: "/?" + urlencode({**chosen, "page": number}) for number in (page - 1, page + 1)}
+        return self._page(request, "runs.html", found=found, chosen=chosen, states=STATES, page=page, links=links,
+                          spans=look.SPANS, searched=look.SEARCHED, filtered=any(chosen.values()))  # fmt: skip
+
+    def _named(self, places: list[Place], prefix: str) -> str | None:
+        for place in places:
+            name = History(place.bus.store).run_named(prefix)
+            if name is not None and (view := place.runs.view(name)) and (view.lines or view.open):
+                return name
+        return None
+
+    async def run(self, request: Request, caller: Caller) -> Response:
+        """One run, step by step."""
+        place, view = find(self.places, caller, request.path_params["run"])
+        result = None if view.result is None else (type(view.result).__name__, masked(view.result, shorten=False))
+        return self._page(request, "run.html", app=place.app.name, view=view, steps=look.steps(view), result=result,
+                          cost=look.cost(view), live=view.state == "running")  # fmt: skip
+
+    async def graph(self, request: Request, caller: Caller) -> Response:
+        """An app's graph with what its newest runs came to."""
+        place = self._place(caller, request.path_params["app"])
+        counts, of = look.counts(place)
+        drawn = sketch(place.app)
+        return self._page(request, "graph.html", app=place.app.name, chart=chart.chart(drawn, counts), of=of,
+                          steps=drawn.steps, counts=counts, chart_size=chart)  # fmt: skip
+
+    def _place(self, caller: Caller, app: str) -> Place:
+        place = self.places[app]
+        if not caller.may("viewer", app):
+            raise Problem(404, "not-found", "there is no such app that you may see")
+        return place
+
+    # -- gates
+
+    async def gates(self, request: Request, caller: Caller) -> Response:
+        """Everything that waits for a person."""
+        return self._page(request, "gates.html", waiting=list(look.gates(look.visible(self.places, caller))))
+
+    def _waiting(self, request: Request, caller: Caller) -> tuple[Place, Any]:
+        place = self._place(caller, request.path_params["app"])
+        for _, waiting in look.gates([place]):
+            if waiting.id == request.path_params["id"]:
+                return place, waiting
+        raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided already")
+
+    async def gate(self, request: Request, caller: Caller) -> Response:
+        """One of them, with its event as a form."""
+        place, waiting = self._waiting(request, caller)
+        fields = forms.fields_of(waiting.event) if waiting.event is not None else []
+        return self._page(request, "gate.html", app=place.app.name, waiting=waiting, fields=fields,
+                          kind=type(waiting.event).__name__, may=caller.may("approver", place.app.name))  # fmt: skip
+
+    async def decide(self, request: Request, caller: Caller) -> Response:
+        """What a person decided."""
+        _, waiting = self._waiting(request, caller)
+        form = await _form(request)
+        body: dict[str, Any] = {"decision": form.get("decision", ""), "why": form.get("why", "")}
+        if waiting.event is not None and (edited := forms.changed(waiting.event, form)):
+            body["edited"] = edited
+        if body["decision"] == "done":
+            body |= {"type": form.get("type", ""), "event": forms.read_object(form.get("event", ""))}
+        said = await self.decisions.decide(caller, waiting.id, body)
+        return RedirectResponse(f"/runs/{quote(said.run, '')}?said={said.decision}", 303)
+
+    # -- dead letters
+
+    async def letters(self, request: Request, caller: Caller) -> Response:
+        """Those that nobody replayed or dropped."""
+        return self._page(request, "letters.html", letters=look.letters(look.visible(self.places, caller)))
+
+    def _letter(self, request: Request, caller: Caller) -> tuple[Place, DeadLetters, Any]:
+        place = self._place(caller, request.path_params["app"])
+        reader = DeadLetters(place.app, place.bus)
+        for letter in reader.last():
+            if letter.id == request.path_params["id"]:
+                return place, reader, letter
+        raise Problem(404, "not-found", "there is no dead letter of this id")
+
+    async def letter(self, request: Request, caller: Caller) -> Response:
+        """One of them: the cause, the payload, what it holds up."""
+        place, reader, letter = self._letter(request, caller)
+        payload = reader.payload(letter)
+        event = payload if isinstance(payload, Event) else None
+        return self._page(
+            request, "letter.html", app=place.app.name, letter=reader.shown(letter), status=reader.status(letter),
+            payload=None if payload is None else masked(payload, shorten=False), size=len(letter.record.value),
+            fields=forms.fields_of(event) if event is not None else [], blocked=reader.blocked_by(letter),
+            may=caller.may("operator", place.app.name),
+        )  # fmt: skip
+
+    async def replay(self, request: Request, caller: Caller) -> Response:
+        """Resume a delivery, with another payload if fields were changed."""
+        _, reader, letter = self._letter(request, caller)
+        payload, form = reader.payload(letter), await _form(request)
+        body = None
+        if isinstance(payload, Event) and (edited := forms.changed(payload, form)):
+            body = {"edited": {**json.loads(payload.model_dump_json()), **edited}}
+        said = await self.decisions.replay(caller, letter.id, body)
+        return RedirectResponse(f"/runs/{quote(said.run, '')}?said=replay" if said.run else "/dead-letters", 303)
+
+    async def drop(self, request: Request, caller: Caller) -> Response:
+        """Give a delivery up; the box must be ticked, there is no way back."""
+        _, _, letter = self._letter(request, caller)
+        if (await _form(request)).get("sure") != "yes":
+            raise Problem(422, "invalid", "tick the box: there is no way back from a drop")
+        said = await self.decisions.drop(caller, letter.id)
+        return RedirectResponse(f"/runs/{quote(said.run, '')}?said=drop" if said.run else "/dead-letters", 303)
+
+    # -- coming and going
+
+    async def login(self, request: Request) -> Response:
+        """The form."""
+        if await self.sessions.of(request) is not None:
+            return RedirectResponse("/", 303)
+        return self._page(request, "login.html", then=_inside(request.query_params.get("then", "/")), wrong=False)
+
+    async def enter(self, request: Request) -> Response:
+        """Log in with a key."""
+        form = await _form(request)
+        then = _inside(form.get("then", "/"))
+        response = RedirectResponse(then, 303)
+        if self.sessions.begin(request, form.get("key", ""), response):
+            return response
+        return self._page(request, "login.html", 401, then=then, wrong=True)
+
+    async def leave(self, _: Request, caller: Caller) -> Response:
+        """Log out."""
+        del caller
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    async def static(self, request: Request) -> Response:
+        """The style sheet and the script."""
+        name = request.path_params["name"]
+        if name not in STATIC:
+            raise Problem(404, "not-found", "there is no such file here")
+        return Response((HERE / "static" / name).read_bytes(), media_type=STATIC[name],
+                        headers={"cache-control": "no-cache"})  # fmt: skip
+
+    async def livez(self, _: Request) -> Response:
+        """The event loop answers."""
+        return PlainTextResponse("ok")
+
+    async def readyz(self, _: Request) -> Response:
+        """Every bus is in reach."""
+        bad = any(not place.watch.reachable for place in self.places.all)
+        return PlainTextResponse("failed" if bad else "ok", 503 if bad else 200)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises Problem 413, 415."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise Problem(415, "unsupported-media-type", "this takes the form of its own page")
+    if not (given := request.headers.get("content-length", "")).isdigit() or int(given) > MOST:
+        raise Problem(413, "content-too-large", f"a form may have {MOST // 1024} KiB")
+    try:
+        return {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
+    except (ValueError, StepwireError):
+        raise Problem(422, "invalid", "the form cannot be read") from None
+
+
+def _inside(then: str) -> str:
+    """A path of this console, whatever was asked for."""
+    ok = then.startswith("/") and not then.startswith(("//", "/\\")) and then.isprintable()
+    return then if ok else "/"

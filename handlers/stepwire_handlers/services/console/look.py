@@ -1,0 +1,158 @@
+"""What the pages show, from the readers that the command line uses; everything masked.
+
+In: places, a caller. Out: plain rows and dicts for the templates. Raises BusError.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from stepwire_handlers.services.dead_letters import DeadLetters
+from stepwire_handlers.services.door.identity import Caller
+from stepwire_handlers.services.door.places import Place, Places
+from stepwire_handlers.services.gates import Gates, Waiting
+from stepwire_handlers.services.listing import newest
+from stepwire_handlers.services.runs import RunView
+from stepwire_handlers.services.timeline import Step, timeline
+from stepwire_handlers.telemetry.mask import masked
+
+PAGE = 25  #: runs on a page
+DEEPEST = 20  #: pages that can be turned; older runs are found by their id, a state or a time
+SEARCHED = 500  #: newest runs that a search looks into
+COUNTED = 200  #: newest runs that the graph counts
+SPANS = {"1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
+
+
+class Row(NamedTuple):
+    """One run in the list."""
+
+    app: str
+    view: RunView
+    waits: str
+
+
+class Found(NamedTuple):
+    """One page of runs."""
+
+    rows: list[Row]
+    more: bool  #: is there another page?
+    whole: bool  #: was everything looked at that could match?
+
+
+def visible(places: Places, caller: Caller, app: str = "") -> list[Place]:
+    """The apps that a caller may see."""
+    return [p for p in places.all if caller.may("viewer", p.app.name) and app in ("", p.app.name)]
+
+
+def runs(places: Sequence[Place], state: str, span: str, search: str, page: int) -> Found:
+    """Runs of these apps, newest first."""
+    since = time.time() - SPANS[span] if span in SPANS else 0.0
+    wanted = SEARCHED if search else page * PAGE + 1
+    rows: list[Row] = []
+    whole = True
+    for place in places:
+        found = newest(place.app, place.bus, wanted, state or None, since)
+        whole = whole and (found.whole or (len(found.views) == wanted and not search))
+        rows += [Row(place.app.name, v, _waits(v)) for v in found.views if not search or _matches(v, search)]
+    rows.sort(key=lambda row: row.view.started, reverse=True)
+    begin = (page - 1) * PAGE
+    return Found(rows[begin : begin + PAGE], len(rows) > begin + PAGE and page < DEEPEST, whole)
+
+
+def _waits(view: RunView) -> str:
+    return ", ".join(sorted({f"{item.kind}: {item.handler or 'a join'}" for item in view.open}))
+
+
+def _matches(view: RunView, search: str) -> bool:
+    """In what is shown only, so that a search is no way to guess what is masked."""
+    wanted = search.casefold()
+    texts = (f"{type(line.event).__name__} {pretty(masked(line.event, shorten=False))}" for line in view.lines)
+    return view.id.startswith(search) or any(wanted in text.casefold() for text in texts)
+
+
+def steps(view: RunView) -> list[dict[str, Any]]:
+    """A run's timeline, with what each step took and gave."""
+    found = timeline(view)
+    whole = max((s.ended or s.begun for s in found), default=view.started) - view.started or 1.0
+    return [_step(step, view, whole) for step in found]
+
+
+def _step(step: Step, view: RunView, whole: float) -> dict[str, Any]:
+    after = max(step.begun - view.started, 0.0)
+    share = round((step.seconds or 0.0) / whole * 100, 2)
+    rest = {name: text for name, text in step.stamps.items() if name != "usage"}
+    return {
+        "handler": step.handler, "outcome": step.outcome, "seconds": step.seconds, "attempts": step.attempts,
+        "after": after, "left": min(round(after / whole * 100, 2), 100.0), "share": max(share, 0.6), "id": step.id,
+        "about": step.about, "due": step.due, "usage": step.stamps.get("usage", ""), "stamps": rest,
+        "inputs": [_event(line.event) for line in step.inputs],
+        "outputs": [_event(line.event) for line in step.outputs],
+    }  # fmt: skip
+
+
+def _event(event: object) -> tuple[str, str]:
+    return type(event).__name__, pretty(masked(event, shorten=False))
+
+
+def cost(view: RunView) -> float | None:
+    """Dollars of a run, if a step stamped some."""
+    used = [step.stamps.get("usage", "") for step in timeline(view)]
+    return sum(float(text.rpartition("$")[2]) for text in used if "$" in text) if any("$" in t for t in used) else None
+
+
+def gates(places: Sequence[Place]) -> Iterator[tuple[Place, Waiting]]:
+    """Everything that waits for a person."""
+    for place in places:
+        for waiting in Gates(place.app, place.bus).open():
+            yield place, waiting
+
+
+def letters(places: Sequence[Place]) -> list[tuple[Place, Any]]:
+    """Open dead letters, newest first."""
+    found = []
+    for place in places:
+        reader = DeadLetters(place.app, place.bus)
+        found += [(place, reader.shown(letter)) for letter in reader.open()]
+    return sorted(found, key=lambda each: each[1].record.time, reverse=True)
+
+
+def counts(place: Place) -> tuple[Mapping[str, Counter[str]], int]:
+    """Step -> what its deliveries came to, in the newest runs; and of how many runs."""
+    found: dict[str, Counter[str]] = {}
+    listed = newest(place.app, place.bus, COUNTED).views
+    for view in listed:
+        for step in timeline(view):
+            if step.handler:
+                found.setdefault(step.handler, Counter())[KINDS.get(step.outcome, "waits")] += 1
+    return found, len(listed)
+
+
+KINDS = {"emitted": "done", "ended": "done", "absent": "done", "retired": "done", "dropped": "done",
+         "dead letter": "dead", "running": "runs"}  # fmt: skip
+
+
+def pretty(data: object) -> str:
+    """Data as people read it."""
+    return data if isinstance(data, str) else to_json(data, indent=2, serialize_unknown=True).decode()
+
+
+def moment(seconds: float | None) -> str:
+    """A time in the zone of the console, which stands beside it."""
+    return "" if not seconds else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def ago(seconds: float | None) -> str:
+    """How long that is from now, in one unit."""
+    if not seconds:
+        return ""
+    away = seconds - time.time()
+    size = abs(away)
+    unit = next(((u, n) for u, n in (("d", 86_400), ("h", 3_600), ("min", 60)) if size >= n), ("s", 1))
+    text = f"{int(size // unit[1])} {unit[0]}"
+    return f"in {text}" if away > 0 else f"{text} ago"

@@ -1,0 +1,63 @@
+"""A console as a process: open, serve, and on a signal stop.
+
+In: apps with their buses, a configuration, who may come in. Out: nothing, once it was told to stop. It keeps nothing
+itself, so a kill at any moment loses nothing but sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from stepwire import App
+from stepwire.bus.local import LocalBus
+from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.configuration import secrets as secrets_of
+from stepwire_handlers.services.console.application import Console
+from stepwire_handlers.services.console.session import Sessions
+from stepwire_handlers.services.door.access import LOCAL, Access
+from stepwire_handlers.services.door.decisions import Decisions
+from stepwire_handlers.services.door.places import Places
+from stepwire_handlers.services.door.process import places_of
+from stepwire_handlers.services.health import listen, serving
+from stepwire_handlers.telemetry.logs import Pipeline, forwarded
+
+GRACE = 5  #: seconds for requests under way
+
+
+def console_of(values: Configuration, places: Places, access: Access | None, host: str, secret: bytes = b"") -> Console:
+    """A console to these places, with its log; without a secret, sessions end with the process."""
+    kind = "auto" if values.log == "off" else values.log  # who decided what is written in any case
+    pipeline = Pipeline(kind, values.log_level if values.log != "off" else "warning", secrets_of(values))
+    forwarded(pipeline)
+
+    def audit(event: str, **fields: Any) -> None:
+        """Whatever the level of the log."""
+        pipeline.write("info", {"event": event, **fields})
+
+    key = values.decision_key.get_secret_value() if values.decision_key else ""
+    hosts = frozenset({host, *LOCAL}) if access is None else None
+    return Console(
+        places, Sessions(access, secret or secrets.token_bytes(32)), Decisions(places, key, audit), hosts
+    )  # fmt: skip
+
+
+async def serve(
+    opened: Sequence[tuple[App, LocalBus]], values: Configuration, access: Access | None, host: str, port: int,
+    secret: bytes, say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Serve until a signal. Raises SettingsError, BusUnavailable."""
+    async with AsyncExitStack() as stack:
+        listening = stack.enter_context(listen(host, port, "--port (0: any free one) or --host"))
+        console = console_of(values, await places_of(stack, opened), access, host, secret)
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        async with serving(console.application(), listening, GRACE):
+            say(f"http://{host}:{listening.getsockname()[1]}")
+            await told.wait()

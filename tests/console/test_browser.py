@@ -1,0 +1,142 @@
+"""The console in a real Chromium: a gate decided with an edit, a dead letter replayed, axe-core, a phone's width.
+
+`STEPWIRE_WRITE_IMAGES=1` writes the pictures of docs/console.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+from tests.console.browser import axe, chromium
+from tests.console.conftest import KEYS, Desk
+from tests.helm.tools import NotHere
+
+from stepwire_handlers.services.health import listen, serving
+
+pytestmark = [pytest.mark.slow, pytest.mark.service("chromium"), pytest.mark.timeout(300)]
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+IBAN = "DE02120300000000202051"
+Scheme = Literal["light", "dark"]
+
+
+@contextmanager
+def _fetched(service: Callable[..., None]) -> Iterator[None]:
+    try:
+        yield
+    except NotHere as why:
+        service("chromium", found=False, why=str(why))
+
+
+@asynccontextmanager
+async def _browser(service: Callable[..., None]) -> AsyncIterator[Browser]:
+    with _fetched(service):
+        program, more = chromium()
+    async with async_playwright() as play:
+        browser = await play.chromium.launch(
+            executable_path=program, env={**os.environ, **more}, args=["--no-sandbox", "--disable-gpu"]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def _served(desk: Desk) -> AsyncIterator[str]:
+    with listen("127.0.0.1", 0) as listening:
+        async with serving(desk.console.application(), listening):
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+async def _page(browser: Browser, url: str, scheme: Scheme, width: int) -> tuple[Page, list[str]]:
+    """A page of somebody who logged in by keyboard alone; and what the browser complains about."""
+    page = await (await browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 760})).new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    await page.goto(f"{url}/gates")
+    await page.keyboard.type(KEYS["boss"][0])  # the field has the focus
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{url}/gates")
+    return page, said
+
+
+async def _picture(page: Page, name: str) -> None:
+    if os.environ.get("STEPWIRE_WRITE_IMAGES"):
+        await page.screenshot(path=IMAGES / f"console-{name}.png")
+
+
+async def test_a_gate_is_decided_with_an_edit_and_a_dead_letter_replayed(
+    opened: Callable[..., Any], service: Callable[..., None]
+) -> None:
+    """By keyboard and mouse, as a person does it, in a browser that enforces the content policy without a complaint."""
+    async with opened() as desk, _browser(service) as browser, _served(desk) as url:
+        asked, failed = await desk.publish("Ada Lovelace Ltd", 500, IBAN), await desk.publish("Bob & Sons", -90, IBAN)
+        await desk.work()
+        page, said = await _page(browser, url, "light", 1_200)
+        await page.get_by_role("link", name="approve").click()
+        await page.get_by_label("amount").fill("450")
+        await page.get_by_label("Why").fill("a discount was agreed")
+        await _picture(page, "gate")
+        await page.get_by_role("button", name="Approve").focus()
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"{url}/runs/{asked}*")
+        await page.get_by_role("link", name="Dead letters").click()
+        await page.get_by_role("link", name="check").click()
+        await page.get_by_label("amount").fill("90")
+        await _picture(page, "dead-letter")
+        await page.get_by_role("button", name="Replay").click()
+        await page.wait_for_url(f"{url}/runs/{failed}*")
+        await desk.work()
+        await page.goto(f"{url}/runs/{asked}")
+        assert '"amount": 450' in await page.inner_text("#main")
+        await _picture(page, "run")
+        found = desk.console.places["office"].runs
+        amounts = [found.view(run).result.model_dump() for run in (asked, failed)]
+        assert [(each["amount"], each["iban"]) for each in amounts] == [(450, IBAN), (90, IBAN)]
+        assert said == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_is_accessible_and_fits_a_phone(
+    opened: Callable[..., Any], service: Callable[..., None], scheme: Scheme
+) -> None:
+    """axe-core finds nothing serious or critical in either scheme, and no page is wider than a phone."""
+    with _fetched(service):
+        script = axe()
+    async with opened() as desk, _browser(service) as browser, _served(desk) as url:
+        for customer, amount in (("Ada Lovelace Ltd", 80), ("Grace & Co", 500), ("Bob & Sons", -90)):
+            run = await desk.publish(customer, amount, IBAN)
+        await desk.work()
+        await desk.login("boss")
+        gate, letter = (
+            await desk.link("/gates", "/gates/office/"), await desk.link("/dead-letters", "/dead-letters/office/")
+        )  # fmt: skip
+        page, said = await _page(browser, url, scheme, 390)
+        paths = ("/", "/?q=nothing", f"/runs/{run}", "/gates", gate, "/dead-letters", letter, "/apps/office", "/apps/x")
+        for path in paths:
+            await page.goto(url + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            await _sound(page, script, path)
+        await page.set_viewport_size({"width": 1_200, "height": 760})
+        for path, name in (("/", "runs"), ("/apps/office", "graph")):
+            await page.goto(url + path)
+            await _picture(page, f"{name}-{scheme}")
+        await page.context.clear_cookies()
+        await page.goto(f"{url}/")
+        await _sound(page, script, "/login")
+        assert [text for text in said if "404" not in text] == []
+
+
+async def _sound(page: Page, script: str, path: str) -> None:
+    await page.evaluate(script)  # by the debugger, which the page's own policy does not bind
+    found = await page.evaluate("axe.run()")
+    assert len(found["passes"]) > 5
+    bad = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
+    assert [(path, each["id"], each["nodes"][0]["html"]) for each in bad] == []

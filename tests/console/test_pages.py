@@ -1,0 +1,190 @@
+"""The console's pages: what they show, to whom, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}"
+IBAN = "DE02120300000000202051"
+PAGES = ("/", "/gates", "/dead-letters", "/apps/office", "/runs/x", "/gates/office/x", "/dead-letters/office/x")
+Opened = Callable[..., Any]
+
+
+async def test_without_a_login_there_is_nothing(opened: Opened) -> None:
+    """Every page leads to the login, every form is refused, and a wrong key or a forged cookie opens nothing."""
+    async with opened() as desk:
+        for page in PAGES:
+            answer = await desk.client.get(page)
+            assert (answer.status_code, answer.headers["location"][:12]) == (303, "/login?then="), page
+        for form in ("/gates/office/x", "/dead-letters/office/x/replay", "/dead-letters/office/x/drop", "/logout"):
+            assert (await desk.post(form)).status_code == 401
+        assert (await desk.post("/login", key="sw_wrong")).status_code == 401
+        for forged in ("a.9999999999.b", "..", "é", f"{'0' * 64}.9999999999.{'0' * 64}"):
+            answer = await desk.client.get("/", headers={"cookie": f"stepwire_console={forged}".encode()})
+            assert answer.status_code == 303
+
+
+async def test_the_cookie_and_the_headers_are_strict(opened: Opened) -> None:
+    """The cookie is out of reach of scripts and of foreign pages; no page allows inline code or a frame."""
+    async with opened() as desk:
+        answer = await desk.post("/login", key="sw_wrong")
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        await desk.login("eye")
+        answer = await desk.post("/login", key=(await _key("eye")), then="https://evil.example/")
+        assert answer.headers["location"] == "/"
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie and "samesite=lax" in cookie
+        for page in (*PAGES, "/nowhere"):
+            headers = (await desk.client.get(page)).headers
+            assert headers["content-security-policy"].startswith("default-src 'none'"), page
+            assert headers["x-frame-options"] == "DENY"
+
+
+async def _key(name: str) -> str:
+    from tests.console.conftest import KEYS
+
+    return KEYS[name][0]
+
+
+async def test_a_form_of_a_foreign_page_is_refused(opened: Opened) -> None:
+    """Neither another origin, nor another site, nor a request that does not say where it is from gets through."""
+    async with opened() as desk:
+        await desk.login("boss")
+        assert (await desk.post("/logout", origin="http://evil.example")).status_code == 403
+        assert (await desk.client.post("/logout")).status_code == 403
+        cross = {"sec-fetch-site": "same-site", "origin": "http://console"}
+        assert (await desk.client.post("/logout", headers=cross)).status_code == 403
+
+
+async def test_empty_pages_say_what_to_do(opened: Opened) -> None:
+    """Where nothing is listed, the page says how something comes to be there."""
+    async with opened() as desk:
+        await desk.login("eye")
+        assert "stepwire publish" in await desk.get("/")
+        assert "Nothing waits for a person" in await desk.get("/gates")
+        assert "No dead letters" in await desk.get("/dead-letters")
+        assert "No run fits" in await desk.get("/?q=nothing")
+
+
+async def test_payloads_with_html_are_text_and_secrets_are_stars(opened: Opened) -> None:
+    """On every page that shows a payload, its markup is escaped and its sensitive field masked, in errors too."""
+    async with opened() as desk:
+        for amount in (1, 500, -1):
+            await desk.publish(XSS, amount, IBAN)
+        await desk.work()
+        await desk.login("boss")
+        gate = await desk.link("/gates", "/gates/office/")
+        letter = await desk.link("/dead-letters", "/dead-letters/office/")
+        runs = {part.split('"')[0] for part in (await desk.get("/")).split('href="')[1:] if part.startswith("/runs/")}
+        assert len(runs) == 3
+        for page in (*runs, gate, letter, "/dead-letters"):
+            text = await desk.get(page)
+            assert "<script>alert" not in text and "<img" not in text and IBAN not in text, page
+            assert "&lt;script&gt;alert(1)" in text and "***" in text, page
+        assert "<script>alert" not in await desk.get("/?q=%3Cscript%3Ealert(1)%3C/script%3E")
+
+
+async def test_runs_are_filtered_searched_and_paged(opened: Opened) -> None:
+    """By state, by text that is shown but never by what is masked, by an id's beginning; 25 on a page."""
+    async with opened() as desk:
+        runs = [await desk.publish(f"customer-{n:02}", 500 if n == 7 else 1, IBAN) for n in range(30)]
+        await desk.work()
+        await desk.login("eye")
+        first, second = await desk.get("/"), await desk.get("/?page=2")
+        assert (first.count("/runs/"), second.count("/runs/")) == (25, 5)
+        assert "Older" in first and "Newer" in second and "Older" not in second
+        assert (await desk.get("/?state=waiting")).count("/runs/") == 1
+        found = await desk.get("/?q=Customer-11")
+        assert found.count("/runs/") == 1 and runs[11] in found
+        assert "/runs/" not in await desk.get(f"/?q={IBAN}")
+        answer = await desk.client.get(f"/?q={runs[3][:14]}")
+        assert answer.headers["location"] == f"/runs/{runs[3]}"
+        for odd in ("/?page=-1", "/?page=x", "/?page=99999999999", "/?state=odd", "/?since=odd", "/?app=odd"):
+            await desk.get(odd)
+
+
+async def test_a_gate_is_decided_with_an_edit_by_an_approver(opened: Opened, capfd: pytest.CaptureFixture[str]) -> None:
+    """Others may look but not decide; only what was changed is changed, the secret stays; it is logged."""
+    async with opened() as desk:
+        run = await desk.publish("Ada", 500, IBAN)
+        await desk.work()
+        for name in ("eye", "crm"):
+            await desk.login(name)
+            gate = await desk.link("/gates", "/gates/office/")
+            assert "you need the role" in await desk.get(gate)
+            assert (await desk.post(gate, decision="approve")).status_code == 403
+        await desk.login("boss")
+        wrong = await desk.post(gate, decision="approve", **{"field.amount": "much"})
+        assert wrong.status_code == 422 and "amount is no JSON" in wrong.text
+        form = {"field.customer": "Ada", "field.amount": "400", "field.iban": "***", "why": "fair"}
+        answer = await desk.post(gate, decision="approve", **form)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{run}?said=approve")
+        assert (await desk.post(gate, decision="approve")).status_code == 404
+        await desk.work()
+        view = desk.console.places["office"].runs.view(run)
+        assert view.result.model_dump() == {"customer": "Ada", "amount": 400, "iban": IBAN}
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    (said,) = [line for line in lines if line["event"] == "decided"]
+    assert (said["by"], said["decision"], said["edited"]) == ("key:boss", "approve", True)
+
+
+async def test_a_dead_letter_is_replayed_with_an_edit_or_dropped_by_an_operator(opened: Opened) -> None:
+    """A viewer may not; the edit keeps what is masked; a drop wants its tick; what was answered cannot be again."""
+    async with opened() as desk:
+        run = await desk.publish("Ada", -1, IBAN)
+        await desk.work()
+        await desk.login("eye")
+        letter = await desk.link("/dead-letters", "/dead-letters/office/")
+        assert (await desk.post(f"{letter}/replay", plain="")).status_code == 403
+        assert (await desk.post(f"{letter}/drop", sure="yes")).status_code == 403
+        await desk.login("crm")
+        assert (await desk.post(f"{letter}/drop", sure="")).status_code == 422
+        assert (
+            await desk.post(f"{letter}/replay", **{"field.amount": "5", "field.customer": "Ada"})
+        ).status_code == 303
+        await desk.work()
+        view = desk.console.places["office"].runs.view(run)
+        assert view.result.model_dump() == {"customer": "Ada", "amount": 5, "iban": IBAN}
+        assert "answered already" in await desk.get(letter)
+        assert (await desk.post(f"{letter}/replay", plain="")).status_code == 404
+        await desk.publish("Bob", -1)
+        await desk.work()
+        other = await desk.link("/dead-letters", "/dead-letters/office/")
+        assert (await desk.post(f"{other}/drop", sure="yes")).status_code == 303
+        assert "No dead letters" in await desk.get("/dead-letters")
+
+
+async def test_nobody_sees_an_app_without_a_role_in_it(opened: Opened) -> None:
+    """Its runs, gates and dead letters are not listed and not found, whatever roles there are elsewhere."""
+    async with opened() as desk:
+        run = await desk.publish("Ada", 500)
+        await desk.work()
+        await desk.login("boss")
+        gate = await desk.link("/gates", "/gates/office/")
+        await desk.login("stranger")
+        assert run not in await desk.get("/") and "Nothing waits" in await desk.get("/gates")
+        for page in (f"/runs/{run}", gate, "/apps/office", "/apps/none"):
+            await desk.get(page, 404)
+        assert (await desk.post(gate, decision="approve")).status_code == 404
+
+
+async def test_the_graph_counts_what_the_steps_came_to(opened: Opened) -> None:
+    """Done, waiting and dead, at each step."""
+    async with opened() as desk:
+        for amount in (1, 500, -1):
+            await desk.publish("Ada", amount)
+        await desk.work()
+        await desk.login("eye")
+        text = await desk.get("/apps/office")
+        assert "2 done · 1 dead" in text and "0 done · 1 waiting" in text
+
+
+async def test_without_a_login_only_its_own_name_is_answered(opened: Opened) -> None:
+    """With --insecure a foreign name that leads here opens nothing, so no page of somebody else can read it."""
+    async with opened(None) as desk:
+        assert "everybody may do everything" in await desk.get("/")
+        assert (await desk.client.get("/", headers={"host": "evil.example"})).status_code == 403
