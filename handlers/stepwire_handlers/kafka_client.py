@@ -7,6 +7,7 @@ In: properties as Kafka's or librdkafka's documentation calls them (`security.pr
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +81,8 @@ def _sound(properties: Mapping[str, str]) -> None:
     if not properties.get("security.protocol", "").startswith("SASL"):
         return
     mechanism = properties.get("sasl.mechanism", "PLAIN")
+    if mechanism == "GSSAPI" and importlib.util.find_spec("gssapi") is None:
+        raise SettingsError("sasl.mechanism GSSAPI needs Kerberos' package: pip install gssapi")
     needed = {"OAUTHBEARER": (TOKEN,), "GSSAPI": ()}.get(mechanism, ("sasl.username", "sasl.password"))
     missing = [name for name in needed if name not in properties]
     if missing:

@@ -15,40 +15,47 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
-    KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-LONG = 5.0  #: seconds for one address
+LONG = 5.0  #: seconds for one address, all in all
 WHO = (IllegalSaslStateError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)
 
 
 async def why(servers: str, options: Mapping[str, Any]) -> str:
-    """What each bootstrap server says to a new connection."""
-    return "; ".join(await asyncio.gather(*(_tried(host, port, options) for host, port, _ in collect_hosts(servers))))
-
-
-async def _tried(host: str, port: int, options: Mapping[str, Any]) -> str:
+    """What each bootstrap server says to a new connection; where one answers, what the brokers that it names say."""
     known = {key: value for key, value in options.items() if key.startswith(("security_", "ssl_", "sasl_"))}
+    hosts = sorted((host, port) for host, port, _ in collect_hosts(servers))
+    found = await asyncio.gather(*(_tried(host, port, known) for host, port in hosts))
+    wrong = [said for said, _ in found if said]
+    if len(wrong) == len(found):
+        return "; ".join(wrong)
+    named = sorted({broker for _, brokers in found for broker in brokers} - set(hosts))
+    advertised = await asyncio.gather(*(_tried(host, port, known) for host, port in named))
+    wrong += [f"the brokers name an address (advertised.listeners) where {said}" for said, _ in advertised if said]
+    return "; ".join(wrong) or "brokers answer again, or none of them leads what is wanted just now"
+
+
+async def _tried(host: str, port: int, known: Mapping[str, Any]) -> tuple[str, list[tuple[str, int]]]:
+    """What is wrong at one address, and the brokers that it names; nothing is wrong: an empty text."""
     where = f"{host}:{port}"
     try:
-        connection = await create_conn(host, port, client_id="stepwire", request_timeout_ms=int(LONG * 1000), **known)
-    except (KafkaError, OSError, TimeoutError, AssertionError, ValueError) as error:
-        return f"{where}: {meant(error)}"
-    try:
-        answer = await connection.send(MetadataRequest([]))
-    except (KafkaError, OSError, TimeoutError) as error:
-        return f"{where}: {meant(error)}"
-    finally:
-        connection.close()
-    if answer.brokers:
-        return f"{where} answers now"
-    return (  # aiokafka takes the challenge that carries a refused token's error for success
-        f"{where}: it answers, but tells of no broker; a token that it does not accept does that: look at "
-        f"sasl.oauthbearer.token.file"
-    )
+        async with asyncio.timeout(LONG):
+            connection = await create_conn(host, port, client_id="stepwire", **known)
+            try:
+                answer = await connection.send(MetadataRequest([]))
+            finally:
+                connection.close()
+    except Exception as error:  # noqa: BLE001 - it explains a failure and must not be another one
+        return f"{where}: {meant(error)}", []
+    if brokers := [(broker[1], broker[2]) for broker in answer.brokers]:
+        return "", brokers
+    if known.get("sasl_mechanism") != "OAUTHBEARER":
+        return f"{where}: it knows of no broker yet; is it still starting?", []
+    # aiokafka takes the challenge that carries a refused token's error for success
+    return f"{where}: it does not accept the token; look at sasl.oauthbearer.token.file", []
 
 
 def meant(error: BaseException) -> str:
@@ -57,7 +64,7 @@ def meant(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, WHO):
         said = str(error).rpartition("SaslAuthenticationFailed: ")[2]
-        if isinstance(error, UnsupportedSaslMechanismError):
+        if not isinstance(error, SaslAuthenticationFailed):
             said = "it does not know this mechanism"
         return f"the broker does not let this user in ({said}); look at sasl.mechanism and at what goes with it"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -123,6 +123,8 @@ async def test_a_gate_is_decided_with_an_edit_by_an_approver(opened: Opened, cap
         form = {"field.customer": "Ada", "field.amount": "400", "field.iban": "***", "why": "fair"}
         answer = await desk.post(gate, decision="approve", **form)
         assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{run}?said=approve")
+        assert "Approved: the run goes on." in await desk.get(answer.headers["location"])
+        assert 'role="status"' not in await desk.get(f"/runs/{run}?said=Your+account+is+locked")
         assert (await desk.post(gate, decision="approve")).status_code == 404
         await desk.work()
         view = desk.console.places["office"].runs.view(run)

@@ -36,6 +36,7 @@ async def test_a_token_is_read_anew_from_its_file(tmp_path: Path) -> None:
         ({"security.protocol": "SASL-SSL"}, "security.protocol SASL-SSL: there are PLAINTEXT"),
         ({**SASL, "sasl.mechanism": "SCRAM"}, "sasl.mechanism SCRAM: there are PLAIN"),
         ({**SASL, "sasl.username": "u"}, "needs sasl.password"),
+        ({**SASL, "sasl.mechanism": "GSSAPI"}, "pip install gssapi"),
         ({**SASL, "sasl.mechanism": "SCRAM-SHA-512", "sasl.password": "hunter2"}, "needs sasl.username"),
         ({"security.protocol": "SSL", "ssl.key.location": "k.pem"}, "needs ssl.certificate.location"),
         ({**SASL, "sasl.mechanism": "OAUTHBEARER"}, f"needs {TOKEN}"),

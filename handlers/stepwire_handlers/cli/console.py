@@ -30,7 +30,6 @@ def command(
     """
 
     async def main() -> int:
-        import os
         from contextlib import AsyncExitStack
         from importlib.util import find_spec
 
@@ -42,11 +41,11 @@ def command(
             raise SettingsError("the console needs jinja2: pip install 'stepwire[console]'")
         if not apps:
             raise SettingsError("say which apps: stepwire console MODULE:app …")
-        secret = os.environ.get("STEPWIRE_CONSOLE_SECRET", "")
-        if secret and len(secret) < SHORTEST:
-            raise SettingsError(f"STEPWIRE_CONSOLE_SECRET needs {SHORTEST} characters or more")
         found = [target(app, bus, log=log, door_access=access) for app in apps]
         values = found[0][1]
+        secret = values.console_secret.get_secret_value() if values.console_secret else ""
+        if secret and len(secret) < SHORTEST:
+            raise SettingsError(f"console_secret needs {SHORTEST} characters or more: openssl rand -hex 32 makes some")
         who = access_of(values, insecure)
         from stepwire_handlers.services.console.process import serve
 

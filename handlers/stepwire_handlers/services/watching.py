@@ -12,6 +12,7 @@ from stepwire.worker import Worker
 from stepwire_handlers.telemetry.backlog import Backlog
 
 LOOK = 0.1  #: seconds between two looks
+CALM = 3.0  #: seconds without trouble before it is said to be over
 
 
 class Watch:
@@ -22,6 +23,7 @@ class Watch:
         self._name, self._say = name, say
         self._idle: set[str] = set()
         self._troubles: set[str] = set()
+        self._quiet = 0  #: looks without trouble, after some
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -46,9 +48,11 @@ class Watch:
         now = set(now)
         for trouble in sorted(now - self._troubles):
             self._tell(trouble)
-        if self._troubles and not now:
+        self._troubles |= now
+        self._quiet = 0 if now else self._quiet + 1
+        if self._troubles and self._quiet * LOOK >= CALM:  # between two tries there is none for a moment
             self._tell("works again")
-        self._troubles = now
+            self._troubles.clear()
 
     def _tell(self, text: str) -> None:
         self._say(f"{self._name}: {text}")

@@ -1,7 +1,7 @@
 """How far a worker is behind: what lies on the bus and is not finished, and whether anybody fetches it.
 
 In: a worker. Out: lag in records and seconds, and steps whose poll loop stands still. Measured when somebody scrapes or
-probes, never on the path of an event; while the bus does not answer, the last measure is forgotten and nothing is said.
+probes, never on the path of an event; while the bus does not answer the last lag stands, and `trouble` says why.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Backlog:
             try:
                 waits = await self._measure(dispatcher, messages, seconds)
             except (BusError, sqlite3.Error) as error:
-                self.trouble = str(error)  # for /readyz; what was measured last stands until the bus answers
+                self.trouble = str(error)  # for /readyz; the lag that was measured last stands until the bus answers
+                self.stalled = []  # a bus that does not answer is nothing that a restart mends
                 return
             if waits:
                 unread.add(group)

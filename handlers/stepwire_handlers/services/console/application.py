@@ -40,6 +40,11 @@ HERE = Path(__file__).parent
 STATIC = {"console.css": "text/css", "console.js": "text/javascript"}
 MOST = 512 * 1024  #: bytes of a form
 STATES = ("running", "waiting", "completed", "failed")
+SAID = {  # what the page after an action tells; never what the address itself says
+    "approve": "Approved: the run goes on.", "decline": "Declined: the run goes on without it.",
+    "done": "Noted as done: the run goes on with what you gave.", "redo": "It is called once more.",
+    "replay": "Replayed: the delivery is called again.", "drop": "Dropped: nobody will call it again.",
+}  # fmt: skip
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -131,7 +136,8 @@ class Console:
     def _page(self, request: Request, name: str, code: int = 200, **values: Any) -> Response:
         caller = getattr(request.state, "caller", None)
         apps = [place.app.name for place in look.visible(self.places, caller)] if caller else []
-        here = {"caller": caller, "apps": apps, "path": request.url.path, "login": self.sessions.needs_login}
+        here = {"caller": caller, "apps": apps, "path": request.url.path, "login": self.sessions.needs_login,
+                "said": SAID.get(request.query_params.get("said", ""), "")}  # fmt: skip
         return HTMLResponse(self._pages.get_template(name).render(**here, **values), code)
 
     def _failed(self, request: Request, error: Exception) -> Response:
@@ -259,7 +265,9 @@ class Console:
         if isinstance(payload, Event) and (edited := forms.changed(payload, form)):
             body = {"edited": {**json.loads(payload.model_dump_json()), **edited}}
         said = await self.decisions.replay(caller, letter.id, body)
-        return RedirectResponse(f"/runs/{quote(said.run, '')}?said=replay" if said.run else "/dead-letters", 303)
+        return RedirectResponse(
+            f"/runs/{quote(said.run, '')}?said=replay" if said.run else "/dead-letters?said=replay", 303
+        )
 
     async def drop(self, request: Request, caller: Caller) -> Response:
         """Give a delivery up; the box must be ticked, there is no way back."""
@@ -267,7 +275,9 @@ class Console:
         if (await _form(request)).get("sure") != "yes":
             raise Problem(422, "invalid", "tick the box: there is no way back from a drop")
         said = await self.decisions.drop(caller, letter.id)
-        return RedirectResponse(f"/runs/{quote(said.run, '')}?said=drop" if said.run else "/dead-letters", 303)
+        return RedirectResponse(
+            f"/runs/{quote(said.run, '')}?said=drop" if said.run else "/dead-letters?said=drop", 303
+        )
 
     # -- coming and going
 

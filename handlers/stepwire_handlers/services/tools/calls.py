@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +19,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams
 
-from stepwire.errors import BusError
+from stepwire.errors import OutcomeUnknown
 from stepwire.event import digest
 from stepwire_handlers.services.door.application import Door
 from stepwire_handlers.services.door.guard import TRACE
@@ -103,11 +104,15 @@ class Calls:
     async def _begin(self, ctx: Context, caller: Caller, one: Offered, given: dict[str, Any]) -> CallToolResult:
         place = one.place
         caller.must("operator", place.app.name)
-        key = _key(ctx, given.pop(KEY, None) if one.takes_key else None)
+        key = _key(ctx, given.pop(KEY, None) if one.takes_key else None) or uuid.uuid4().hex
         _known(given, one.tool.input_schema)
         fields = await stored(one.kind, given, self._door.blobs, self._door.max_bytes)
-        id_ = None if key is None else digest("idempotency", caller.name, key)
-        begun = await publish_fields(place, one.kind, fields, id_, _traced(ctx))
+        try:
+            id_ = digest("idempotency", caller.name, key)
+            begun = await publish_fields(place, one.kind, fields, id_, _traced(ctx))
+        except OutcomeUnknown:
+            said = f"it is not known whether the event was written; call again with {KEY} {key}: it begins one run only"
+            raise Problem(503, "unknown", said) from None
         self._door.measures.event(place.app.name, known=begun.known)
         return await self._answer(ctx, place, begun.run, repeated=begun.known)
 
@@ -125,9 +130,10 @@ class Calls:
             async with contextlib.aclosing(self._door.rest.looks(place, run, self._wait)) as looks:
                 async for view in looks:
                     await _progress(ctx, view, told)
-        except BusError:
-            pass  # the event is written; only looking at its run failed, so the answer is where it is
-        return answer(place, view, self._url, repeated=repeated)
+            return answer(place, view, self._url, repeated=repeated)
+        except Exception as error:  # noqa: BLE001 - the event is written; only looking at its run failed: say where it is
+            logging.getLogger("stepwire").warning("tools: run %s cannot be looked at: %s", run, type(error).__name__)
+            return answer(place, RunView(run), self._url, repeated=repeated)
 
 
 async def _progress(ctx: Context, view: RunView, told: set[str]) -> None:

@@ -33,6 +33,8 @@ LEADER_MOVED = frozenset({3, 5, 6, 9, 56, 72, 74, 75, 76, NETWORK})
 PASSING = COORDINATOR_MOVED | LEADER_MOVED | {7, 14, 19, 20, 51, UNSTABLE}  #: ask again
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.2  #: seconds between two tries; a marker being written takes a few ms
 PATIENCE = 30.0  #: seconds to wait for any broker at all
+#: what aiokafka raises while it connects and asks; the last two from SASL, and where it knows no broker
+FAILED = (KafkaError, OSError, TimeoutError, ValueError, AssertionError)
 Why = Callable[[], Awaitable[str]]
 CLOSING = 5.0  #: seconds that closing may take; aiokafka's own waits have no end
 
@@ -48,10 +50,14 @@ def meaning(code: int) -> str:
     return f"{name}: this user has no right to the {DENIED[code]}; give it: stepwire topics plan --format acls"
 
 
+def denied(error: BaseException) -> bool:
+    """Does a broker refuse a right? An operating system's errno of the same number does not count."""
+    return isinstance(error, KafkaError) and error.errno in DENIED
+
+
 def told(error: BaseException) -> str:
     """An error of aiokafka's in words."""
-    code = getattr(error, "errno", 0)
-    return meaning(code) if code in DENIED else str(error)
+    return meaning(error.errno) if denied(error) else str(error)  # type: ignore[attr-defined]
 
 
 class Connection:
@@ -75,7 +81,7 @@ class Connection:
         """Connect. Raises BusUnavailable."""
         try:
             await self._client.bootstrap()
-        except (KafkaError, OSError) as error:
+        except FAILED as error:
             raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}") from error
         if not self._client.cluster.brokers():
             raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}")
@@ -92,7 +98,7 @@ class Connection:
             return None
         try:
             return await self._client.send(node, request, group=group)
-        except (KafkaError, OSError, TimeoutError):
+        except FAILED:
             return None
 
     async def ask_any(self, request: Request[Any]) -> Any:
@@ -132,8 +138,8 @@ class Connection:
         if node is None:
             try:
                 node = await self._client.coordinator_lookup(kind, key)
-            except (KafkaError, OSError, TimeoutError) as error:
-                if getattr(error, "errno", 0) in DENIED:
+            except FAILED as error:
+                if denied(error):
                     raise BusUnavailable(f"{key}: {told(error)}") from error
                 return None
             self._coordinators[kind, key] = node
@@ -165,7 +171,7 @@ class Connection:
 
     async def refresh(self) -> None:
         """Ask the cluster again who leads what."""
-        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+        with contextlib.suppress(*FAILED):
             await self._client.force_metadata_update()
 
     def partitions(self, topic: str) -> int:

@@ -276,7 +276,7 @@ class Producer:
         until = asyncio.get_running_loop().time() + 2 * self._timeout
         try:
             code = await self._connection.insist("commit", self._moving(attempt), until)
-        except BusUnavailable as error:
+        except Exception as error:  # whatever it is, the commit was asked for
             raise OutcomeUnknown(str(error)) from error
         if code:
             raise OutcomeUnknown(
