@@ -10,13 +10,14 @@ from stepwire.bus.membership import Group
 from stepwire.bus.protocol import Transaction
 from stepwire_handlers.cli.main import cli
 
+LATER = 0.25  #: seconds; so long that a kill at any moment of work falls into it more often than not
 whole = LocalBus.commit
 
 
 async def in_two(bus: LocalBus, group: Group, transaction: Transaction, generation: int) -> None:
     """Outputs first, and what says that they are written a little later."""
     await whole(bus, group, Transaction(outputs=transaction.outputs), generation)
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(LATER)
     await whole(bus, group, Transaction(changes=transaction.changes, progress=transaction.progress), generation)
 
 
