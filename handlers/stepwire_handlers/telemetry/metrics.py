@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from stepwire import App
@@ -158,11 +159,15 @@ class Metrics(Collector):
         """Read the gauges of this worker at each scrape."""
         self._worker, self.backlog = worker, Backlog(worker)
 
-    async def scrape(self) -> bytes:
-        """Everything, as Prometheus reads it. Asks the bus how far behind the worker is."""
+    async def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """Everything in the form that is asked for, and its media type; exemplars are in OpenMetrics only.
+
+        Asks the bus how far behind the worker is.
+        """
         if self.backlog is not None:
             await self.backlog.measure()
-        return generate_latest(self.registry)
+        encode, media = choose_encoder(accept)
+        return encode(self.registry), media
 
     # -- facts
 
@@ -189,10 +194,11 @@ class Metrics(Collector):
         if series is None:
             delay = self._histograms[QUEUED].at(fact.handler, fact.topic)
             series = self._calls[key] = (self._count(PROCESSED, *key), self._histograms[DURATION].at(*key), delay)
+        trace_id = fact.trace.trace_id if fact.trace is not None and fact.trace.sampled else ""
         series[0].value += 1
-        series[1].observe(fact.seconds)
+        series[1].observe(fact.seconds, trace_id)
         if fact.attempt == 1:
-            series[2].observe(fact.queue_delay)
+            series[2].observe(fact.queue_delay, trace_id)
         if fact.error:
             if fact.outcome == "retry":
                 self._count(RETRIES, fact.handler, fact.topic, fact.error).value += 1
@@ -200,14 +206,14 @@ class Metrics(Collector):
                 self._count(DEAD, fact.handler, fact.topic, fact.error).value += 1
         for name, fields in fact.notes:
             if name == "model":
-                self._model(fact.handler, fields)
+                self._model(fact.handler, fields, trace_id)
             elif name == "tool":
-                self._tool(fields)
+                self._tool(fields, trace_id)
 
-    def _model(self, handler: str, note: Mapping[str, Any]) -> None:
+    def _model(self, handler: str, note: Mapping[str, Any], trace_id: str) -> None:
         model, error = str(note.get("model", "")), str(note.get("error", ""))
         labels = ("chat", "stepwire.offline" if note.get("offline") else "anthropic", model)
-        self._histograms[MODEL_CALLS].at(*labels, error).observe(note.get("seconds") or 0.0)
+        self._histograms[MODEL_CALLS].at(*labels, error).observe(note.get("seconds") or 0.0, trace_id)
         if error:
             if error in LIMITED:
                 self._count(MODEL_LIMITED, *labels[1:]).value += 1
@@ -218,9 +224,9 @@ class Metrics(Collector):
                 self._histograms[MODEL_TOKENS].at(*labels, token_type).observe(tokens)
         self._count(MODEL_COST, handler, model).value += note.get("cost_usd") or 0.0
 
-    def _tool(self, note: Mapping[str, Any]) -> None:
+    def _tool(self, note: Mapping[str, Any], trace_id: str) -> None:
         labels = (str(note.get(name, "")) for name in TOOL_CALLS.labels)
-        self._histograms[TOOL_CALLS].at(*labels).observe(note.get("seconds") or 0.0)
+        self._histograms[TOOL_CALLS].at(*labels).observe(note.get("seconds") or 0.0, trace_id)
 
     def _commit(self, fact: Committed) -> None:
         if fact.error:
