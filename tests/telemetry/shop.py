@@ -82,8 +82,8 @@ class Heard:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text.splitlines()]
 
-    async def scrape(self) -> str:
-        return (await self._metrics.scrape())[0].decode()
+    async def scrape(self, accept: str = "") -> str:
+        return (await self._metrics.scrape(accept))[0].decode()
 
 
 @asynccontextmanager

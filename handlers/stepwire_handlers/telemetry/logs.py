@@ -20,8 +20,8 @@ import structlog
 from pydantic_core import to_json
 
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost
-from stepwire_handlers.telemetry.traced import CURRENT
 from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
+from stepwire_handlers.telemetry.traced import CURRENT
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 TRACEBACK = 4_096  #: characters of a traceback that are kept, its end

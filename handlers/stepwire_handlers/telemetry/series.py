@@ -100,8 +100,10 @@ class Histogram(Collector):
         metric = HistogramMetricFamily(self._family.name, self._family.about, labels=self._family.labels)
         for labels, spread in self._series.items():
             counts = zip(self._names, accumulate(spread.counts), strict=True)
+            known = spread.exemplars
             buckets = [
-                (name, float(count), spread.exemplars.get(number)) for number, (name, count) in enumerate(counts)
+                (name, float(count), known[number]) if number in known else (name, float(count))
+                for number, (name, count) in enumerate(counts)
             ]
             metric.add_metric(labels, buckets, spread.total)
         yield metric
