@@ -9,7 +9,9 @@ a delivery; on the way out it has `FLUSH` seconds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -60,13 +62,22 @@ async def tracing(
     try:
         yield Spans(provider, system)
     finally:
-        await close(provider)
+        await close(provider, FLUSH)
 
 
-async def close(provider: TracerProvider, seconds: float = FLUSH) -> None:
+async def close(provider: TracerProvider, seconds: float) -> None:
     """Export what is left; what the exporter does not take in time is dropped."""
-    closing = asyncio.get_running_loop().run_in_executor(None, provider.shutdown)
-    await asyncio.wait([closing], timeout=seconds)
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def shut() -> None:
+        provider.shutdown()
+        with contextlib.suppress(RuntimeError):  # nobody waited so long
+            loop.call_soon_threadsafe(closed.set)
+
+    # a daemon, not the loop's executor: the end of the process waits for that one's threads
+    threading.Thread(target=shut, daemon=True).start()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(closed.wait(), seconds)
 
 
 def _provider(app: str, names: tuple[str, ...], environment: Mapping[str, str]) -> TracerProvider:
