@@ -18,8 +18,9 @@ from prometheus_client.registry import Collector
 
 from stepwire import App
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
-from stepwire_handlers.telemetry import door
+from stepwire_handlers.telemetry import door, runs
 from stepwire_handlers.telemetry.backlog import Backlog
+from stepwire_handlers.telemetry.open_gates import open_gates
 from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ NO_BUS, NO_EVENT = "BusUnavailable", "DecodeError"  #: what the kernel's facts m
 COUNTERS = (PROCESSED, RETRIES, DEAD, DUPLICATES, UNREADABLE, SKIPPED, PRODUCED, COMMIT_FAILURES, REBALANCES, LOST,
             MODEL_COST, MODEL_LIMITED)  # fmt: skip
 HISTOGRAMS = (DURATION, QUEUED, COMMITS, MODEL_CALLS, MODEL_TOKENS, TOOL_CALLS)
-GAUGES = (IN_FLIGHT, LIMIT, OLDEST, LAG, LAG_SECONDS, ASSIGNED, POLLED, COMMITTED)
+GAUGES = (IN_FLIGHT, LIMIT, OLDEST, LAG, LAG_SECONDS, ASSIGNED, POLLED, COMMITTED, *runs.GATES)
 
 
 class Metrics(Collector):
@@ -269,16 +270,27 @@ class Metrics(Collector):
         yield gauge(LAG_SECONDS, self.backlog.seconds)
         yield gauge(ASSIGNED, self.backlog.assigned())
         yield gauge(POLLED, self.backlog.polled())
+        gates = open_gates(self._worker)
+        yield gauge(runs.GATES_OPEN, {(gate.handler,): float(gate.open) for gate in gates})
+        yield gauge(runs.GATE_EXPIRY, {(gate.handler,): gate.expiry for gate in gates})
+        yield gauge(runs.GATE_TIMEOUT, {(gate.handler,): gate.timeout for gate in gates})
+
+
+ABOUT = """Made from `telemetry/metrics.py` by `make docs`. Durations are seconds.
+
+Over several workers, counters and what is open are added up. Two exceptions: lag, since two workers may show a
+partition while it moves (`max` by partition), and whole runs, which every door counts: `max by (namespace, app)`. See
+[observability.md](observability.md)."""
 
 
 def page() -> str:
     """The table of metrics as docs/metrics.md has it."""
-    lines = ["# Metrics", "", "Made from `telemetry/metrics.py` by `make docs`. Durations are seconds.", "",
-             "| name | type | labels | meaning |", "|---|---|---|---|"]  # fmt: skip
-    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *door.FAMILIES)):
+    lines = ["# Metrics", "", ABOUT, "", "| name | from | type | labels | meaning |", "|---|---|---|---|---|"]
+    of_door = (*door.FAMILIES, *runs.FAMILIES)
+    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *of_door)):
         suffix = "_total" if family.kind == "counter" else "_info" if family in (BUILD, door.DOOR_BUILD) else ""
-        labels = ", ".join(family.labels)
-        lines.append(f"| `{family.name}{suffix}` | {family.kind} | {labels} | {family.about} |")
+        labels, whose = ", ".join(family.labels), "door" if family in of_door else "worker"
+        lines.append(f"| `{family.name}{suffix}` | {whose} | {family.kind} | {labels} | {family.about} |")
     lines += ["", "## Buckets", "", "| name | upper bounds |", "|---|---|"]
     lines += [
         f"| `{family.name}` | {', '.join(f'{bound:g}' for bound in family.buckets)} |"
