@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.door.doors import Doors, Inside, result
-from tests.door.shop import APP
+from tests.door.shop import APP, Order
 from tests.kafka.stage import stage
 
 from stepwire.bus.kafka.bus import KafkaBus
@@ -88,19 +89,10 @@ def test_two_doors_count_the_same(doors: Doors) -> None:
         result(one, run)
     for url in (one, other):
         wanted = [f'stepwire_runs_{what}_total{{app="shop"}} 2.0' for what in ("started", "completed")]
-        for _ in range(400):
-            text = httpx2.get(f"{url}/metrics").text
-            if all(line in text for line in wanted):
-                break
-            httpx2.get(f"{url}{runs[0]}", headers={"prefer": "wait=0"})
-            _pause()
-        assert all(line in text for line in wanted), text
-
-
-def _pause() -> None:
-    import time
-
-    time.sleep(0.05)
+        end = time.monotonic() + 40
+        while not all(line in (text := httpx2.get(f"{url}/metrics").text) for line in wanted):
+            assert time.monotonic() < end, text
+            time.sleep(0.1)
 
 
 @asynccontextmanager
@@ -120,8 +112,6 @@ async def _counted(bus: KafkaBus, folder: Path) -> AsyncIterator[Measures]:
 @pytest.mark.timeout(120)
 async def test_two_doors_count_the_same_on_kafka(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     """Two workers, two copies of the topics: every run once at each door, though copies are torn while they follow."""
-    from tests.door.shop import Order
-
     async with stage(kafka, topic_prefix, APP) as here:
         for _ in range(2):
             await here.worker()
