@@ -88,7 +88,9 @@ def _provider(app: str, names: tuple[str, ...], environment: Mapping[str, str]) 
 
         from stepwire_handlers.telemetry.spans import LINKS, RunIds  # noqa: PLC0415
     except ImportError as error:
-        raise SettingsError(f"traces are asked for and need {error.name}: pip install 'stepwire[otel]'") from None
+        raise SettingsError(
+            f"OTEL_* asks for traces, which need {error.name}: pip install 'stepwire[otel]', or OTEL_SDK_DISABLED=true"
+        ) from None
     limits = SpanLimits(max_links=None if environment.get("OTEL_SPAN_LINK_COUNT_LIMIT") else LINKS)
     exporters = [_exporter(name, environment) for name in names]
     provider = TracerProvider(
