@@ -10,14 +10,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import set_tracer_provider
 from tests.telemetry.crashing import Begin
 from tests.telemetry.crashing import app as crashing
 from tests.telemetry.receiver import attribute, collector
@@ -35,10 +44,15 @@ QUIET = Configuration(log="off")
 
 
 @pytest.fixture(autouse=True)
-def no_global_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process has one provider; tests must not leave theirs behind."""
+def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process has one provider, so tests set none; and threads that export would write into later tests' logs."""
     monkeypatch.setattr("opentelemetry.trace.set_tracer_provider", lambda _: None)
-    assert callable(set_tracer_provider)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("OtelBatch"):
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -247,3 +261,27 @@ def _topics(path: Path) -> bool:
         return False
     finally:
         database.close()
+
+
+async def test_spans_arrive_over_grpc_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OTEL_EXPORTER_OTLP_PROTOCOL asks."""
+    got: list[ExportTraceServiceRequest] = []
+
+    class Service(TraceServiceServicer):
+        def Export(self, request: ExportTraceServiceRequest, _: object) -> ExportTraceServiceResponse:  # noqa: N802
+            got.append(request)
+            return ExportTraceServiceResponse()
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    add_TraceServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        async with tracing("shop", "kafka") as spans, listened(monkeypatch, QUIET, spans) as heard:
+            await heard.run.publish(Order(n=1))
+        names = [span.name for one in got for span in one.resource_spans[0].scope_spans[0].spans]
+        assert sorted(names)[-2:] == ["process checked", "process order"]
+    finally:
+        server.stop(None).wait()
