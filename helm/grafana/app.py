@@ -5,6 +5,7 @@ from __future__ import annotations
 from helm.grafana.panels import HERE, OF_APP, Page, Panel, Query, Row, quantile, quantiles, rate
 
 STEP = 'handler=~"$handler"'
+EXPIRY = "stepwire_gate_next_expiry_timestamp_seconds"
 GROUP = f'{HERE}, group=~".*($app)\\\\.($handler)"'
 
 PAGE = Page(
@@ -12,6 +13,16 @@ PAGE = Page(
     "Stepwire: app",
     "Each step: how much, how fast, what fails, what waits.",
     [
+        Row("Gates", [
+            Panel("Open gates", "short", [Query(f"sum by (handler) (stepwire_gates_open{{{HERE}, {STEP}}} {OF_APP})",
+                                                "{{handler}}")],
+                  "What waits for a person: `stepwire gates list`.", 12),
+            Panel("Until the next expires", "s", [
+                Query(f"min by (handler) (({EXPIRY}{{{HERE}, {STEP}}} > 0) {OF_APP}) - time()", "{{handler}}"),
+                Query(f"max by (handler) (stepwire_gate_timeout_seconds{{{HERE}, {STEP}}} {OF_APP})",
+                      "{{handler}}: in all"),
+            ], "Of all the time that the gate has. Nothing where none is open.", 12),
+        ]),
         Row("$handler", [
             Panel("Deliveries", "ops",
                   [Query(rate("stepwire_messages_processed_total", "outcome", STEP), "{{outcome}}")],

@@ -5,6 +5,19 @@ from __future__ import annotations
 from helm.grafana.panels import HERE, OF_APP, Page, Panel, Query, Row, rate
 
 GROUP = f'{HERE}, group=~".*($app)\\\\..+"'
+WAITS = 'state="waiting"'
+OF_DOOR = f'{HERE}, app=~"$app"'
+
+
+def _runs(what: str, how: str, over: str) -> str:
+    """Whole runs: every door counts them all, so of several doors the largest number is the true one."""
+    return f"sum(max by (namespace, app) ({how}(stepwire_runs_{what}_total{{{OF_DOOR}}}[{over}])))"
+
+
+def _open(*where: str) -> str:
+    return f"max by (namespace, app, state) (stepwire_runs_open{{{', '.join((OF_DOOR, *where))}}})"
+
+
 LAG = f"max by (namespace, group, topic, partition) (stepwire_consumer_lag_messages{{{GROUP}}})"
 
 PAGE = Page(
@@ -25,6 +38,27 @@ PAGE = Page(
                   "Age of the first record that is not finished.", 4, single=True),
             Panel("Calls", "short", [Query(f"sum(stepwire_messages_in_flight{{{HERE}}} {OF_APP})")],
                   "Calls of handlers that run now.", 4, single=True),
+        ]),
+        Row("Runs (counted by the door)", [
+            Panel("Started", "short", [Query(_runs("started", "increase", "$__range"))], "In the time shown.", 4,
+                  single=True),
+            Panel("Completed", "short", [Query(_runs("completed", "increase", "$__range"))],
+                  "In the time shown: nothing of them is open any more.", 4, single=True),
+            Panel("Failed", "short", [Query(_runs("failed", "increase", "$__range"))],
+                  "In the time shown: they came to rest at a dead letter.", 4, single=True),
+            Panel("Waiting now", "short", [Query(f"sum({_open(WAITS)})")],
+                  "For a person, a timer, other parts or a foreign service.", 4, single=True),
+            Panel("Oldest open", "s", [
+                Query(f"time() - min(stepwire_runs_oldest_start_timestamp_seconds{{{OF_DOOR}}} > 0) or vector(0)"),
+            ], "Age of the oldest run that runs or waits.", 4, single=True),
+            Panel("Counted", "s", [
+                Query(f"time() - max(stepwire_runs_counted_timestamp_seconds{{{OF_DOOR}}})"),
+            ], "How long ago. Much is open if it is long.", 4, single=True),
+            Panel("Runs", "ops", [
+                Query(_runs(what, "rate", "$__rate_interval"), what) for what in ("started", "completed", "failed")
+            ], "A second. Started above completed for long: they wait, or fail.", 12),
+            Panel("Open runs", "short", [Query(f"sum by (state) ({_open()})", "{{state}}")],
+                  "By what they do now.", 12),
         ]),
         Row("Over time", [
             Panel("Deliveries by outcome", "ops",

@@ -49,6 +49,8 @@ def encode(event: Event, envelope: Envelope) -> tuple[dict[str, str], bytes]:
     }  # fmt: skip
     if envelope.traceparent:
         headers["traceparent"] = envelope.traceparent
+        if envelope.tracestate:
+            headers["tracestate"] = envelope.tracestate
     if envelope.correlation:
         headers["ce_correlationid"] = envelope.correlation
     for name, value in envelope.extensions:
@@ -192,10 +194,11 @@ def _envelope(record: Record, headers: Mapping[str, str]) -> Envelope:
     extensions: tuple[tuple[str, str], ...] = ()
     if len(headers) > 10:
         extensions = tuple((k[3:], v) for k, v in headers.items() if k[:3] == "ce_" and k[3:] not in STANDARD)
+    parent = headers.get("traceparent") or headers.get("ce_traceparent", "")  # plain, or CloudEvents' extension
+    state = headers.get("tracestate") or headers.get("ce_tracestate", "") if parent else ""
     return Envelope(
         id_, source, headers["ce_type"], record.time, headers.get("ce_swrun", ""), headers.get("ce_swcause", ""),
-        scope, headers.get("ce_swhandler", ""), headers.get("traceparent", ""), headers.get("ce_correlationid", ""),
-        extensions,
+        scope, headers.get("ce_swhandler", ""), parent, headers.get("ce_correlationid", ""), extensions, state,
     )  # fmt: skip
 
 

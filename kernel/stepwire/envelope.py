@@ -28,6 +28,7 @@ class Envelope(NamedTuple):
     traceparent: str = ""
     correlation: str = ""  #: mirrored to ce_correlationid, never used as the run
     extensions: tuple[tuple[str, str], ...] = ()
+    tracestate: str = ""
 
     @property
     def identity(self) -> str:

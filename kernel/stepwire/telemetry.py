@@ -1,6 +1,8 @@
 """The one seam through which the kernel tells what happened; metrics, logs and traces listen outside.
 
 In: facts, frozen. Out: a call of the hook with one of them, in the event loop; it must not block and must not raise.
+A hook that has `begin` is also called before each call of a handler, in its task, with the step and the delivery: so a
+tracer begins a span, keeps it in `delivery.trace`, and names it in `delivery.traceparent` for the outputs.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class Called(NamedTuple):
     notes: tuple[tuple[str, Mapping[str, Any]], ...] = ()  #: what steps added: model calls, tool calls
     inputs: tuple[Any, ...] = ()  #: what it was called with: events, lists of events, decisions
     outputs: tuple[Any, ...] = ()  #: what it returned
+    trace: Any = None  #: what the tracer keeps of it
 
 
 class Committed(NamedTuple):

@@ -14,6 +14,7 @@ from tests.door.shop import APP, FILES
 from stepwire_handlers.services.door.problems import reasons
 
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 100
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def test_an_event_becomes_a_run(inside: Inside) -> None:
@@ -232,3 +233,18 @@ async def test_a_page_of_another_site_cannot_act(inside: Inside) -> None:
     answer = await inside.order(1, **{"sec-fetch-site": "cross-site"})
     assert answer.status_code == 403
     assert (await inside.order(1, **{"sec-fetch-site": "same-origin"})).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"traceparent": TRACE, "tracestate": "v=1"}, {"traceparent": TRACE, "tracestate": "v=1"}),
+        ({"traceparent": TRACE, "tracestate": "v" * 600}, {"traceparent": TRACE}),
+        ({"traceparent": "no trace", "tracestate": "v=1"}, {}),
+    ],
+)
+async def test_the_caller_s_trace_goes_on(inside: Inside, sent: dict[str, str], kept: dict[str, str]) -> None:
+    """W3C's two headers reach the record if they are well formed; a state without a parent says nothing."""
+    answer = await inside.client.post("/apps/shop/Order", json={"n": 1}, headers=sent)
+    (record,) = inside.door.places.all[0].history.of_run(answer.json()["run"])
+    assert {name: text for name, text in record.headers.items() if name.startswith("trace")} == kept

@@ -46,9 +46,9 @@ def test_the_extras_of_the_images_exist(project: Path) -> None:
 
 
 def test_our_image_can_do_all_that_the_chart_starts() -> None:
-    """Workers on Kafka with attachments in a store, and the door: it ended at once in an image without its extra."""
+    """Kafka, attachments in a store, traces, and the door: it ended at once in an image without its extra."""
     (named,) = re.findall(r'^ARG EXTRAS="([\w ]+)"$', (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
-    assert {"door", "kafka", "s3"} <= set(named.split())
+    assert {"door", "kafka", "otel", "s3"} <= set(named.split())
 
 
 def test_a_new_project_can_be_installed(project: Path) -> None:

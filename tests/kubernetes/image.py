@@ -30,6 +30,7 @@ EXTRAS = {
     "claude": ("anthropic", "jiter", "distro", "docstring_parser"),
     "door": ("cryptography", "jwt", "python_multipart", "httptools", "cffi"),
     "mcp": ("mcp", "jsonschema", "rpds", "sse_starlette", "referencing"),
+    "otel": ("opentelemetry", "grpc", "google", "requests", "urllib3", "charset_normalizer"),
     "pdf": ("pypdf",),
     "s3": ("obstore",),
     "servers": ("psycopg",),

@@ -86,7 +86,7 @@ async def test_what_each_model_took_is_counted_and_shown_with_the_prompts_versio
         flow = app(server, prompts)
         metrics = Metrics(flow)
         view, headers = await worked(flow, tmp_path / "bus.db", metrics)
-        told = (await metrics.scrape()).decode()
+        told = (await metrics.scrape())[0].decode()
     assert server.models == [CHEAP, CHEAP, STRONG, CHEAP]
     assert (view.state, view.result) == ("completed", Reply(title="Sorry"))
 

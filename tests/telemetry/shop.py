@@ -19,6 +19,7 @@ from stepwire.memory import Run
 from stepwire.worker import Worker
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.telemetry import Metrics, build
+from stepwire_handlers.telemetry.spans import Spans
 
 
 class Card(BaseModel):
@@ -81,22 +82,24 @@ class Heard:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text.splitlines()]
 
-    async def scrape(self) -> str:
-        return (await self._metrics.scrape()).decode()
+    async def scrape(self, accept: str = "") -> str:
+        return (await self._metrics.scrape(accept))[0].decode()
 
 
 @asynccontextmanager
-async def listened(monkeypatch: pytest.MonkeyPatch, values: Configuration) -> AsyncIterator[Heard]:
-    """A worker in memory with log and metrics on."""
+async def listened(
+    monkeypatch: pytest.MonkeyPatch, values: Configuration, spans: Spans | None = None, app: App = APP
+) -> AsyncIterator[Heard]:
+    """A worker in memory with log and metrics on, and traces if there is a tracer."""
     stream = io.TextIOWrapper(io.BytesIO())
     monkeypatch.setattr(sys, "stderr", stream)
-    metrics, clock = Metrics(APP), VirtualClock()
+    metrics, clock = Metrics(app), VirtualClock()
     bus = LocalBus(clock=clock)
     await bus.open()
-    worker = Worker(APP, bus, clock=clock, telemetry=build(values, APP, metrics))
+    worker = Worker(app, bus, clock=clock, telemetry=build(values, app, metrics, spans))
     metrics.watch(worker)
     await worker.start()
-    run = Run(APP, worker, bus, clock, "")
+    run = Run(app, worker, bus, clock, "")
     try:
         yield Heard(stream, metrics, run, worker)
     finally:

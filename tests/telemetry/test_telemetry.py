@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.cli import market
 from tests.telemetry.shop import APP, Order, listened
 
 from stepwire import outcome
@@ -15,7 +16,7 @@ from stepwire.bus.protocol import Partition
 from stepwire.clock import VirtualClock
 from stepwire.telemetry import Assigned, Committed, Skipped
 from stepwire_handlers.configuration import Configuration
-from stepwire_handlers.telemetry import Metrics
+from stepwire_handlers.telemetry import Metrics, door, runs
 from stepwire_handlers.telemetry.metrics import COUNTERS, FAILURES, GAUGES, HISTOGRAMS, page
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -83,6 +84,29 @@ async def test_lag_counts_what_nobody_has_fetched_and_its_age(monkeypatch: pytes
     assert 'stepwire_consumer_lag_messages{group="shop.check",partition="0",topic="order"} 0.0' in told
 
 
+async def test_a_worker_tells_its_open_gates_and_when_the_next_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 0, also of a gate that nobody asked yet; a decided one is gone."""
+    async with listened(monkeypatch, QUIET, app=market.app) as heard:
+        before = await heard.scrape()
+        assert 'stepwire_gates_open{handler="approve"} 0.0' in before
+        assert 'stepwire_gate_next_expiry_timestamp_seconds{handler="approve"} 0.0' in before
+        assert 'stepwire_gate_timeout_seconds{handler="approve"} 604800.0' in before
+        assert 'handler="check"' not in "".join(line for line in before.splitlines() if "stepwire_gate" in line)
+        await heard.run.publish(market.Order(n=500))
+        first = heard.worker.clock.now()
+        await heard.run.advance(1_000.0)
+        await heard.run.publish(market.Order(n=501))
+        told = await heard.scrape()
+        assert 'stepwire_gates_open{handler="approve"} 2.0' in told
+        (expiry,) = re.findall(r'stepwire_gate_next_expiry_timestamp_seconds{handler="approve"} (\S+)', told)
+        assert float(expiry) == pytest.approx(first + 7 * 86_400.0)
+        await heard.run.decide(heard.run.gates[0])
+        await heard.run.advance(8 * 86_400.0)
+        after = await heard.scrape()
+    assert 'stepwire_gates_open{handler="approve"} 0.0' in after
+    assert 'stepwire_gate_next_expiry_timestamp_seconds{handler="approve"} 0.0' in after
+
+
 def test_other_facts_have_their_counters() -> None:
     """Duplicates, unreadable records, failed commits and changes of assignment."""
     from prometheus_client import generate_latest
@@ -102,7 +126,7 @@ def test_other_facts_have_their_counters() -> None:
 
 def test_names_follow_the_rules_of_prometheus() -> None:
     """One prefix or OpenTelemetry's, base units, no type or label in a name, nothing twice."""
-    families = (*COUNTERS, *HISTOGRAMS, *GAUGES)
+    families = (*COUNTERS, *HISTOGRAMS, *GAUGES, *runs.FAMILIES, *door.FAMILIES)
     assert len({family.name for family in families}) == len(families)
     for family in families:
         assert re.fullmatch(r"(stepwire|gen_ai)_[a-z_]+", family.name)

@@ -24,6 +24,7 @@ ABOUT = {
     "ce_swhandler": "The step that emitted it.",
     "ce_correlationid": "Whatever its publisher calls it by; carried along, never used as the run.",
     "traceparent": "W3C trace context.",
+    "tracestate": "W3C trace context: what vendors add.",
 }
 
 

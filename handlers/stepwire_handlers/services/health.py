@@ -99,15 +99,15 @@ def listen(host: str, port: int, cure: str = "http_port (0: any free one) or htt
 
 def _application(probes: Probes, metrics: Metrics) -> Starlette:
     try:
-        from prometheus_client import CONTENT_TYPE_LATEST  # noqa: PLC0415 - only where somebody asks for the server
-        from starlette.applications import Starlette  # noqa: PLC0415
+        from starlette.applications import Starlette  # noqa: PLC0415 - only where somebody asks for the server
         from starlette.responses import JSONResponse, Response  # noqa: PLC0415
         from starlette.routing import Route  # noqa: PLC0415
     except ImportError as error:
         raise SettingsError(f"http_port needs {error.name}: pip install 'stepwire[serve]'") from None
 
-    async def scrape(_: Request) -> Response:
-        return Response(await metrics.scrape(), headers={"content-type": CONTENT_TYPE_LATEST})
+    async def scrape(request: Request) -> Response:
+        body, media = await metrics.scrape(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media})
 
     def probe(name: str) -> Route:
         check = getattr(probes, name)

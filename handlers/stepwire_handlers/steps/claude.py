@@ -288,7 +288,7 @@ class Claude:
         seconds, usage = time.perf_counter() - started, _usage(getattr(message, "usage", None))
         answered = message.model if isinstance(getattr(message, "model", None), str) else model
         dollars, stopped = cost(answered, usage, self.prices), getattr(message, "stop_reason", None)
-        _note(answered, request.template, seconds, usage, cost_usd=dollars, stop_reason=stopped)
+        _note(answered, request.template, seconds, usage, cost_usd=dollars, stop_reason=stopped, asked=model)
         return stopped, answer
 
     def _redacted(self, text: str) -> str:
@@ -374,9 +374,9 @@ def _note(model: str, template: Template, seconds: float, usage: Usage, **facts:
     if model.startswith(OFFLINE):
         facts["offline"] = True
     context.note(
-        "model", model=model, purpose=template.label, seconds=seconds, input_tokens=usage.input,
-        output_tokens=usage.output, cache_read_tokens=usage.cache_read, cache_write_tokens=usage.cache_write,
-        **facts,
+        "model", model=model, purpose=template.label, started=time.time() - seconds, seconds=seconds,
+        input_tokens=usage.input, output_tokens=usage.output, cache_read_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write, **facts,
     )  # fmt: skip
     context.stamp("usage", _used([fields for name, fields in context.notes if name == "model"]))
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -251,7 +252,10 @@ class Tools:
         finally:
             if context is not None:
                 seconds = clock() - begun
-                context.note("tool", tool=request.called, server=route.server, seconds=seconds, outcome=outcome)
+                started = time.time() - seconds
+                context.note(
+                    "tool", tool=request.called, server=route.server, started=started, seconds=seconds, outcome=outcome
+                )
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from pydantic_core import to_json
 
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost
 from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
+from stepwire_handlers.telemetry.traced import CURRENT
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 TRACEBACK = 4_096  #: characters of a traceback that are kept, its end
@@ -48,7 +49,8 @@ class Sink:
 
     def flush(self) -> None:
         """Write what waits. Nobody may read stderr any more; that is no reason to end a step."""
-        lines, self._waiting = b"\n".join([*self._waiting, b""]), []
+        waiting, self._waiting = self._waiting, []  # in this order: another thread may add a line meanwhile
+        lines = b"\n".join([*waiting, b""])
         raw = getattr(self._stream, "buffer", None)
         with contextlib.suppress(OSError, ValueError):
             if raw is None:
@@ -128,6 +130,8 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             about = {name: getattr(record, name) for name in ("run", "handler", "key") if hasattr(record, name)}
+            if (traced := CURRENT.get()) is not None:
+                about |= {"trace_id": traced.trace_id, "span_id": traced.span_id}
             if record.exc_info and record.exc_info[1] is not None:
                 about["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))[-TRACEBACK:]
             self._target.log(_level(record.levelno), record.getMessage(), **about)
@@ -141,11 +145,12 @@ def _level(number: int) -> int:
 
 
 def forwarded(pipeline: Pipeline) -> None:
-    """Let the kernel's and the services' own loggers write through this pipeline."""
-    ours = logging.getLogger("stepwire")
-    ours.handlers = [_Forward(pipeline.logger)]
-    ours.setLevel(pipeline.threshold)
-    ours.propagate = False
+    """Let the kernel's and the services' own loggers write through this pipeline, and that of exporters of traces."""
+    for name, threshold in (("stepwire", pipeline.threshold), ("opentelemetry", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers = [_Forward(pipeline.logger)]
+        logger.setLevel(max(threshold, pipeline.threshold))
+        logger.propagate = False
 
 
 class StepLog:
@@ -182,6 +187,8 @@ class StepLog:
             "event": f"{fact.app}.{fact.handler}", "outcome": fact.outcome, "run": fact.run, "key": fact.key,
             "attempt": fact.attempt, "handler": fact.handler, "seconds": round(fact.seconds, 6),
         }  # fmt: skip
+        if fact.trace is not None:
+            line["trace_id"], line["span_id"] = fact.trace.trace_id, fact.trace.span_id
         if fact.error:
             line["error"] = fact.error
             line["message"] = without(fact.message, sensitive_values(fact.inputs))

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from stepwire import App
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
-from stepwire_handlers.telemetry import door
+from stepwire_handlers.telemetry import door, runs
 from stepwire_handlers.telemetry.backlog import Backlog
+from stepwire_handlers.telemetry.open_gates import open_gates
 from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ NO_BUS, NO_EVENT = "BusUnavailable", "DecodeError"  #: what the kernel's facts m
 COUNTERS = (PROCESSED, RETRIES, DEAD, DUPLICATES, UNREADABLE, SKIPPED, PRODUCED, COMMIT_FAILURES, REBALANCES, LOST,
             MODEL_COST, MODEL_LIMITED)  # fmt: skip
 HISTOGRAMS = (DURATION, QUEUED, COMMITS, MODEL_CALLS, MODEL_TOKENS, TOOL_CALLS)
-GAUGES = (IN_FLIGHT, LIMIT, OLDEST, LAG, LAG_SECONDS, ASSIGNED, POLLED, COMMITTED)
+GAUGES = (IN_FLIGHT, LIMIT, OLDEST, LAG, LAG_SECONDS, ASSIGNED, POLLED, COMMITTED, *runs.GATES)
 
 
 class Metrics(Collector):
@@ -158,11 +160,15 @@ class Metrics(Collector):
         """Read the gauges of this worker at each scrape."""
         self._worker, self.backlog = worker, Backlog(worker)
 
-    async def scrape(self) -> bytes:
-        """Everything, as Prometheus reads it. Asks the bus how far behind the worker is."""
+    async def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """Everything in the form that is asked for, and its media type; exemplars are in OpenMetrics only.
+
+        Asks the bus how far behind the worker is.
+        """
         if self.backlog is not None:
             await self.backlog.measure()
-        return generate_latest(self.registry)
+        encode, media = choose_encoder(accept)
+        return encode(self.registry), media
 
     # -- facts
 
@@ -189,10 +195,11 @@ class Metrics(Collector):
         if series is None:
             delay = self._histograms[QUEUED].at(fact.handler, fact.topic)
             series = self._calls[key] = (self._count(PROCESSED, *key), self._histograms[DURATION].at(*key), delay)
+        trace_id = fact.trace.trace_id if fact.trace is not None and fact.trace.sampled else ""
         series[0].value += 1
-        series[1].observe(fact.seconds)
+        series[1].observe(fact.seconds, trace_id)
         if fact.attempt == 1:
-            series[2].observe(fact.queue_delay)
+            series[2].observe(fact.queue_delay, trace_id)
         if fact.error:
             if fact.outcome == "retry":
                 self._count(RETRIES, fact.handler, fact.topic, fact.error).value += 1
@@ -200,14 +207,14 @@ class Metrics(Collector):
                 self._count(DEAD, fact.handler, fact.topic, fact.error).value += 1
         for name, fields in fact.notes:
             if name == "model":
-                self._model(fact.handler, fields)
+                self._model(fact.handler, fields, trace_id)
             elif name == "tool":
-                self._tool(fields)
+                self._tool(fields, trace_id)
 
-    def _model(self, handler: str, note: Mapping[str, Any]) -> None:
+    def _model(self, handler: str, note: Mapping[str, Any], trace_id: str) -> None:
         model, error = str(note.get("model", "")), str(note.get("error", ""))
         labels = ("chat", "stepwire.offline" if note.get("offline") else "anthropic", model)
-        self._histograms[MODEL_CALLS].at(*labels, error).observe(note.get("seconds") or 0.0)
+        self._histograms[MODEL_CALLS].at(*labels, error).observe(note.get("seconds") or 0.0, trace_id)
         if error:
             if error in LIMITED:
                 self._count(MODEL_LIMITED, *labels[1:]).value += 1
@@ -218,9 +225,9 @@ class Metrics(Collector):
                 self._histograms[MODEL_TOKENS].at(*labels, token_type).observe(tokens)
         self._count(MODEL_COST, handler, model).value += note.get("cost_usd") or 0.0
 
-    def _tool(self, note: Mapping[str, Any]) -> None:
+    def _tool(self, note: Mapping[str, Any], trace_id: str) -> None:
         labels = (str(note.get(name, "")) for name in TOOL_CALLS.labels)
-        self._histograms[TOOL_CALLS].at(*labels).observe(note.get("seconds") or 0.0)
+        self._histograms[TOOL_CALLS].at(*labels).observe(note.get("seconds") or 0.0, trace_id)
 
     def _commit(self, fact: Committed) -> None:
         if fact.error:
@@ -263,16 +270,27 @@ class Metrics(Collector):
         yield gauge(LAG_SECONDS, self.backlog.seconds)
         yield gauge(ASSIGNED, self.backlog.assigned())
         yield gauge(POLLED, self.backlog.polled())
+        gates = open_gates(self._worker)
+        yield gauge(runs.GATES_OPEN, {(gate.handler,): float(gate.open) for gate in gates})
+        yield gauge(runs.GATE_EXPIRY, {(gate.handler,): gate.expiry for gate in gates})
+        yield gauge(runs.GATE_TIMEOUT, {(gate.handler,): gate.timeout for gate in gates})
+
+
+ABOUT = """Made from `telemetry/metrics.py` by `make docs`. Durations are seconds.
+
+Over several workers, counters and what is open are added up. Two exceptions: lag, since two workers may show a
+partition while it moves (`max` by partition), and whole runs, which every door counts: `max by (namespace, app)`. See
+[observability.md](observability.md)."""
 
 
 def page() -> str:
     """The table of metrics as docs/metrics.md has it."""
-    lines = ["# Metrics", "", "Made from `telemetry/metrics.py` by `make docs`. Durations are seconds.", "",
-             "| name | type | labels | meaning |", "|---|---|---|---|"]  # fmt: skip
-    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *door.FAMILIES)):
+    lines = ["# Metrics", "", ABOUT, "", "| name | from | type | labels | meaning |", "|---|---|---|---|---|"]
+    of_door = (*door.FAMILIES, *runs.FAMILIES)
+    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *of_door)):
         suffix = "_total" if family.kind == "counter" else "_info" if family in (BUILD, door.DOOR_BUILD) else ""
-        labels = ", ".join(family.labels)
-        lines.append(f"| `{family.name}{suffix}` | {family.kind} | {labels} | {family.about} |")
+        labels, whose = ", ".join(family.labels), "door" if family in of_door else "worker"
+        lines.append(f"| `{family.name}{suffix}` | {whose} | {family.kind} | {labels} | {family.about} |")
     lines += ["", "## Buckets", "", "| name | upper bounds |", "|---|---|"]
     lines += [
         f"| `{family.name}` | {', '.join(f'{bound:g}' for bound in family.buckets)} |"

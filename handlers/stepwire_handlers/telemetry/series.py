@@ -6,6 +6,7 @@ objects take a lock for each number and compare it with one bucket after another
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -13,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 Labels = tuple[str, ...]
 
@@ -39,17 +41,21 @@ class Count:
 class Spread:
     """One series of a histogram."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("_bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}  #: bucket -> the last traced value in it
 
-    def observe(self, value: float) -> None:
-        """One more value."""
-        self.counts[bisect_left(self._bounds, value)] += 1
+    def observe(self, value: float, trace_id: str = "") -> None:
+        """One more value; where it has a trace, that is its bucket's example."""
+        bucket = bisect_left(self._bounds, value)
+        self.counts[bucket] += 1
         self.total += value
+        if trace_id:
+            self.exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, time.time())
 
 
 class Counter(Collector):
@@ -94,7 +100,12 @@ class Histogram(Collector):
         metric = HistogramMetricFamily(self._family.name, self._family.about, labels=self._family.labels)
         for labels, spread in self._series.items():
             counts = zip(self._names, accumulate(spread.counts), strict=True)
-            metric.add_metric(labels, [(name, float(count)) for name, count in counts], spread.total)
+            known = spread.exemplars
+            buckets = [
+                (name, float(count), known[number]) if number in known else (name, float(count))
+                for number, (name, count) in enumerate(counts)
+            ]
+            metric.add_metric(labels, buckets, spread.total)
         yield metric
 
 

@@ -37,7 +37,7 @@ class Builder:
         id_ = "" if self._step.is_join else envelope.identity  # a part's identity is never asked for
         delivery = Delivery(
             id_, derived_run(envelope, event, self._step.app), scope, {self._single: event}, record,
-            envelope.traceparent, envelope.correlation, record.time, record.topic,
+            envelope.traceparent, envelope.tracestate, None, envelope.correlation, record.time, record.topic,
         )  # fmt: skip
         if self._step.handler.options.max_visits is not None:
             delivery.visit = scope.visit(self._step.name) + 1
@@ -91,7 +91,9 @@ class Builder:
         event = self._step.codecs[record.topic].event(record)
         if isinstance(event, str):
             raise DecodeError(f"part {slot} of a join", f"its type is {event} to this worker")
-        delivery.traceparent = delivery.traceparent or record.headers.get("traceparent", "")
+        if not delivery.traceparent:
+            delivery.traceparent = record.headers.get("traceparent") or record.headers.get("ce_traceparent", "")
+            delivery.tracestate = record.headers.get("tracestate") or record.headers.get("ce_tracestate", "")
         delivery.correlation = delivery.correlation or record.headers.get("ce_correlationid", "")
         delivery.args[slot] = event
 

@@ -98,6 +98,8 @@ class Caller:
         delivery.started, delivery.timed_out = step.clock.now(), False
         context = self._context(delivery)
         context.enter()
+        if step.begin is not None:
+            step.begin(step, delivery)
         arguments = {**delivery.args, **step.resources, **dict.fromkeys(step.context_parameters, context)}
         self._watch(delivery, context)
         try:
@@ -181,6 +183,8 @@ class Caller:
 
 def fact(step: Step, delivery: Delivery, outcome: Outcome, context: Context | None) -> Called:
     """What is told of a call; without a context it was never made."""
+    if step.begin is not None and delivery.trace is None:  # given up without a call
+        step.begin(step, delivery)
     error, value = (None, outcome.value) if isinstance(outcome, Done) else (outcome.error, None)
     now = step.clock.now()
     started = delivery.started or now
@@ -191,4 +195,5 @@ def fact(step: Step, delivery: Delivery, outcome: Outcome, context: Context | No
         type(error).__name__ if error else "", said(error) if error else "",
         outcome.wait if isinstance(outcome, RetryAt) else 0.0, tuple(context.notes) if context else (),
         tuple(delivery.args.values()), tuple(value) if isinstance(value, (tuple, list)) else (value,),
+        delivery.trace,
     )  # fmt: skip

@@ -22,7 +22,9 @@ class Delivery:
     scope: Scope = ROOT
     args: dict[str, Any] = field(default_factory=dict)
     record: Record | None = None  #: the event's record; a join has none
-    traceparent: str = ""
+    traceparent: str = ""  #: of what caused it; once a tracer began a span for it: that span's, for its outputs
+    tracestate: str = ""
+    trace: Any = None  #: what a tracer keeps of it
     correlation: str = ""
     time: float = 0.0  #: when the event was recorded; for the queue delay
     topic: str = ""

@@ -164,6 +164,7 @@ class Emitter:
         envelope = Envelope(
             child_id(delivery.id, step.app, step.name, index), self._source, spec.type, step.clock.now(),
             delivery.run, delivery.id, str(scope), step.name, delivery.traceparent, delivery.correlation, extensions,
+            delivery.tracestate,
         )  # fmt: skip
         headers, value = encode(event, envelope)
         key = str(getattr(event, spec.key)) if spec.key else f"{delivery.run}{envelope.scope}"

@@ -69,10 +69,12 @@ class Step:
     once: bool = field(init=False)  #: R13: at most once?
     group: str = field(init=False)
     control: str = field(init=False)
+    begin: Any = field(init=False)  #: the tracer's call before a handler's; None: nobody traces
     keeps_first: bool = field(init=False)  #: must an event be stored before it is called (order, once, dedupe)?
 
     def __post_init__(self) -> None:
         handler, options = self.handler, self.handler.options
+        self.begin = getattr(self.telemetry, "begin", None)
         self.telemetry = guarded(self.telemetry)
         self.name, self.app = handler.name, self.wiring.app
         self.rules = join_rules(handler, self.settings)

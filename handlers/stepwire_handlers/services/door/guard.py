@@ -25,6 +25,7 @@ ROUTE = "stepwire.route"  #: in a request's scope: its route as it was declared
 UNKNOWN = "other"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+STATE = re.compile(r"[ -~]{1,512}")  #: whose list of vendors is longer loses it, as W3C allows
 SAFE = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -97,4 +98,7 @@ async def no_route(_: Request, error: Exception) -> Response:
 def traced(request: Request) -> dict[str, str]:
     """The caller's trace context, if it is well formed."""
     given = request.headers.get("traceparent", "")
-    return {"traceparent": given} if TRACE.fullmatch(given) else {}
+    if not TRACE.fullmatch(given):
+        return {}
+    state = request.headers.get("tracestate", "")
+    return {"traceparent": given, "tracestate": state} if STATE.fullmatch(state) else {"traceparent": given}

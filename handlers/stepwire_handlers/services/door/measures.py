@@ -1,10 +1,11 @@
-"""What a door counts, for Prometheus: requests, events, decisions, open streams.
+"""What a door counts, for Prometheus: requests, events, decisions, open streams, and the runs of its apps.
 
 In: what happened. Out: a registry of its own. Labels are routes and statuses, never ids, callers or paths as they came.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from importlib.metadata import version
 
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from stepwire_handlers.services.tally import STATES, Tally
 from stepwire_handlers.telemetry.door import (
     DOOR_BUILD,
     DOOR_DECISIONS,
@@ -19,6 +21,14 @@ from stepwire_handlers.telemetry.door import (
     DOOR_EVENTS,
     DOOR_REQUESTS,
     DOOR_STREAMS,
+)
+from stepwire_handlers.telemetry.runs import (
+    RUNS_COMPLETED,
+    RUNS_FAILED,
+    RUNS_LOOKED,
+    RUNS_OLDEST,
+    RUNS_OPEN,
+    RUNS_STARTED,
 )
 from stepwire_handlers.telemetry.series import Counter, Histogram, gauge
 
@@ -30,10 +40,14 @@ class Measures(Collector):
         self.registry = CollectorRegistry()
         self._requests, self._events = Counter(DOOR_REQUESTS), Counter(DOOR_EVENTS)
         self._decisions, self._seconds = Counter(DOOR_DECISIONS), Histogram(DOOR_DURATION)
+        self._runs = (Counter(RUNS_STARTED), Counter(RUNS_COMPLETED), Counter(RUNS_FAILED))
+        self._open: dict[str, tuple[Tally, float]] = {}
         self.streams = 0
-        for collector in (self._requests, self._events, self._decisions, self._seconds, self):
+        for collector in (self._requests, self._events, self._decisions, self._seconds, *self._runs, self):
             self.registry.register(collector)
         for app in apps:
+            for runs in self._runs:
+                runs.at(app)
             for outcome in ("published", "repeated"):
                 self._events.at(app, outcome)
             for decision in ("approve", "decline", "done", "redo", "drop", "replay"):
@@ -52,10 +66,30 @@ class Measures(Collector):
         """One decision that was sent to the worker."""
         self._decisions.at(app, decision).value += 1
 
+    def runs(self, app: str, tally: Tally | None) -> None:
+        """What a look at an app's runs came to; None: the bus did not answer, so nobody knows what is open."""
+        if tally is None:
+            self._open.pop(app, None)
+            return
+        for counter, more in zip(self._runs, (tally.started, tally.completed, tally.failed), strict=True):
+            counter.at(app).value += more
+        self._open[app] = (tally, time.time())
+
     def collect(self) -> Iterable[Metric]:
         """What is true now."""
         yield InfoMetricFamily(DOOR_BUILD.name, DOOR_BUILD.about, value={"version": version("stepwire")})
         yield gauge(DOOR_STREAMS, {(): float(self.streams)})
+        known = self._open.items()
+        yield gauge(
+            RUNS_OPEN,
+            {
+                (app, state): float(count)
+                for app, (tally, _) in known
+                for state, count in zip(STATES, tally.open, strict=True)
+            },
+        )
+        yield gauge(RUNS_OLDEST, {(app,): tally.oldest for app, (tally, _) in known})
+        yield gauge(RUNS_LOOKED, {(app,): looked for app, (_, looked) in known})
 
     def scrape(self) -> bytes:
         """Everything, as Prometheus reads it."""

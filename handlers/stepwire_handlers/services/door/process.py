@@ -22,6 +22,7 @@ from stepwire_handlers.blobs import blob_store
 from stepwire_handlers.configuration import Configuration, secrets
 from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.application import Door
+from stepwire_handlers.services.door.counting import counting
 from stepwire_handlers.services.door.decisions import Decisions
 from stepwire_handlers.services.door.idempotency import window
 from stepwire_handlers.services.door.identity import Identity
@@ -79,6 +80,7 @@ async def serve(
         listening = stack.enter_context(listen(host, port, "--port (0: any free one) or --host"))
         door = door_of(values, await places_of(stack, opened), access, max_bytes)
         await stack.enter_async_context(door.blobs)
+        await stack.enter_async_context(counting(door.places, door.measures))
         if values.http_port is not None:
             inner: socket.socket = stack.enter_context(listen(values.http_host, values.http_port))
             await stack.enter_async_context(serving(door.inner(), inner))

@@ -1,0 +1,231 @@
+"""A span for each delivery, in OpenTelemetry's words: messaging's of the process that consumes, GenAI's of model calls.
+
+In: deliveries before they are called, and what they came to. Out: ended spans for a processor; nothing is exported
+before the delivery is committed, so a call that a crash repeats is one span. The parent of a span is what the record
+itself names in `traceparent`, never a guess; where it names nothing, the run's name is the trace's, so that all steps
+of a run are in one trace whoever runs them, and however often. Never in a span: payloads, keys, an error's text.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from stepwire.event import digest
+from stepwire.state import decode_entry
+from stepwire.telemetry import Called, Fact
+from stepwire_handlers.telemetry.traced import CURRENT, Traced
+
+if TYPE_CHECKING:
+    from stepwire.dispatch.delivery import Delivery
+    from stepwire.dispatch.step import Step
+
+LINKS = 1_000  #: parts of a join that its span links to; OTEL_SPAN_LINK_COUNT_LIMIT says otherwise
+HASH = re.compile(r"[0-9a-f]{32}")
+BEGINS: ContextVar[str] = ContextVar("stepwire_trace_begins", default="")  #: the run whose trace begins just now
+FAILED = frozenset({"dead_letter", "unknown"})
+W3C = TraceContextTextMapPropagator()
+#: a note's field -> the attribute that OpenTelemetry has for it
+MODEL = {
+    "model": "gen_ai.response.model", "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens", "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens", "cost_usd": "stepwire.model.cost_usd",
+    "purpose": "stepwire.prompt",
+}  # fmt: skip
+
+
+class RunIds(RandomIdGenerator):
+    """Names the trace that a run begins after the run."""
+
+    def generate_trace_id(self) -> int:
+        """The run's hash, or a random number for a span of somebody else."""
+        run = BEGINS.get()
+        if not run:
+            return super().generate_trace_id()
+        number = int(run if HASH.fullmatch(run) else digest("trace", run), 16)
+        return number or super().generate_trace_id()
+
+    def is_trace_id_random(self) -> bool:
+        """A run's name may be given from outside."""
+        return False
+
+
+class Spans:
+    """The tracer of one worker. Belongs to the event loop.
+
+    Args:
+        provider: made with `RunIds`, and with the processors that export.
+        system: what the bus is called in `messaging.system`.
+    """
+
+    def __init__(self, provider: TracerProvider, system: str) -> None:
+        self._tracer = provider.get_tracer("stepwire")
+        self._system = system
+        self._said: set[type[Exception]] = set()
+
+    # -- before a call
+
+    def begin(self, step: Step, delivery: Delivery) -> None:
+        """Begin the delivery's span, once, and name it to its outputs. Called in the task that calls the handler."""
+        try:
+            traced = delivery.trace
+            if traced is None:
+                traced = delivery.trace = self._begun(step, delivery)
+            if delivery.started:  # else it was given up without a call, and this task is not its own
+                CURRENT.set(traced)
+                context.attach(trace.set_span_in_context(traced.span))
+        except Exception as error:  # noqa: BLE001 - who traces must not end a step
+            self._failed(error)
+
+    def _begun(self, step: Step, delivery: Delivery) -> Traced:
+        cause = trace.NonRecordingSpan(_context(_given(delivery)))
+        begins = BEGINS.set(delivery.run)
+        try:
+            span = self._tracer.start_span(
+                f"process {delivery.topic}", trace.set_span_in_context(cause, context.Context()), SpanKind.CONSUMER,
+                self._attributes(step, delivery), list(_links(delivery)),
+            )  # fmt: skip
+        finally:
+            BEGINS.reset(begins)
+        own = span.get_span_context()
+        delivery.traceparent = f"00-{own.trace_id:032x}-{own.span_id:016x}-{int(own.trace_flags) & 1:02x}"
+        delivery.tracestate = own.trace_state.to_header()
+        sampled = own.trace_flags.sampled
+        return Traced(f"{own.trace_id:032x}", f"{own.span_id:016x}", sampled, span, step.settings.in_place)
+
+    def _attributes(self, step: Step, delivery: Delivery) -> dict[str, str | int]:
+        found: dict[str, str | int] = {
+            "messaging.system": self._system, "messaging.operation.type": "process",
+            "messaging.operation.name": "process", "messaging.destination.name": delivery.topic,
+            "messaging.consumer.group.name": step.group, "messaging.message.conversation_id": delivery.run,
+            "stepwire.app": step.app, "stepwire.handler": step.name, "stepwire.run": delivery.run,
+            "stepwire.delivery": delivery.key(step.app, step.name),
+        }  # fmt: skip
+        if delivery.record is not None:
+            found |= {
+                "messaging.message.id": delivery.id,
+                "messaging.message.body.size": len(delivery.record.value or b""),
+                "messaging.destination.partition.id": str(delivery.record.partition),
+                "messaging.kafka.offset" if self._system == "kafka" else "stepwire.offset": delivery.record.offset,
+            }
+        if delivery.is_join:
+            found["stepwire.parts"] = len(delivery.frozen)
+        if delivery.visit:
+            found["stepwire.visit"] = delivery.visit
+        if delivery.replay:
+            found["stepwire.replay"] = delivery.replay
+        return found
+
+    # -- after it
+
+    def __call__(self, fact: Fact) -> None:
+        """The hook."""
+        if type(fact) is not Called or fact.trace is None:
+            return
+        span: Span = fact.trace.span
+        if span.is_recording():
+            now = time.time_ns()
+            for name, note in fact.notes:
+                self._noted(span, name, note, now)
+            if fact.outcome == "retry":
+                waits: dict[str, str | int | float] = {
+                    "stepwire.attempt": fact.attempt,
+                    "error.type": fact.error,
+                    "stepwire.wait_seconds": fact.wait,
+                }
+                span.add_event("retry", waits, now)
+                if fact.wait <= fact.trace.in_place:
+                    return
+            span.set_attributes({"stepwire.outcome": fact.outcome, "stepwire.attempt": fact.attempt})
+            span.set_attribute("stepwire.queue_delay_seconds", round(fact.queue_delay, 6))
+            if fact.error:
+                span.set_attribute("error.type", fact.error)
+            if fact.outcome in FAILED:
+                span.set_status(Status(StatusCode.ERROR, fact.error))
+        elif fact.outcome == "retry":
+            return
+        span.end()
+
+    def _noted(self, parent: Span, name: str, note: Mapping[str, Any], now: int) -> None:
+        """A call that a step made, as a span below the delivery's."""
+        if name == "model":
+            title, kind, attributes = f"chat {note.get('model', '')}", SpanKind.CLIENT, _model(note)
+        elif name == "tool":
+            title, kind = f"execute_tool {note.get('tool', '')}", SpanKind.CLIENT
+            attributes = {
+                "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": str(note.get("tool", "")),
+                "stepwire.tool.server": str(note.get("server", "")),
+            }  # fmt: skip
+        else:
+            return
+        outcome = note.get("outcome")
+        error = str(note.get("error") or ("" if outcome in (None, "ok") else outcome))
+        lasted = int((note.get("seconds") or 0.0) * 1e9)
+        begun = int(note["started"] * 1e9) if "started" in note else now - lasted
+        span = self._tracer.start_span(title, trace.set_span_in_context(parent), kind, attributes, start_time=begun)
+        if error:
+            span.set_attribute("error.type", error)
+            span.set_status(Status(StatusCode.ERROR, error))
+        span.end(begun + lasted)
+
+    def _failed(self, error: Exception) -> None:
+        if type(error) not in self._said:
+            self._said.add(type(error))
+            logging.getLogger("stepwire").error("telemetry (traces) failed: %s", type(error).__name__)
+
+
+def _model(note: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "stepwire.offline" if note.get("offline") else "anthropic",
+        "gen_ai.request.model": str(note.get("asked") or note.get("model", "")),
+    }
+    found |= {attribute: note[name] for name, attribute in MODEL.items() if note.get(name) is not None}
+    if note.get("error"):
+        del found["gen_ai.response.model"]
+    if note.get("stop_reason"):
+        found["gen_ai.response.finish_reasons"] = [str(note["stop_reason"])]
+    return found
+
+
+# -- contexts of others
+
+
+def _given(delivery: Delivery) -> Mapping[str, str]:
+    """What the record says of its cause."""
+    if delivery.traceparent:
+        return {"traceparent": delivery.traceparent, "tracestate": delivery.tracestate}
+    return delivery.record.headers if delivery.record is not None else {}  # undecodable: its headers may be read
+
+
+def _context(headers: Mapping[str, str]) -> SpanContext:
+    """The context that headers carry; an invalid one if they carry none, or no W3C trace context."""
+    carried = {
+        name: text for name in ("traceparent", "tracestate") if (text := headers.get(name) or headers.get(f"ce_{name}"))
+    }
+    return trace.get_current_span(W3C.extract(carried, context.Context())).get_span_context()
+
+
+def _links(delivery: Delivery) -> Iterator[Link]:
+    """To whatever emitted the parts of a join."""
+    if not delivery.is_join or delivery.mailbox is None:
+        return
+    join = delivery.mailbox.joins.get(delivery.entry)
+    for slot in delivery.frozen[:LINKS] if join is not None else ():
+        raw = join.slots.get(slot) if join is not None else None
+        found = _context(decode_entry(raw).headers) if raw is not None else trace.INVALID_SPAN_CONTEXT
+        if found.is_valid:
+            yield Link(found, {"stepwire.slot": slot})
+
+
+__all__ = ["LINKS", "RunIds", "Spans"]
