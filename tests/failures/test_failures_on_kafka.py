@@ -19,8 +19,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
-from tests.brokers.jars import NotHere, kafka_jars
-from tests.kafka.guarded import Guarded, guarded
+from tests.kafka.guarded import Guarded, guarded, lent
 from tests.kafka.place import PATIENCE, Place, says, working
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -283,11 +282,7 @@ def row(name: str, seen: Seen) -> str:
 @pytest.fixture(scope="module")
 def broker(service: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """One for all cases; each has topics under a prefix of its own."""
-    try:
-        kafka_jars()
-    except NotHere as wrong:
-        service("kafka", None, str(wrong))
-    with guarded(tmp_path_factory.mktemp("guarded")) as found:
+    with lent(service, tmp_path_factory.mktemp("guarded")) as found:
         yield found
 
 

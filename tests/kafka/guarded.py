@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 from tests.brokers.cluster import free_ports
-from tests.brokers.jars import kafka_jars
+from tests.brokers.jars import NotHere, kafka_jars
 from tests.brokers.node import Node
 from tests.brokers.settings import Seat, properties
 from tests.kafka.certificates import Certificates
@@ -147,6 +147,17 @@ def bindings(right: Right) -> list[AclBinding]:
         )
         for operation in right.operations
     ]  # fmt: skip
+
+
+@contextmanager
+def lent(service: Callable[..., None], home: Path) -> Iterator[Guarded]:
+    """The same for a test; where it cannot be had, that is a missed service."""
+    try:
+        kafka_jars()
+    except NotHere as wrong:
+        service("kafka", None, str(wrong))
+    with guarded(home) as found:
+        yield found
 
 
 @contextmanager

@@ -7,12 +7,11 @@ is another user. Its listener asks for a name and password; the brokers' own lis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.brokers.jars import NotHere, kafka_jars
-from tests.kafka.guarded import Guarded, guarded
+from tests.kafka.guarded import Guarded, lent
 from tests.kafka.stage import SETTINGS
 
 from stepwire import App, Event, Reject, Retry, RetryLater, handler
@@ -58,13 +57,8 @@ APP = App("a", [halve, join])
 
 
 @pytest.fixture
-def broker(service: object, tmp_path: Path) -> Iterator[Guarded]:
-    assert callable(service)
-    try:
-        kafka_jars()
-    except NotHere as wrong:
-        service("kafka", None, str(wrong))
-    with guarded(tmp_path) as found:
+def broker(service: Callable[..., None], tmp_path: Path) -> Iterator[Guarded]:
+    with lent(service, tmp_path) as found:
         yield found
 
 

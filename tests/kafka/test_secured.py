@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.brokers.jars import NotHere, kafka_jars
-from tests.kafka.guarded import PASSWORD, Guarded, guarded
+from tests.kafka.guarded import PASSWORD, Guarded, lent
 from tests.kafka.place import Place, says, working
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -16,11 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 @pytest.fixture(scope="module")
 def broker(service: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """One for all tests here; each has topics under a prefix of its own."""
-    try:
-        kafka_jars()
-    except NotHere as wrong:
-        service("kafka", None, str(wrong))
-    with guarded(tmp_path_factory.mktemp("guarded")) as found:
+    with lent(service, tmp_path_factory.mktemp("guarded")) as found:
         yield found
 
 
