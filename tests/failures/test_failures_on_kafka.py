@@ -138,6 +138,21 @@ def missing_topics(place: Place) -> Seen:
 
 
 @case
+def a_deleted_output_topic(place: Place) -> Seen:
+    """The topic of a result is deleted under a running worker."""
+    with working(place, "open") as heard:
+        place.publish(1)
+        assert place.answers(1) == [b'{"n":1}']
+        delete(place, ANSWERS)
+        place.publish(2)
+        found = place.read("secured.answer.dlt", 1)
+        assert found, heard.read_text()
+    headers = {name: value.decode() for name, value in found[0].headers() or () if isinstance(value, bytes)}
+    said = f"{headers['kafka_dlt-exception-fqcn'].rpartition('.')[2]}: {headers['kafka_dlt-exception-message']}"
+    return said, "a dead letter with the whole event, to replay once the topic is there"
+
+
+@case
 def a_deleted_input_topic(place: Place) -> Seen:
     """The topic that it reads is deleted and made anew under a running worker."""
     command, environment = place.command("open", {})

@@ -265,13 +265,16 @@ class KafkaBus:
 
     # -- publishing
 
-    async def messages(self, outputs: Sequence[Out]) -> list[Message]:
-        """Records of ours as they go over the wire. Raises RecordRefused for a topic that is not there."""
+    async def messages(self, outputs: Sequence[Out], connection: Connection) -> list[Message]:
+        """Records of ours as they go over the wire. Raises RecordRefused for a topic that is not there.
+
+        `connection` is the one that will write them: what it learnt of topics when it wrote before counts here.
+        """
         if self.formats is not None:
             outputs = await self.formats.write(outputs)
         names = {out.topic: self.cluster_name(out.topic) for out in outputs}
-        await self._connection.know(names.values())
-        counts = {topic: self._connection.partitions(name) for topic, name in names.items()}
+        await connection.know(names.values())
+        counts = {topic: connection.partitions(name) for topic, name in names.items()}
         if unknown := [topic for topic, count in counts.items() if not count]:
             await self._must_see(unknown, BusUnavailable)  # a right that was taken is given back: no reason to give up
             if len(await self.describe(unknown)) < len(unknown):
@@ -301,7 +304,7 @@ class KafkaBus:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                records = await self.messages([out for outputs, _ in batch for out in outputs])
+                records = await self.messages([out for outputs, _ in batch for out in outputs], self._connection)
                 placed = await self._producer.write(records, {}, None)
             except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
                 await self._one_by_one(batch, error)
@@ -322,6 +325,6 @@ class KafkaBus:
                 done.set_exception(error)
                 continue
             try:
-                done.set_result(await self._producer.write(await self.messages(outputs), {}, None))
+                done.set_result(await self._producer.write(await self.messages(outputs, self._connection), {}, None))
             except BaseException as own:  # noqa: BLE001 - as above
                 done.set_exception(own)

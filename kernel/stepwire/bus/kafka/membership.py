@@ -269,7 +269,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         if generation != self._assignment.generation or self._consumer is None:
             raise Fenced(f"{self.group} was assigned anew")
         seat = self._seat  # taken before anything is awaited: it must be the seat of this very generation
-        messages = [*await self._bus.messages(transaction.outputs), *self._changes(transaction)]
+        messages = [*await self._bus.messages(transaction.outputs, self._connection), *self._changes(transaction)]
         progress = {self._bus.cluster_place(place): value for place, value in transaction.progress.items()}
         self._writing = asyncio.create_task(self._write(messages, progress, seat))
         await asyncio.shield(self._writing)  # a cancelled caller does not take its write back

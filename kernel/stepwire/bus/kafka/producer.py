@@ -184,6 +184,8 @@ class Producer:
             if answer is None:
                 return NETWORK
             codes = {code for _, rows in answer.errors for _, code in rows} - {0, 55}  # 55: another one failed
+            if codes & LEADER_MOVED:
+                await self._connection.refresh()  # a topic may be gone
             return min(codes, key=lambda code: code in PASSING, default=0)
 
         names = ", ".join(sorted(topics))
