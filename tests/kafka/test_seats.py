@@ -26,7 +26,7 @@ async def test_a_commit_never_takes_the_seat_of_the_next_generation() -> None:
     await member.on_partitions_assigned({TopicPartition("t", 0)})
     written: list[wire.Member] = []
 
-    async def assigned_meanwhile(outputs: Any) -> list[Any]:
+    async def assigned_meanwhile(outputs: Any, connection: Any) -> list[Any]:
         coordinator.generation = 8
         await member.on_partitions_assigned(set())
         return []
