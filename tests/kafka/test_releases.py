@@ -16,9 +16,7 @@ from stepwire.bus.protocol import Out
 from stepwire.dispatch.step import control_topic
 from stepwire.gate import decision
 
-#: aiokafka forgets a socket whose opening is cancelled, as when a worker is refused or stopped at its very start
-LEAK = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), LEAK]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 class Order(Event, topic="order", version=2, entry=True):

@@ -17,9 +17,7 @@ from stepwire.errors import BusError, RecordsLost, SettingsError
 from stepwire.settings import Settings
 from stepwire.telemetry import Lost
 
-#: aiokafka forgets a socket whose opening is cancelled, as when a worker is refused or stopped at its very start
-LEAK = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), LEAK]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 ONE = Settings(**{name: getattr(SETTINGS, name) for name in ("session", "drain", "backoff")})
 
 

@@ -80,7 +80,7 @@ class Connection:
     async def open(self) -> None:
         """Connect. Raises BusUnavailable."""
         try:
-            await self._client.bootstrap()
+            await undivided(self._client.bootstrap())
         except FAILED as error:
             raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}") from error
         if not self._client.cluster.brokers():
@@ -179,9 +179,19 @@ class Connection:
         return len(self._client.cluster.partitions_for_topic(topic) or ())
 
 
-async def closed(closing: Coroutine[Any, Any, None]) -> None:
+async def undivided(starting: Coroutine[Any, Any, None]) -> None:
+    """Await a start of aiokafka's. Cancelled in a bootstrap it would leave a connection open, so it may end first."""
+    task = asyncio.create_task(starting)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await closed(task)
+        raise
+
+
+async def closed(closing: Awaitable[None]) -> None:
     """Wait for something of aiokafka's to close, for a while: it may swallow being cancelled, and never end."""
-    task = asyncio.create_task(closing)
+    task = asyncio.ensure_future(closing)
     await asyncio.wait([task], timeout=CLOSING)
     if not task.done():
         task.cancel()

@@ -23,7 +23,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import CLOSING, closed, told
+from stepwire.bus.kafka.connection import CLOSING, closed, told, undivided
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import EARLIEST, latest, offsets
@@ -88,7 +88,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         names = [bus.cluster_name(topic) for topic in (*self._topics, self._control)]
         self._consumer.subscribe(names, listener=self)
         try:
-            await self._consumer.start()
+            await undivided(self._consumer.start())
         except BaseException as error:
             await self._stand_up()
             if isinstance(error, (KafkaError, OSError)):

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.offset import OffsetRequest
 
-from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, PASSING, Connection, closed, meaning
+from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, PASSING, Connection, closed, meaning, undivided
 from stepwire.bus.protocol import Partition
 from stepwire.errors import BusUnavailable
 
@@ -108,7 +108,7 @@ class Reader:
             isolation_level="read_committed", auto_offset_reset="earliest", max_partition_fetch_bytes=4 << 20,
         )  # fmt: skip
         try:
-            await self._consumer.start()
+            await undivided(self._consumer.start())
             starts = await offsets(self._connection, [Partition(*place) for place in self._partitions], EARLIEST)
         except BaseException as error:
             await closed(self._consumer.stop())
