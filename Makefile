@@ -49,7 +49,7 @@ bench: $(VENV)/.ready ## speed and memory: against peers, and on a Kafka broker 
 	@$(BIN)/python -m bench.run; local=$$?; $(BIN)/python -m bench.kafka; exit $$((local + $$?))
 
 chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from outside (about 6 minutes): make chaos BUS=local|kafka
-	@$(BIN)/python -m tests.chaos.run --bus $(BUS)
+	@$(BIN)/python -m tests.chaos.run --bus $(BUS) $(if $(FAULTS),--faults $(FAULTS))
 
 kubernetes: $(VENV)/.ready ## image and chart on a real cluster: KUBECONFIG's, else one of this machine (root; builds once)
 	@$(BIN)/python -m tests.kubernetes.run

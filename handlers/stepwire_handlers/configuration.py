@@ -175,12 +175,12 @@ def kafka_bus(values: Configuration) -> KafkaBus | None:
         from stepwire.bus.kafka.bus import KafkaBus  # noqa: PLC0415 - its client is an extra, and slow to import
     except ModuleNotFoundError as error:
         raise SettingsError(f"Kafka needs the package {error.name}: pip install 'stepwire[kafka]'") from None
-    from stepwire_handlers.unreachable import why  # noqa: PLC0415 - the same
+    from stepwire_handlers.unreachable import Reason  # noqa: PLC0415 - the same
 
     properties = {name: value.get_secret_value() for name, value in values.kafka.items()}
     servers, options = _servers_of(values.bus), kafka_client.options(properties)
     return KafkaBus(
-        servers, options=options, why=lambda: why(servers, options), prefix=values.prefix,
+        servers, options=options, why=Reason(servers, options), prefix=values.prefix,
         session=values.worker.session, compression=kafka_client.compression(properties),
         formats=formats.configured(values.topics, values.registry, values.prefix),
     )  # fmt: skip

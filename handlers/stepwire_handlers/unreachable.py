@@ -21,7 +21,29 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 LONG = 5.0  #: seconds for one address, all in all
+FRESH = 5.0  #: seconds that an answer serves whoever asks next: each costs a login at each address
 WHO = (IllegalSaslStateError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)
+
+
+class Reason:
+    """Why the brokers of one bus cannot be reached; however many requests fail at once, the brokers are tried once.
+
+    Args:
+        servers: bootstrap servers.
+        options: how aiokafka's client reaches them.
+    """
+
+    def __init__(self, servers: str, options: Mapping[str, Any]) -> None:
+        self._servers, self._options = servers, options
+        self._trying: asyncio.Task[str] | None = None
+        self._until = 0.0
+
+    async def __call__(self) -> str:
+        """A sentence for each address, at most some seconds old."""
+        now = asyncio.get_running_loop().time()
+        if self._trying is None or self._trying.cancelled() or now > self._until:
+            self._trying, self._until = asyncio.create_task(why(self._servers, self._options)), now + FRESH
+        return await asyncio.shield(self._trying)  # who asked first may be cancelled; the others still wait
 
 
 async def why(servers: str, options: Mapping[str, Any]) -> str:

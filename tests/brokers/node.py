@@ -40,6 +40,7 @@ class Node:
         self.number = seat.number
         self.address = f"{host}:{seat.port}"
         self.log = home / f"node{seat.number}.log"
+        self.data = Path(properties["log.dirs"])
         self._file = home / f"node{seat.number}.properties"
         self._file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         logging = home / "log4j2.properties"

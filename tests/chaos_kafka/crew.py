@@ -1,15 +1,17 @@
 """The worker processes: started, killed, frozen, sent home.
 
-In: servers, a prefix, a folder, how their commits are broken. Out: processes of ours that end with this one. A worker
-that ends by itself is started anew and counted: none should.
+In: servers, a prefix, a folder, how their commits are broken, the detour of the one that is far. Out: processes of ours
+that end with this one. A worker that ends by itself is started anew and counted: none should.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.brokers.leash import leashed
@@ -17,31 +19,33 @@ from tests.chaos_kafka.flow import calls_at
 
 ROOT = Path(__file__).parents[2]
 GUEST = "guest"  #: a worker beside the others
+FAR = "w0"  #: the worker whose way to the brokers leads through the relay
 GOING = 30.0  #: seconds that a worker may take to leave in order
 
 
 class Crew:
     """Workers by name."""
 
-    def __init__(self, servers: str, prefix: str, folder: Path, broken: str) -> None:
+    def __init__(self, servers: str, prefix: str, folder: Path, broken: str, detour: Mapping[int, int]) -> None:
         self._servers, self._prefix, self._folder, self._broken = servers, prefix, folder, broken
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self._detour = detour
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._leaving: dict[str, subprocess.Popen[bytes]] = {}
-        self.frozen: set[str] = set()
+        self.away: set[str] = set()  #: not to be harmed, and out of reach
         self.died = 0  #: ended by themselves
         self.stuck = 0  #: did not leave in order in time
 
     @property
     def present(self) -> list[str]:
         """Who works just now, without the guest, who comes and goes on its own."""
-        return sorted(self._workers.keys() - self.frozen - {GUEST})
+        return sorted(self._workers.keys() - self.away - {GUEST})
 
     def start(self, name: str) -> None:
         """A new process; in the main thread."""
         log = self._folder / f"{name}.log"
         command = [sys.executable, "-m", "tests.chaos_kafka.worker", self._servers, self._prefix]
-        command += [str(self._desk(name)), self._broken]
+        command += [str(self._desk(name)), self._broken, json.dumps(self._detour if name == FAR else {})]
         with log.open("ab") as file:
             self._workers[name] = subprocess.Popen(
                 leashed(command), cwd=ROOT, env=self._environment, stdout=file, stderr=file
@@ -60,7 +64,7 @@ class Crew:
         worker = self._workers.pop(name)
         worker.kill()
         worker.wait()
-        self.frozen.discard(name)
+        self.away.discard(name)
         calls = self.calls(name)
         self._desk(name).unlink(missing_ok=True)
         return calls
@@ -68,12 +72,12 @@ class Crew:
     def freeze(self, name: str) -> None:
         """SIGSTOP."""
         self._workers[name].send_signal(signal.SIGSTOP)
-        self.frozen.add(name)
+        self.away.add(name)
 
     def thaw(self, name: str) -> None:
         """SIGCONT: it does not know that it was away."""
         self._workers[name].send_signal(signal.SIGCONT)
-        self.frozen.discard(name)
+        self.away.discard(name)
 
     def send_home(self, name: str) -> None:
         """SIGTERM: it finishes what it can; `dismissed` waits for it."""
@@ -107,7 +111,7 @@ class Crew:
 
     def stop(self) -> None:
         """End all, in order as far as they let us."""
-        for name in [*self.frozen]:
+        for name in [*self.away]:
             self.thaw(name)
         for name in list(self._workers):
             self.send_home(name)

@@ -11,22 +11,29 @@ from collections.abc import Callable
 from random import Random
 
 from confluent_kafka.admin import AdminClient
+from tests.brokers.asking import wait_until
 from tests.brokers.cluster import Cluster
+from tests.brokers.disk import small_disk
 from tests.brokers.node import Node
-from tests.chaos_kafka.crew import GUEST, Crew
+from tests.chaos_kafka.crew import FAR, GUEST, Crew
+from tests.chaos_kafka.relay import Relay
 
 OTHERS = ("rolling_restart", "zombie", "storm", "rolling_kill")  #: faults besides the kills, by name
+MORE = ("cut", "full_disk")  #: only if they are asked for; the second one mounts, which needs root
 BUSY = 0.9  #: how often a worker that makes calls is chosen
 FROZEN = 30.0  #: seconds
 STORM, GUST = 60.0, 5.0  #: a worker comes or goes every few seconds, for so long
+CUT = 60.0  #: seconds without a network
+ROOM = 64 << 20  #: bytes that the small disk has to spare, before it is filled
+FULL = 20.0  #: seconds that a broker is down because its disk is full
 CAUGHT_UP = 90.0  #: seconds for a broker's copies to catch up, before the next one goes down
 
 
 class Faults:
     """Harms workers and brokers. Every method returns when the harm is over."""
 
-    def __init__(self, cluster: Cluster, crew: Crew, seed: int, say: Callable[[str], None]) -> None:
-        self._cluster, self._crew, self._dice, self._say = cluster, crew, Random(seed), say
+    def __init__(self, cluster: Cluster, crew: Crew, relay: Relay, seed: int, say: Callable[[str], None]) -> None:
+        self._cluster, self._crew, self._relay, self._dice, self._say = cluster, crew, relay, Random(seed), say
         self.counts = {"kills": 0, "kills_in_flight": 0}
 
     # -- workers
@@ -55,6 +62,17 @@ class Faults:
         self._say(f"SIGCONT: worker {name}")
         await asyncio.sleep(2 * GUST)  # it learns what happened while nothing else goes wrong with it
 
+    async def cut(self) -> None:
+        """The network between one worker and all brokers is gone for ten of its sessions, and comes back."""
+        self._crew.away.add(FAR)
+        self._relay.cut()
+        self._say(f"network cut: worker {FAR}, {self._crew.calls(FAR)} calls in flight")
+        await asyncio.sleep(CUT)
+        self._relay.mend()
+        self._say(f"network mended: worker {FAR}")
+        await asyncio.sleep(2 * GUST)  # it learns what happened while nothing else goes wrong with it
+        self._crew.away.discard(FAR)
+
     async def storm(self) -> None:
         """One worker too many, or not, in turns: a rebalance of every group each time."""
         for gust in range(int(STORM / GUST)):
@@ -81,6 +99,22 @@ class Faults:
             self._say(f"kill: broker {node.number}")
             node.kill()
             await self._back(node)
+
+    async def full_disk(self) -> None:
+        """A broker's disk is full: it goes down by itself. Later there is room, and somebody starts it again."""
+        node = self._dice.choice(self._cluster.nodes)
+        async with small_disk(node, ROOM) as disk:
+            await asyncio.to_thread(self._caught_up)
+            disk.fill()
+            self._say(f"full: the disk of broker {node.number}")
+            down = await asyncio.to_thread(wait_until, lambda: not node.pid, CAUGHT_UP)
+            if not down:
+                raise TimeoutError(f"broker {node.number} runs on, although its disk is full")
+            self._say(f"broker {node.number} ended by itself")
+            await asyncio.sleep(FULL)
+            disk.clear()
+            await self._back(node)
+        await asyncio.to_thread(self._caught_up)
 
     def _shuffled(self) -> list[Node]:
         return self._dice.sample(self._cluster.nodes, len(self._cluster.nodes))

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.brokers.cluster import start_cluster
-from tests.chaos_kafka.faults import OTHERS
+from tests.chaos_kafka.faults import MORE, OTHERS
 from tests.chaos_kafka.trial import Plan, Trial, bad, last_line
 from tests.chaos_kafka.worker import BROKEN
 
@@ -48,7 +48,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--brokers", type=int, default=3, choices=[1, 3])
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--faults", nargs="*", default=list(OTHERS), choices=OTHERS, help="besides the kills, in turn")
+    parser.add_argument(
+        "--faults", nargs="*", default=list(OTHERS), choices=[*OTHERS, *MORE], help="besides the kills, in turn"
+    )
     parser.add_argument("--broken", default="no", choices=BROKEN, help="a commit that the verdict must find bad")
     parser.add_argument("--keep", type=Path, help="a folder that does not exist yet, to look at afterwards")
     return parser.parse_args(arguments)

@@ -21,6 +21,7 @@ from tests.chaos_kafka.flow import PARTITIONS, Desk, app
 from tests.chaos_kafka.judge import COUNTS, RESULTS, Facts
 from tests.chaos_kafka.progress import Progress
 from tests.chaos_kafka.publisher import Publisher
+from tests.chaos_kafka.relay import Relay
 from tests.chaos_kafka.worker import LIMITS, bus
 
 from stepwire.worker import prepare
@@ -51,14 +52,19 @@ class Trial:
     def __init__(self, cluster: Cluster, folder: Path, plan: Plan, say: Callable[[str], None]) -> None:
         self._servers, self._plan, self._say = cluster.bootstrap, plan, say
         self._published = folder / "published.txt"
-        self._crew = Crew(cluster.bootstrap, PREFIX, folder, plan.broken)
-        self._faults = Faults(cluster, self._crew, plan.seed, say)
+        self._relay = Relay(node.seat.port for node in cluster.nodes)
+        self._crew = Crew(cluster.bootstrap, PREFIX, folder, plan.broken, self._relay.detour)
+        self._faults = Faults(cluster, self._crew, self._relay, plan.seed, say)
         self._seen = 0
         self._over = asyncio.Event()
 
     async def run(self, folder: Path) -> dict[str, int]:
         """All of it."""
         await self._prepare(folder)
+        async with self._relay:
+            return await self._suffer()
+
+    async def _suffer(self) -> dict[str, int]:
         begun = time.monotonic()
         for number in range(self._plan.workers):
             self._crew.start(f"w{number}")

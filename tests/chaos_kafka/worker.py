@@ -1,13 +1,14 @@
 """The process that is killed: a worker of the flow on Kafka. It leaves in order on SIGTERM.
 
-In: servers, a prefix, the file of its desk, and how its commit is broken on purpose, if it is: `offsets` commits a
-group's offsets beside the transaction, `unstable` takes over without waiting for the transactions of the one before.
-The judge must see either.
+In: servers, a prefix, the file of its desk, the ports that stand for the brokers', and how its commit is broken on
+purpose, if it is: `offsets` commits a group's offsets beside the transaction, `unstable` takes over without waiting for
+the transactions of the one before. The judge must see either.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import sys
@@ -77,7 +78,18 @@ def break_it(how: str) -> None:
         Producer.write = in_two  # type: ignore[method-assign]
 
 
+def take(detour: Mapping[int, int]) -> None:
+    """Reach each broker at the port that stands for its own: brokers advertise the straight way to everybody."""
+    straight = asyncio.BaseEventLoop.create_connection
+
+    async def around(loop: Any, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        return await straight(loop, factory, host, detour.get(port, port), **options)
+
+    asyncio.BaseEventLoop.create_connection = around  # type: ignore[assignment]
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     break_it(sys.argv[4])
+    take({int(broker): port for broker, port in json.loads(sys.argv[5]).items()})
     asyncio.run(work(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

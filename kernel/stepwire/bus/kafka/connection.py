@@ -79,10 +79,8 @@ class Connection:
 
     async def open(self) -> None:
         """Connect. Raises BusUnavailable."""
-        try:
+        with contextlib.suppress(*FAILED):
             await undivided(self._client.bootstrap())
-        except FAILED as error:
-            raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}") from error
         if not self._client.cluster.brokers():
             raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}")
 
@@ -184,9 +182,8 @@ async def undivided(starting: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(starting)
     try:
         await asyncio.shield(task)
-    except asyncio.CancelledError:
+    finally:
         await closed(task)
-        raise
 
 
 async def closed(closing: Awaitable[None]) -> None:
