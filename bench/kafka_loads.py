@@ -18,11 +18,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.ours_worker import telemetry  # sets the process up as `stepwire run` does
-from stepwire import App, Event, Settings, handler
+from stepwire import App, Event, Join, Settings, handler
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.protocol import Partition, Progress, Transaction
 from stepwire.handler import Handler
-from stepwire.telemetry import Committed, Fact
+from stepwire.telemetry import Assigned, Committed, Fact
 from stepwire.worker import Worker, prepare
 
 PARTITIONS, GROUP = 4, 500
@@ -197,6 +197,59 @@ async def ours_idle(servers: str, prefix: str, handlers: int, partitions: int) -
         return {"of_a_core": (time.process_time() - before) / 15.0, "peak_mb": peak()}
 
 
+class Left(Event, topic="left", entry=True):
+    n: int
+
+
+class Right(Event, topic="right", entry=True):
+    n: int
+
+
+class Both(Event, topic="both", terminal=True):
+    n: int
+
+
+@handler(join=Join(timeout=86_400.0))
+async def join(left: Left, right: Right) -> Both:
+    return Both(n=left.n + right.n)
+
+
+async def ours_restore(servers: str, prefix: str, keys: int) -> dict[str, float]:
+    """So many merges are open and wait for their other half: seconds until a fresh worker has them and takes work."""
+    app, settings = App("restore", handlers=[join]), Settings(partitions=PARTITIONS, prefetch=2_000)
+    opened, left = asyncio.Event(), [2 * keys]  # each half is passed on to its partition of joins, and arrives there
+
+    def count(fact: Fact) -> None:
+        if isinstance(fact, Committed):
+            left[0] -= fact.deliveries
+            if left[0] <= 0:
+                opened.set()
+
+    async with worker(servers, prefix, app, settings, count) as bus:
+        for first in range(0, keys, GROUP):
+            await bus.publish([app.record(Left(n=n), now=time.time())[0] for n in range(first, first + GROUP)])
+        await opened.wait()
+    bus = KafkaBus(servers, prefix=prefix, session=10.0)
+    await bus.open()
+    restored = asyncio.Event()
+
+    def look(fact: Fact) -> None:
+        if isinstance(fact, Assigned) and fact.partitions.get(f"{fact.group}.control") == settings.control_partitions:
+            restored.set()
+
+    fresh = Worker(app, bus, settings=settings, telemetry=look)
+    begun = time.perf_counter()
+    await fresh.start()
+    await restored.wait()
+    seconds = time.perf_counter() - begun
+    there = sum(len(box.joins) for each in fresh.dispatchers for box in each.committer.mailboxes.values())
+    await fresh.stop()
+    await bus.close()
+    if there != keys:
+        raise RuntimeError(f"{there} merges are open, not {keys}")
+    return {"seconds": seconds, "peak_mb": peak()}
+
+
 # -- bare
 
 
@@ -255,6 +308,8 @@ def peak() -> float:
 
 LOADS: dict[str, Callable[[str, str, int], Awaitable[dict[str, float]]]] = {
     "hop": ours_hop,
+    "behind": ours_hop,
+    "restore": ours_restore,
     "wait": ours_wait,
     "chain-1": lambda servers, prefix, runs: ours_chain(servers, prefix, runs, 1),
     "chain-200": lambda servers, prefix, runs: ours_chain(servers, prefix, runs, 200),
