@@ -41,6 +41,13 @@ def test_a_dead_letter_is_listed_counted_and_shown_whole(shell: Shell) -> None:
     assert "check" in shell("dlq", "stats").out
 
 
+def test_a_misspelt_handler_is_refused(shell: Shell) -> None:
+    """Not shown as one without dead letters."""
+    failed(shell)
+    for command in (("list",), ("replay",), ("drop",)):
+        assert "did you mean check?" in shell("dlq", *command, "--handler", "chekc", code=2).err
+
+
 def test_an_edited_replay_heals_the_run(shell: Shell) -> None:
     """It is under way until a worker took it, then replayed, and the run completes."""
     run, id_ = failed(shell)

@@ -63,6 +63,13 @@ def test_wait_gives_up_when_time_is_up(shell: Shell) -> None:
     assert f"stepwire run {APP}" in said.err
 
 
+def test_wait_says_when_nobody_takes_the_event(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who forgot the worker learns it after seconds, once, not when the five minutes are up."""
+    monkeypatch.setattr("stepwire_handlers.cli.publish.UNTAKEN", 0.0)
+    said = shell("publish", "Order", "--json-data", '{"n": 1}', "--wait", "0.1", code=5)
+    assert said.err.count(f"no step is done yet; if no worker runs, start one: stepwire run {APP}") == 1
+
+
 def test_wait_on_a_service_outside_lasts_until_time_is_up(shell: Shell) -> None:
     """A run that waits for an external step goes on by itself, so it does not rest."""
     run = shell("publish", "Wish", "--json-data", '{"what": "tea"}', "--id", "a").out.strip()

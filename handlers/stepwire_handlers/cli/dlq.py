@@ -16,6 +16,7 @@ from stepwire_handlers.cli.target import (
     echo_json,
     execute,
     existing,
+    has_handler,
     moment,
     table,
     target,
@@ -65,6 +66,8 @@ def listing(
             letters = DeadLetters(loaded, where)
             with snapshot(where):
                 found = [(x, letters.status(x)) for x in letters.last() if wanted.matches(x)]
+        if handler and not found:  # a handler that is gone may have left some
+            has_handler(loaded, handler, "--handler")
         found = [(letters.shown(x), status) for x, status in found if every or status == "open"]
         if json:
             echo_json([_data(*each) for each in found])
@@ -171,6 +174,8 @@ def replay(
         async with existing(values, loaded) as where:
             letters = DeadLetters(loaded, where)
             found = _chosen(letters, ids, Filter(handler, error, run), all)
+            if handler and not found:
+                has_handler(loaded, handler, "--handler")
             await letters.resume(found[:max], edited)
         _say("replayed", len(found), max)
         return COMPLETED
@@ -192,6 +197,8 @@ def drop(
         async with existing(values, loaded) as where:
             letters = DeadLetters(loaded, where)
             found = _chosen(letters, ids, Filter(handler, error, run), all)
+            if handler and not found:
+                has_handler(loaded, handler, "--handler")
             await letters.drop(found[:max])
         _say("dropped", len(found), max)
         return COMPLETED

@@ -6,6 +6,7 @@ same identity at once take turns, so one of them finds it known.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from stepwire_handlers.configuration import Configuration
     from stepwire_handlers.services.runs import RunView
 
+UNTAKEN = 3.0  #: seconds after which --wait says that nobody has taken the event
 PATIENCE = 300.0  #: seconds that --wait waits if it is not told
 
 
@@ -94,7 +96,7 @@ def command(
             if wait is None:
                 echo_json({"run": run}) if json else typer.echo(run)
                 return COMPLETED
-            view = await _result(loaded, where, run, wait)
+            view = await _result(loaded, app, where, run, wait)
         return _report(view, json, app)
 
     execute(main)
@@ -209,11 +211,15 @@ async def _publish(app: App, bus: LocalBus, event: Event, id_: str | None, sourc
 # -- waiting
 
 
-async def _result(app: App, bus: LocalBus, run: str, seconds: float) -> RunView:
+async def _result(app: App, name: str, bus: LocalBus, run: str, seconds: float) -> RunView:
     """The run once it has its result, is completed, or waits for a person; or as it is when time is up."""
     from stepwire_handlers.services.runs import Runs, follow
 
+    begun, told = time.monotonic(), False
     async for view in follow(Runs(app, bus), bus, run, seconds):
+        if not told and len(view.lines) == 1 and time.monotonic() - begun > UNTAKEN:
+            complain(f"no step is done yet; if no worker runs, start one: stepwire run {name}")
+            told = True
         if view.result is not None or view.state == "completed" or view.rests:
             break
     return view

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepwire_handlers.cli.target import COMPLETED, CUT_OFF, BusUrl, complain, execute, opened, target
+from stepwire_handlers.cli.target import (
+    COMPLETED,
+    CUT_OFF,
+    BusUrl,
+    complain,
+    execute,
+    has_handler,
+    opened,
+    target,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,8 +67,6 @@ def command(
 
 def _names(app: App, only: str | None) -> Sequence[str] | None:
     """The handlers that are wanted; None: all. Raises SettingsError for a name that is none."""
-    import difflib
-
     from stepwire.errors import SettingsError
 
     if only is None:
@@ -67,10 +74,7 @@ def _names(app: App, only: str | None) -> Sequence[str] | None:
     known = [handler.name for handler in app.runnable]
     names = [name.strip() for name in only.split(",") if name.strip()]
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise SettingsError(f"--only {name}: {app.name} has no such handler; {hint}")
+        has_handler(app, name, "--only")
     if not names:
         raise SettingsError(f"--only names no handler; there are {', '.join(known)}")
     return names

@@ -125,6 +125,19 @@ def target(name: str, bus: str | None, **flags: Any) -> tuple[App, Configuration
 # -- the bus
 
 
+def has_handler(app: App, name: str, option: str) -> None:
+    """Raises SettingsError if the app has no handler of that name."""
+    import difflib
+
+    from stepwire.errors import SettingsError
+
+    known = [handler.name for handler in app.runnable]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise SettingsError(f"{option} {name}: {app.name} has no such handler; {hint}")
+
+
 @asynccontextmanager
 async def opened(values: Configuration) -> AsyncIterator[LocalBus | KafkaBus]:
     """The configured bus, open; the file is made if there is none. Raises BusUnavailable, BusCorrupt."""
