@@ -33,7 +33,7 @@ test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.ready ## all tests; needs Node, Java 17 and Maven (or Docker, or STEPWIRE_TEST_KAFKA=host:port) and skips nothing
-	@STEPWIRE_TEST_ALL=1 $(BIN)/python -m pytest -q
+	@STEPWIRE_TEST_ALL=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(VENV)/.ready ## format, lint, strict types, import contracts
 	@$(BIN)/ruff format --check -q . || { echo "run: make format"; exit 1; }

@@ -384,5 +384,7 @@ class Dispatcher:
             return False
         if self.active > self.caller.sleeping or self.committer.queue or self.committer.busy:
             return False
+        # how far we are is noted before the ends are asked: what comes in between is then work that is left
+        at = {partition: ledger.next for partition, ledger in self.committer.ledgers.items()}
         ends = await self._bus.ends([*self.step.codecs, self.step.control])
-        return all(ledger.next >= ends.get(p, 0) for p, ledger in self.committer.ledgers.items())
+        return all(offset >= ends.get(partition, 0) for partition, offset in at.items())

@@ -23,7 +23,7 @@ from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import NO_TOPIC_RIGHT, Connection, Why, meaning
 from stepwire.bus.kafka.membership import KafkaMembership
 from stepwire.bus.kafka.producer import Message, Producer
-from stepwire.bus.kafka.reader import Reader, latest, offsets, settled_ends
+from stepwire.bus.kafka.reader import PATIENCE, Reader, latest, settled_ends
 from stepwire.bus.kafka.records import message, partition_of, record
 from stepwire.bus.kafka.wiring_topic import WiringTopic
 from stepwire.bus.protocol import Formats, Out, Partition, Progress, Record, TopicInfo
@@ -149,10 +149,10 @@ class KafkaBus:
         return {self.own_name(name): TopicInfo(self.own_name(name), count) for name, count in counts.items()}
 
     async def ends(self, topics: Sequence[str]) -> Mapping[Partition, int]:
-        """The next offset of each partition, as far as records are committed."""
+        """The next offset of each partition, as far as records are committed; what is being committed is waited for."""
         infos = await self.describe(topics)
         places = [Partition(self.cluster_name(name), n) for name, info in infos.items() for n in range(info.partitions)]
-        found = await offsets(self._connection, places) if places else {}
+        found = await settled_ends(self._connection, places, 1.0) if places else {}
         return {Partition(self.own_name(place.topic), place.number): offset for place, offset in found.items()}
 
     async def read(self, partition: Partition, offset: int, limit: int) -> Sequence[Record]:
@@ -190,8 +190,8 @@ class KafkaBus:
             await apps[group].bear({(group, topic) for topic in topics} - born)
 
     async def _begin(self, group: str, topics: Sequence[str]) -> None:
-        places = [*map(self.cluster_place, await self.ends(topics))]
-        progress = {place: Progress(end) for place, end in (await settled_ends(self._connection, places)).items()}
+        ends = await settled_ends(self._connection, [*map(self.cluster_place, await self.ends(topics))], PATIENCE)
+        progress = {place: Progress(end) for place, end in ends.items()}
         try:
             await kafka_groups.commit(self._connection, self.cluster_name(group), progress, patience=30.0)
         except Fenced:

@@ -52,16 +52,16 @@ async def offsets(
     return found
 
 
-async def settled_ends(connection: Connection, partitions: Sequence[Partition]) -> dict[Partition, int]:
-    """The end of what is written now, once the transactions that are open there are over; at most for PATIENCE.
+async def settled_ends(connection: Connection, places: Sequence[Partition], patience: float) -> dict[Partition, int]:
+    """The end of what is written now, once the transactions that are open there are over; `patience` seconds at most.
 
     A publisher hears of its success before the marker reaches every partition: the committed end alone may lie before
     a record that its publisher knows to be written.
     """
-    ends = await offsets(connection, partitions, LATEST, UNCOMMITTED)
-    until = asyncio.get_running_loop().time() + PATIENCE
+    ends = await offsets(connection, places, LATEST, UNCOMMITTED)
+    until = asyncio.get_running_loop().time() + patience
     while True:
-        stable = await offsets(connection, partitions, LATEST, COMMITTED)
+        stable = await offsets(connection, places, LATEST, COMMITTED)
         if all(stable[place] >= end for place, end in ends.items()) or asyncio.get_running_loop().time() > until:
             return {place: min(end, stable[place]) for place, end in ends.items()}
         await asyncio.sleep(0.01)
@@ -133,7 +133,7 @@ class Reader:
         to each partition on its own). Raises BusUnavailable.
         """
         assert self._consumer is not None
-        ends = await settled_ends(self._connection, [Partition(*place) for place in self._partitions])
+        ends = await settled_ends(self._connection, [Partition(*place) for place in self._partitions], PATIENCE)
         while behind := [place for place in self._partitions if self._at[place] < ends[Partition(*place)]]:
             try:
                 got = await self._consumer.getmany(*behind, timeout_ms=int(STEP * 1000), max_records=page)
