@@ -64,6 +64,9 @@ class Faults:
 
     async def cut(self) -> None:
         """The network between one worker and all brokers is gone for ten of its sessions, and comes back."""
+        async with asyncio.timeout(CAUGHT_UP):
+            while not self._crew.calls(FAR):  # a worker that has not begun would have nothing to lose
+                await asyncio.sleep(0.05)
         self._crew.away.add(FAR)
         self._relay.cut()
         self._say(f"network cut: worker {FAR}, {self._crew.calls(FAR)} calls in flight")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from aiokafka.client import CoordinationType
+from aiokafka.errors import NodeNotReadyError
+
+from stepwire.bus.kafka.bus import KafkaBus
 from stepwire_handlers.unreachable import Reason
 
 
@@ -26,3 +30,15 @@ async def test_however_many_ask_at_once_the_address_is_tried_once() -> None:
         assert len(said) == 1
         assert said.pop().startswith(f"{address}: ")
     assert tries == 1
+
+
+async def test_a_broker_that_is_not_ready_is_asked_again_later() -> None:
+    """What aiokafka raises of itself has no error code: a worker must wait, not end, when its coordinator goes away."""
+    connection = KafkaBus("127.0.0.1:1").connection()
+
+    async def unready(*_: object) -> int:
+        raise NodeNotReadyError("node 2")
+
+    connection._client.coordinator_lookup = unready  # type: ignore[method-assign]
+    assert await connection.coordinator(CoordinationType.GROUP, "a.h") is None
+    await connection.close()

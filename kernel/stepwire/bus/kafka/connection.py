@@ -52,7 +52,8 @@ def meaning(code: int) -> str:
 
 def denied(error: BaseException) -> bool:
     """Does a broker refuse a right? An operating system's errno of the same number does not count."""
-    return isinstance(error, KafkaError) and error.errno in DENIED
+    # what the client itself raises, as of a node that is not ready, has no code at all
+    return isinstance(error, KafkaError) and getattr(error, "errno", None) in DENIED
 
 
 def told(error: BaseException) -> str:
