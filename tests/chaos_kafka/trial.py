@@ -81,7 +81,7 @@ class Trial:
             await self._settle()
         finally:
             progress.close()
-            self._crew.stop()
+            await asyncio.to_thread(self._crew.stop)  # the relay passes on what the last worker says
         done = {**self._faults.counts, "died": self._crew.died, "stuck": self._crew.stuck, "seconds": seconds}
         return {**verdict(self._servers, self._published), **done}
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.console.conftest import ACCESS
 
 XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}"
 IBAN = "DE02120300000000202051"
@@ -48,6 +49,26 @@ async def _key(name: str) -> str:
     from tests.console.conftest import KEYS
 
     return KEYS[name][0]
+
+
+async def test_who_guesses_keys_is_slowed_down(opened: Opened) -> None:
+    """After thirty tries an address waits, also with a key that fits; the page says how long."""
+    async with opened() as desk:
+        for _ in range(30):
+            assert (await desk.post("/login", key="sw_wrong")).status_code == 401
+        for key in ("sw_wrong", await _key("boss")):
+            answer = await desk.post("/login", key=key)
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+            assert "wait 2 s" in answer.text
+
+
+async def test_who_acts_too_often_is_slowed_down(opened: Opened) -> None:
+    """A caller has as many actions at once as the access file gives; the next one is refused and nothing is done."""
+    async with opened(ACCESS.model_copy(update={"rate": 0.1, "burst": 2.0})) as desk:
+        await desk.login("boss")
+        codes = [(await desk.post("/gates/office/x", choice="approve")).status_code for _ in range(3)]
+        assert codes[-1] == 429
+        assert 429 not in codes[:2]
 
 
 async def test_a_form_of_a_foreign_page_is_refused(opened: Opened) -> None:

@@ -30,6 +30,7 @@ from stepwire_handlers.services.console.session import COOKIE, Sessions, refuse_
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.door.decisions import Decisions
 from stepwire_handlers.services.door.identity import Caller
+from stepwire_handlers.services.door.limits import Limits
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, of_error
 from stepwire_handlers.services.door.runs import find
@@ -70,6 +71,8 @@ class Console:
     places: Places
     sessions: Sessions
     decisions: Decisions
+    logins: Limits  #: of each address
+    actions: Limits  #: of each caller
     hosts: frozenset[str] | None = None  #: names that a browser may call it by; None: any
 
     def __post_init__(self) -> None:
@@ -124,6 +127,7 @@ class Console:
             if caller is None:
                 raise Problem(401, "unauthorized", "you are not logged in any more; log in and send it again")
             request.state.caller = caller
+            self.actions.take(caller.name, caller.rate)
             return await page(request, caller)
 
         return self._route(path, known, "POST")
@@ -146,7 +150,9 @@ class Console:
             places = "".join(traceback.format_tb(error.__traceback__)[-5:])
             logging.getLogger("stepwire").error("console: %s\n%s", type(error).__name__, places)
         reasons = problem.extra.get("errors", [])
-        return self._page(request, "problem.html", problem.status, problem=problem, reasons=reasons)
+        response = self._page(request, "problem.html", problem.status, problem=problem, reasons=reasons)
+        response.headers.update(problem.headers)
+        return response
 
     async def _nowhere(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -288,7 +294,8 @@ class Console:
         return self._page(request, "login.html", then=_inside(request.query_params.get("then", "/")), wrong=False)
 
     async def enter(self, request: Request) -> Response:
-        """Log in with a key."""
+        """Log in with a key. Raises Problem 429 for an address that tries too often."""
+        self.logins.take(request.client.host if request.client else "")
         form = await _form(request)
         then = _inside(form.get("then", "/"))
         response = RedirectResponse(then, 303)

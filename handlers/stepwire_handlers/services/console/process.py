@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -21,11 +22,13 @@ from stepwire_handlers.services.console.application import Console
 from stepwire_handlers.services.console.session import Sessions
 from stepwire_handlers.services.door.access import LOCAL, Access
 from stepwire_handlers.services.door.decisions import Decisions
+from stepwire_handlers.services.door.limits import Limits, for_callers
 from stepwire_handlers.services.door.places import Places
 from stepwire_handlers.services.door.process import places_of
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
 
+LOGINS, FIRST_LOGINS = 0.5, 30.0  #: of one address: a second for long, and at once; a proxy's address is one
 GRACE = 5  #: seconds for requests under way
 
 
@@ -42,7 +45,8 @@ def console_of(values: Configuration, places: Places, access: Access | None, hos
     key = values.decision_key.get_secret_value() if values.decision_key else ""
     hosts = frozenset({host, *LOCAL}) if access is None else None
     return Console(
-        places, Sessions(access, secret or secrets.token_bytes(32)), Decisions(places, key, audit), hosts
+        places, Sessions(access, secret or secrets.token_bytes(32)), Decisions(places, key, audit),
+        Limits(LOGINS, FIRST_LOGINS, time.monotonic), for_callers(access, time.monotonic), hosts,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
+from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.problems import Problem
 
 MOST = 10_000  #: callers that are remembered; a forgotten one begins with a full bucket
@@ -45,3 +46,8 @@ class Limits:
         self._buckets.move_to_end(name)
         if len(self._buckets) > MOST:
             self._buckets.popitem(last=False)
+
+
+def for_callers(access: Access | None, now: Callable[[], float]) -> Limits:
+    """What the access file says; where everybody is let in, only what no person needs is refused."""
+    return Limits(access.rate, access.burst, now) if access else Limits(1_000.0, 2_000.0, now)

@@ -26,7 +26,7 @@ from stepwire_handlers.services.door.counting import counting
 from stepwire_handlers.services.door.decisions import Decisions
 from stepwire_handlers.services.door.idempotency import window
 from stepwire_handlers.services.door.identity import Identity
-from stepwire_handlers.services.door.limits import Limits
+from stepwire_handlers.services.door.limits import for_callers
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.places import Place, Places, Watch
 from stepwire_handlers.services.health import listen, serving
@@ -63,7 +63,7 @@ def door_of(values: Configuration, places: Places, access: Access | None, max_by
 
     key = values.decision_key.get_secret_value() if values.decision_key else ""
     clock = asyncio.get_running_loop().time
-    limits = Limits(access.rate, access.burst, clock) if access else Limits(1_000.0, 2_000.0, clock)
+    limits = for_callers(access, clock)
     return Door(
         places, Identity(access), limits, blob_store(values.blobs, max_bytes=max_bytes),
         Decisions(places, key, audit), Measures(place.app.name for place in places.all),
