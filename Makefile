@@ -57,6 +57,9 @@ kubernetes: $(VENV)/.ready ## image and chart on a real cluster: KUBECONFIG's, e
 soak: $(VENV)/.ready ## the property tests with a large budget
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
 
+audit: $(VENV)/.ready ## known vulnerabilities of everything in uv.lock (asks the OSV database over the network)
+	@$(BIN)/uv audit --frozen --preview-features audit-command
+
 docs: $(VENV)/.ready ## write the pages that are made from the code (one of them needs Java)
 	@$(BIN)/python -m typer stepwire_handlers.cli.main utils docs --name stepwire --output docs/cli.md
 	@sed -i '1i <!-- made from the code: make docs -->' docs/cli.md
@@ -69,4 +72,4 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo operate test test-all check format bench chaos kubernetes soak docs clean
+.PHONY: help setup demo operate test test-all check format bench chaos kubernetes soak audit docs clean
