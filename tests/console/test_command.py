@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def console(access: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def console(access: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """One that listens, and its address."""
     command = [
         sys.executable,
@@ -48,6 +49,7 @@ def console(access: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         "0",
         "--access",
         str(access),
+        *options,
     ]
     environment = {**os.environ, "STEPWIRE_CONSOLE_SECRET": SECRET}
     with subprocess.Popen(
@@ -75,6 +77,19 @@ def test_a_console_does_not_open_by_accident(options: list[str], why: str) -> No
     """Exit 2 and the cure, before anything listens."""
     done = CliRunner().invoke(cli, ["console", "--port", "0", *options])
     assert (done.exit_code, why in done.stderr) == (2, True), done.stderr
+
+
+def test_metrics_are_on_a_port_of_their_own(access: Path) -> None:
+    """Routes as they are written, never ids; and not where people come in."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        inner = free.getsockname()[1]
+    with console(access, "--http-port", str(inner)) as (_, url):
+        httpx2.get(url + "/runs/0a1b2c")
+        assert httpx2.get(url + "/metrics").status_code == 404
+        told = httpx2.get(f"http://127.0.0.1:{inner}/metrics").text
+        assert 'stepwire_console_requests_total{code="303",method="GET",route="/runs/{run}"} 1.0' in told
+        assert "0a1b2c" not in told
+        assert httpx2.get(f"http://127.0.0.1:{inner}/livez").status_code == 200
 
 
 def test_a_session_outlives_the_process_and_sigterm_ends_it_in_order(access: Path) -> None:

@@ -60,6 +60,9 @@ async def test_who_guesses_keys_is_slowed_down(opened: Opened) -> None:
             answer = await desk.post("/login", key=key)
             assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
             assert "wait 2 s" in answer.text
+        counted = desk.console.measures.scrape().decode()
+        for outcome, count in (("entered", 0), ("refused", 30), ("slowed", 2)):
+            assert f'stepwire_console_logins_total{{outcome="{outcome}"}} {count}.0' in counted
 
 
 async def test_who_acts_too_often_is_slowed_down(opened: Opened) -> None:

@@ -16,7 +16,7 @@ from stepwire.bus.protocol import Partition
 from stepwire.clock import VirtualClock
 from stepwire.telemetry import Assigned, Committed, Skipped
 from stepwire_handlers.configuration import Configuration
-from stepwire_handlers.telemetry import Metrics, door, runs
+from stepwire_handlers.telemetry import Metrics, console, door, runs
 from stepwire_handlers.telemetry.metrics import COUNTERS, FAILURES, GAUGES, HISTOGRAMS, page
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -126,7 +126,7 @@ def test_other_facts_have_their_counters() -> None:
 
 def test_names_follow_the_rules_of_prometheus() -> None:
     """One prefix or OpenTelemetry's, base units, no type or label in a name, nothing twice."""
-    families = (*COUNTERS, *HISTOGRAMS, *GAUGES, *runs.FAMILIES, *door.FAMILIES)
+    families = (*COUNTERS, *HISTOGRAMS, *GAUGES, *runs.FAMILIES, *door.FAMILIES, *console.FAMILIES)
     assert len({family.name for family in families}) == len(families)
     for family in families:
         assert re.fullmatch(r"(stepwire|gen_ai)_[a-z_]+", family.name)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepwire_handlers.cli.door import Apps, File, Log
+from stepwire_handlers.cli.door import Apps, File, Log, Probes
 from stepwire_handlers.cli.target import COMPLETED, BusUrl, complain, execute, target
 
 SHORTEST = 32  #: characters of a session secret
@@ -22,6 +22,7 @@ def command(
     access: File = None,
     insecure: Insecure = False,
     log: Log = None,
+    http_port: Probes = None,
 ) -> None:
     """Pages for people until SIGTERM or SIGINT: runs and their steps, the graph, gates to decide, dead letters.
 
@@ -41,7 +42,7 @@ def command(
             raise SettingsError("the console needs jinja2: pip install 'stepwire[console]'")
         if not apps:
             raise SettingsError("say which apps: stepwire console MODULE:app …")
-        found = [target(app, bus, log=log, door_access=access) for app in apps]
+        found = [target(app, bus, log=log, http_port=http_port, door_access=access) for app in apps]
         values = found[0][1]
         secret = values.console_secret.get_secret_value() if values.console_secret else ""
         if secret and len(secret) < SHORTEST:

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from stepwire import App
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
-from stepwire_handlers.telemetry import door, runs
+from stepwire_handlers.telemetry import console, door, runs
 from stepwire_handlers.telemetry.backlog import Backlog
 from stepwire_handlers.telemetry.open_gates import open_gates
 from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
@@ -287,9 +287,10 @@ def page() -> str:
     """The table of metrics as docs/metrics.md has it."""
     lines = ["# Metrics", "", ABOUT, "", "| name | from | type | labels | meaning |", "|---|---|---|---|---|"]
     of_door = (*door.FAMILIES, *runs.FAMILIES)
-    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *of_door)):
+    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *of_door, *console.FAMILIES)):
         suffix = "_total" if family.kind == "counter" else "_info" if family in (BUILD, door.DOOR_BUILD) else ""
-        labels, whose = ", ".join(family.labels), "door" if family in of_door else "worker"
+        labels = ", ".join(family.labels)
+        whose = "door" if family in of_door else "console" if family in console.FAMILIES else "worker"
         lines.append(f"| `{family.name}{suffix}` | {whose} | {family.kind} | {labels} | {family.about} |")
     lines += ["", "## Buckets", "", "| name | upper bounds |", "|---|---|"]
     lines += [

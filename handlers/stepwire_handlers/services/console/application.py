@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,6 +27,7 @@ from stepwire import Event
 from stepwire.errors import StepwireError
 from stepwire_handlers.drawing.sketch import sketch
 from stepwire_handlers.services.console import chart, forms, look
+from stepwire_handlers.services.console.measures import Measures
 from stepwire_handlers.services.console.session import COOKIE, Sessions, refuse_foreign_forms
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.door.decisions import Decisions
@@ -73,6 +75,7 @@ class Console:
     decisions: Decisions
     logins: Limits  #: of each address
     actions: Limits  #: of each caller
+    measures: Measures
     hosts: frozenset[str] | None = None  #: names that a browser may call it by; None: any
 
     def __post_init__(self) -> None:
@@ -94,6 +97,15 @@ class Console:
         found.router.redirect_slashes = False
         return found
 
+    def inner(self) -> Starlette:
+        """Probes and metrics alone, for a port that only the cluster reaches; nobody is asked who they are."""
+
+        async def metrics(_: Request) -> Response:
+            return Response(self.measures.scrape(), media_type=CONTENT_TYPE_LATEST)
+
+        probes = [Route("/livez", self.livez), Route("/readyz", self.readyz)]
+        return Starlette(routes=[*probes, Route("/metrics", metrics)])
+
     # -- around each page
 
     def _route(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
@@ -106,6 +118,7 @@ class Console:
             except Exception as error:  # noqa: BLE001 - whatever goes wrong is a page
                 response = self._failed(request, error)
             response.headers.update({name: text for name, text in HEADERS.items() if name not in response.headers})
+            self.measures.request(path, method, response.status_code)
             return response
 
         return Route(path, guarded, methods=[method])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -19,6 +20,7 @@ from stepwire.bus.local import LocalBus
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.configuration import secrets as secrets_of
 from stepwire_handlers.services.console.application import Console
+from stepwire_handlers.services.console.measures import Measures
 from stepwire_handlers.services.console.session import Sessions
 from stepwire_handlers.services.door.access import LOCAL, Access
 from stepwire_handlers.services.door.decisions import Decisions
@@ -46,7 +48,7 @@ def console_of(values: Configuration, places: Places, access: Access | None, hos
     hosts = frozenset({host, *LOCAL}) if access is None else None
     return Console(
         places, Sessions(access, secret or secrets.token_bytes(32)), Decisions(places, key, audit),
-        Limits(LOGINS, FIRST_LOGINS, time.monotonic), for_callers(access, time.monotonic), hosts,
+        Limits(LOGINS, FIRST_LOGINS, time.monotonic), for_callers(access, time.monotonic), Measures(), hosts,
     )  # fmt: skip
 
 
@@ -58,6 +60,9 @@ async def serve(
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(listen(host, port, "--port (0: any free one) or --host"))
         console = console_of(values, await places_of(stack, opened), access, host, secret)
+        if values.http_port is not None:
+            inner: socket.socket = stack.enter_context(listen(values.http_host, values.http_port))
+            await stack.enter_async_context(serving(console.inner(), inner))
         told = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,35 @@
+"""What a console counts, for Prometheus: requests and logins.
+
+In: what happened. Out: a registry of its own. Labels are routes and statuses, never ids, people or paths as they came.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from stepwire_handlers.telemetry.console import CONSOLE_LOGINS, CONSOLE_REQUESTS
+from stepwire_handlers.telemetry.series import Counter
+
+OUTCOMES = {303: "entered", 401: "refused", 429: "slowed"}
+
+
+class Measures:
+    """The metrics of one console. Belongs to the event loop."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests, self._logins = Counter(CONSOLE_REQUESTS), Counter(CONSOLE_LOGINS)
+        for collector in (self._requests, self._logins):
+            self.registry.register(collector)
+        for outcome in OUTCOMES.values():
+            self._logins.at(outcome)
+
+    def request(self, route: str, method: str, code: int) -> None:
+        """One request that was answered."""
+        self._requests.at(route, method, str(code)).value += 1
+        if (route, method) == ("/login", "POST") and code in OUTCOMES:
+            self._logins.at(OUTCOMES[code]).value += 1
+
+    def scrape(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        return generate_latest(self.registry)

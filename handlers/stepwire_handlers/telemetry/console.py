@@ -1,0 +1,14 @@
+"""The metrics of the console: names and labels, frozen like those of a worker."""
+
+from __future__ import annotations
+
+from stepwire_handlers.telemetry.series import Family
+
+CONSOLE_REQUESTS = Family(
+    "stepwire_console_requests", "counter", ("route", "method", "code"), "Requests answered by the console"
+)
+CONSOLE_LOGINS = Family(
+    "stepwire_console_logins", "counter", ("outcome",), "Logins with a key: entered, refused, or slowed down unread"
+)
+
+FAMILIES = (CONSOLE_REQUESTS, CONSOLE_LOGINS)
