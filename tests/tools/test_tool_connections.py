@@ -197,6 +197,7 @@ REFUSALS: dict[str, tuple[type[ToolError], type[Signal]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", [{}, {"SCRIPTED_LEGACY": "1"}], ids=["stateless", "with sessions"])
 async def test_what_stands_before_an_http_server_may_refuse(era: dict[str, str], tmp_path: Path) -> None:
     """Below 500 nothing was done, from 500 on nobody knows; to connect is always repeatable; then it is used again."""

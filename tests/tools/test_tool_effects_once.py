@@ -44,6 +44,7 @@ def killed_at(name: str, environ: dict[str, str]) -> Tools:
     return Tools(servers, allow=[f"{server}.*" for server in servers])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tool", "arguments", "kept", "id_"),
     [
