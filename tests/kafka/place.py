@@ -77,7 +77,7 @@ class Place:
         settings = {f"STEPWIRE_KAFKA__{name.replace('.', '_').upper()}": value for name, value in told.items()}
         settings |= {"STEPWIRE_BUS": f"kafka://{address}", "STEPWIRE_PREFIX": self.prefix, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "stepwire_handlers.cli.main", "run", "tests.kafka.secured_app:app"]
-        return [*command, "--http-port", "0"], {**os.environ, **settings, **changed}
+        return command, {**os.environ, **settings, **changed}
 
     def refused(self, way: str, **changed: str) -> str:
         """What it says when it does not start."""

@@ -104,6 +104,10 @@ async def _serve(
             from stepwire_handlers.services.health import health
 
             await stack.enter_async_context(health(worker, metrics, values.http_host, values.http_port))
+        elif metrics.backlog is not None:
+            from stepwire_handlers.services.watching import measuring
+
+            await stack.enter_async_context(measuring(metrics.backlog))
         return await _until_told(worker, metrics.backlog, app.name)
 
 

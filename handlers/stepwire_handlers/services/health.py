@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from stepwire.errors import SettingsError
 from stepwire.worker import Worker
-from stepwire_handlers.services.watching import troubles
+from stepwire_handlers.services.watching import measuring, troubles
 from stepwire_handlers.telemetry.backlog import Backlog
 from stepwire_handlers.telemetry.metrics import Metrics
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-
-SAMPLE = 5.0  #: seconds between two looks at whether poll loops move; a probe reads the last one and asks nobody
 
 
 class Probes:
@@ -52,12 +50,6 @@ class Probes:
         ended = [] if self._worker.alive else ["a dispatcher ended"]
         return ended + [f"{name} does not fetch although there is something" for name in self._backlog.stalled]
 
-    async def watch(self) -> None:
-        """Look at the poll loops until cancelled."""
-        while True:
-            await self._backlog.measure()
-            await asyncio.sleep(SAMPLE)
-
 
 @asynccontextmanager
 async def health(worker: Worker, metrics: Metrics, host: str, port: int) -> AsyncIterator[str]:
@@ -75,13 +67,8 @@ async def health(worker: Worker, metrics: Metrics, host: str, port: int) -> Asyn
             metrics.watch(worker)
         assert metrics.backlog is not None
         probes = Probes(worker, metrics.backlog)
-        async with serving(_application(probes, metrics), listening):
-            watching = asyncio.create_task(probes.watch())
-            try:
-                yield f"http://{host}:{listening.getsockname()[1]}"
-            finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+        async with serving(_application(probes, metrics), listening), measuring(metrics.backlog):
+            yield f"http://{host}:{listening.getsockname()[1]}"
 
 
 def listen(host: str, port: int, cure: str = "http_port (0: any free one) or http_host") -> socket.socket:

@@ -6,11 +6,13 @@ In: a worker, what it has not finished, and where to say it. Out: a line wheneve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 from stepwire.worker import Worker
 from stepwire_handlers.telemetry.backlog import Backlog
 
+SAMPLE = 5.0  #: seconds between two looks at how much there is to do; a probe reads the last one and asks nobody
 LOOK = 0.1  #: seconds between two looks
 CALM = 3.0  #: seconds without trouble before it is said to be over
 
@@ -56,6 +58,23 @@ class Watch:
 
     def _tell(self, text: str) -> None:
         self._say(f"{self._name}: {text}")
+
+
+@asynccontextmanager
+async def measuring(backlog: Backlog) -> AsyncIterator[None]:
+    """Look at the bus now and then while the context is open: a worker with nothing to do notices by this alone."""
+
+    async def measure() -> None:
+        while True:
+            await backlog.measure()
+            await asyncio.sleep(SAMPLE)
+
+    task = asyncio.create_task(measure())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def troubles(worker: Worker, backlog: Backlog | None) -> list[str]:
