@@ -122,6 +122,7 @@ async def serving(application: Starlette, listening: socket.socket, grace: int =
 
     config = uvicorn.Config(
         application,
+        http="h11",  # httptools stops at an offer to upgrade, which Java's client makes, and drops the body behind it
         log_config=None,
         access_log=False,
         lifespan="off",
