@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,14 +15,16 @@ from tests.door.shop import APP
 
 from stepwire.worker import Worker
 from stepwire_handlers.services.console.application import Console
+from stepwire_handlers.services.console.measures import Measures
 from stepwire_handlers.services.console.session import Sessions
 from stepwire_handlers.services.door.access import Access, new_key
+from stepwire_handlers.services.door.limits import for_callers
 from stepwire_handlers.services.health import Probes, _application
 from stepwire_handlers.services.tools.calls import Calls
 from stepwire_handlers.services.tools.process import application_of
 from stepwire_handlers.telemetry.metrics import Metrics
 
-ROW = re.compile(r"^\| (door|console|tools|inner|worker) \| (GET|POST) `(\S+)` \|", re.MULTILINE)
+ROW = re.compile(r"^\| (door|console|console inner|tools|inner|worker) \| (GET|POST) `(\S+)` \|", re.MULTILINE)
 ACCESS = Access.model_validate({"keys": [{"name": "k", "hash": new_key()[1], "roles": {"*": ["viewer"]}}]})
 ADDRESS = "http://127.0.0.1"  # the tools look at the name they are called by
 OWN = {"sec-fetch-site": "same-origin"}  # so that a form is refused for who sends it, not for where it comes from
@@ -51,10 +54,13 @@ async def test_only_what_the_page_lists_is_open(opened: Callable[..., Any]) -> N
         worker = Worker(APP, inside.bus)
         metrics.watch(worker)
         assert metrics.backlog is not None
+        free = for_callers(ACCESS, time.monotonic)
+        console = Console(door.places, Sessions(ACCESS, b"s" * 32), door.decisions, free, free, Measures())
         applications = {
             "door": door.application(),
             "inner": door.inner(),
-            "console": Console(door.places, Sessions(ACCESS, b"s" * 32), door.decisions).application(),
+            "console": console.application(),
+            "console inner": console.inner(),
             "tools": application_of(Calls(door, 1.0, "", None).server(), door, (), 1024),
             "worker": _application(Probes(worker, metrics.backlog), metrics),
         }
