@@ -307,13 +307,13 @@ class Console:
         return self._page(request, "login.html", then=_inside(request.query_params.get("then", "/")), wrong=False)
 
     async def enter(self, request: Request) -> Response:
-        """Log in with a key. Raises Problem 429 for an address that tries too often."""
-        self.logins.take(request.client.host if request.client else "")
+        """Log in with a key. Raises Problem 429 for an address that fails too often; a key that fits always opens."""
         form = await _form(request)
         then = _inside(form.get("then", "/"))
         response = RedirectResponse(then, 303)
         if self.sessions.begin(request, form.get("key", ""), response):
             return response
+        self.logins.take(request.client.host if request.client else "")
         return self._page(request, "login.html", 401, then=then, wrong=True)
 
     async def leave(self, _: Request, caller: Caller) -> Response:
