@@ -40,10 +40,11 @@ class Reason:
 
     async def __call__(self) -> str:
         """A sentence for each address, at most some seconds old."""
-        now = asyncio.get_running_loop().time()
-        if self._trying is None or self._trying.cancelled() or now > self._until:
-            self._trying, self._until = asyncio.create_task(why(self._servers, self._options)), now + FRESH
-        return await asyncio.shield(self._trying)  # who asked first may be cancelled; the others still wait
+        now, trying = asyncio.get_running_loop().time(), self._trying
+        if trying is None or trying.cancelled() or (trying.done() and now > self._until):
+            trying = self._trying = asyncio.create_task(why(self._servers, self._options))
+            self._until = now + FRESH
+        return await asyncio.shield(trying)  # who asked first may be cancelled; the others still wait
 
 
 async def why(servers: str, options: Mapping[str, Any]) -> str:
