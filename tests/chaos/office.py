@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LIMITS = {"STEPWIRE_WORKER__CONCURRENCY": "16", "STEPWIRE_WORKER__DRAIN": "5", "STEPWIRE_LOG": "json"}
 PATIENCE = 30.0  #: seconds for the model to start
+MOMENT = 10.0  #: seconds that a kill waits for a broken commit to be between its halves
 
 
 class Office:
@@ -30,6 +31,7 @@ class Office:
             self._port = free.getsockname()[1]
         self.model_url = f"http://127.0.0.1:{self._port}"
         self._environment = {"CHAOS_FOLDER": str(folder), "PYTHONPATH": str(ROOT), **LIMITS}
+        self._broken = broken
         if broken:
             self._environment["CHAOS_BROKEN"] = "1"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
@@ -73,6 +75,9 @@ class Office:
         """SIGKILL, and a new one."""
         worker = self.workers[app]
         assert worker.poll() is None, f"the worker of {app} ended by itself; see {self._logs}/{app}.log"
+        end = time.monotonic() + MOMENT if self._broken else 0.0
+        while time.monotonic() < end and not list(self._folder.glob(f"between-{worker.pid}-*")):
+            time.sleep(0.01)
         worker.kill()
         worker.wait()
         self.start_worker(app)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+from pathlib import Path
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.membership import Group
 from stepwire.bus.protocol import Transaction
 from stepwire_handlers.cli.main import cli
 
-LATER = 0.25  #: seconds; so long that a kill at any moment of work falls into it more often than not
+LATER = 0.25  #: seconds between the two halves; a file says that it is now, so that the kill falls between them
 whole = LocalBus.commit
+numbers = itertools.count()
 
 
 async def in_two(bus: LocalBus, group: Group, transaction: Transaction, generation: int) -> None:
     """Outputs first, and what says that they are written a little later."""
     await whole(bus, group, Transaction(outputs=transaction.outputs), generation)
-    await asyncio.sleep(LATER)
+    if transaction.outputs:
+        between = Path(os.environ["CHAOS_FOLDER"]) / f"between-{os.getpid()}-{next(numbers)}"
+        between.touch()
+        await asyncio.sleep(LATER)
+        between.unlink()
     await whole(bus, group, Transaction(changes=transaction.changes, progress=transaction.progress), generation)
 
 
