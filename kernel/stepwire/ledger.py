@@ -103,6 +103,11 @@ class Ledger:
         """How many delivered records are not finished."""
         return len(self._open)
 
+    @property
+    def reach(self) -> int:
+        """How far finished records go."""
+        return max(self.next, self._skip)
+
     def taken_over_again(self, unfinished: bool) -> None:
         """R12: the worker before us ended without leaving; it counts only if it left something unfinished."""
         self.writer = replace(self.writer, takeovers=self.writer.takeovers + 1 if unfinished else 0)

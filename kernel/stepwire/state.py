@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from stepwire.bus.protocol import Record
@@ -171,6 +172,11 @@ class Mailbox:
     def waiting(self) -> int:
         """How many items could be called but for room or order."""
         return len(self.ready) + sum(len(queue) for queue in self.queues.values())
+
+    @property
+    def callable(self) -> set[str]:
+        """What somebody may have been calling: joins, and items but those behind another of their order."""
+        return {*self.joins, *self.items}.difference(*(islice(queue, 1, None) for queue in self.queues.values()))
 
     def restore_order(self) -> None:
         """After a scan, which is in key order: put the queues into the order of their sequence numbers."""

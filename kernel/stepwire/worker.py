@@ -112,7 +112,9 @@ class Worker:
                     _raise_first(task)
             for dispatcher in self.dispatchers:
                 dispatcher.moved.clear()
-            if all([await dispatcher.idle() for dispatcher in self.dispatchers]):
+            idle = all([await dispatcher.idle() for dispatcher in self.dispatchers])
+            # one that was asked late may have committed to one that was asked early and had nothing left
+            if idle and not any(dispatcher.moved.is_set() for dispatcher in self.dispatchers):
                 return
             waits = [asyncio.ensure_future(dispatcher.moved.wait()) for dispatcher in self.dispatchers]
             await asyncio.wait([*waits, *self._loops], timeout=0.05, return_when=asyncio.FIRST_COMPLETED)

@@ -59,6 +59,10 @@ class Crew:
         desk = self._desk(name)
         return calls_at(desk) if desk.exists() else 0
 
+    def begun(self, name: str) -> bool:
+        """Has it reached the brokers?"""
+        return self._desk(name).exists()
+
     def kill(self, name: str) -> int:
         """SIGKILL; how many calls it was making."""
         worker = self._workers.pop(name)

@@ -69,9 +69,12 @@ class Faults:
                 await asyncio.sleep(0.05)
         self._crew.away.add(FAR)
         self._relay.cut()
-        self._say(f"network cut: worker {FAR}, {self._crew.calls(FAR)} calls in flight")
-        await asyncio.sleep(CUT)
-        self._relay.mend()
+        try:
+            self._say(f"network cut: worker {FAR}, {self._crew.calls(FAR)} calls in flight")
+            await asyncio.sleep(CUT)
+        finally:
+            self._relay.mend()
+        self.counts["held"] = self._relay.held
         self._say(f"network mended: worker {FAR}")
         await asyncio.sleep(2 * GUST)  # it learns what happened while nothing else goes wrong with it
         self._crew.away.discard(FAR)
@@ -84,8 +87,14 @@ class Faults:
                 await asyncio.to_thread(self._crew.dismissed, GUEST)
             else:
                 self._crew.start(GUEST)
+                await self._begun(GUEST)  # one that is sent home before it has joined would disturb nobody
             self._say(f"storm: worker {GUEST} {'left' if gust % 2 else 'came'}")
             await asyncio.sleep(GUST)
+
+    async def _begun(self, name: str) -> None:
+        async with asyncio.timeout(CAUGHT_UP):
+            while not self._crew.begun(name):
+                await asyncio.sleep(0.05)
 
     # -- brokers
 

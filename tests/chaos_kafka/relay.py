@@ -26,6 +26,7 @@ class Relay:
         self._servers: list[asyncio.Server] = []
         self._lines: set[asyncio.Task[None]] = set()
         self.detour: dict[int, int] = {}  #: from a broker's port to the relay's
+        self.held = 0  #: how often something had to wait because of a cut
 
     def cut(self) -> None:
         """Nothing passes any more."""
@@ -78,6 +79,7 @@ class Relay:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(PAGE):
+            self.held += not self._whole.is_set()
             await self._whole.wait()
             writer.write(data)
             await writer.drain()

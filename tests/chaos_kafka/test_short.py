@@ -37,3 +37,4 @@ async def test_a_network_that_is_cut_loses_nothing(
     counts = await Trial(own_kafka(), tmp_path, plan, lambda _: None).run(tmp_path)
     assert not bad(counts), counts
     assert (counts["outputs"], counts["stuck"]) == (2_400, 0)
+    assert counts["held"] > 0  # the worker did speak through the relay

@@ -7,9 +7,10 @@ import time
 
 from stepwire import App, Event, Settings, handler
 from stepwire.bus.local import LocalBus
-from stepwire.bus.protocol import Partition, Progress
+from stepwire.bus.protocol import Partition, Progress, Transaction
 from stepwire.ledger import Ledger, Writer, encode_map, handed_over
-from stepwire.worker import Worker
+from stepwire.state import ITEM, Entry, Mailbox
+from stepwire.worker import Worker, prepare
 
 
 class A(Event, topic="a"):
@@ -48,6 +49,40 @@ async def test_what_comes_later_does_not_wait_for_the_suspects() -> None:
             await asyncio.sleep(0)
     await worker.stop()
     await bus.close()
+
+
+async def test_what_no_worker_can_have_begun_is_no_suspect() -> None:
+    """A backlog behind a crash is worked off as always: only so much was under way as fits into one worker."""
+
+    @handler()
+    async def h(a: A) -> None: ...
+
+    app = App("x", [h])
+    bus = LocalBus()
+    await bus.open()
+    settings = Settings(concurrency=5)
+    await prepare(app, bus, settings)
+    member = await bus.join("x.h", ["a"], "x.h.control")
+    died_twice = Progress(0, encode_map(Writer("dead", 1, 1), b""))
+    await member.commit(Transaction(progress={Partition("a", 0): died_twice}), member.assignment.generation)
+    await member.leave()
+    await bus.publish([app.record(A(n=n), now=time.time())[0] for n in range(100)])
+    worker = Worker(app, bus, settings=settings)
+    await worker.start()
+    await worker.settle()
+    assert worker.dispatchers[0]._careful == {Partition("a", 0): 10}
+    await worker.stop()
+    await bus.close()
+
+
+def test_who_waits_behind_another_of_its_order_is_no_suspect() -> None:
+    """Of the items with one value of `order=` only the first can have been called."""
+    mailbox = Mailbox(0)
+    for id_, seq, order in (("c", 3, "x"), ("a", 1, "x"), ("b", 2, "y"), ("d", 4, None)):
+        meta = {"kind": "item", "seq": seq} | ({"order": order} if order else {})
+        mailbox.put(ITEM + id_, Entry(meta).encode())
+    mailbox.restore_order()
+    assert mailbox.callable == {"a", "b", "d"}
 
 
 def test_a_partition_that_was_handed_over_is_no_unclean_takeover() -> None:

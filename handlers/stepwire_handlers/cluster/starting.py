@@ -44,7 +44,7 @@ async def _places(
     connection: Connection, bus: KafkaBus, topics: Sequence[str], start: Start
 ) -> Mapping[Partition, Progress]:
     """Where each partition starts, under its name on the cluster; at its end if nothing is that young."""
-    ends = {bus.cluster_place(place): end for place, end in (await bus.ends(topics)).items()}
+    ends = {bus.cluster_place(place): end for place, end in (await bus.ends(topics, PATIENCE)).items()}
     at = int(start * 1000) if isinstance(start, float) else EARLIEST
     found = await offsets(connection, [*ends], at)
     return {place: Progress(found[place] if found[place] >= 0 else end) for place, end in ends.items()}

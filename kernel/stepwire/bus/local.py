@@ -275,8 +275,8 @@ class LocalBus:
 
     # -- reading
 
-    async def ends(self, topics: Sequence[str]) -> Mapping[Partition, int]:
-        """The next offset of each partition."""
+    async def ends(self, topics: Sequence[str], patience: float = 0.0) -> Mapping[Partition, int]:  # noqa: ARG002 - Bus
+        """The next offset of each partition; nothing is ever half written here."""
         self.catch_up()
         known = [topic for topic in topics if topic in self.log.topics]
         return {partition: self.log.end(partition) for topic in known for partition in self.log.partitions(topic)}

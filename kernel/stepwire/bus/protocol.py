@@ -166,8 +166,8 @@ class Bus(Protocol):
     async def publish(self, outputs: Sequence[Out]) -> Sequence[tuple[Partition, int]]:
         """Write records outside of any group, all or none; where each went."""
 
-    async def ends(self, topics: Sequence[str]) -> Mapping[Partition, int]:
-        """The next offset of each partition."""
+    async def ends(self, topics: Sequence[str], patience: float = 0.0) -> Mapping[Partition, int]:
+        """The next offset of each partition; what is being written there now is waited for, so many seconds at most."""
 
     async def read(self, partition: Partition, offset: int, limit: int) -> Sequence[Record]:
         """Records from `offset` on, for those who watch; does not wait."""

@@ -152,12 +152,11 @@ class Dispatcher:
 
     def _is_suspect(self, delivery: Delivery) -> bool:
         """R12: was it open when we took over from workers that died? What came later runs as always."""
-        if not self._careful or delivery.entry in self._suspects:
-            return bool(self._careful)
-        if delivery.offset is not None:
-            return delivery.offset[1] < self._careful.get(delivery.offset[0], 0)
+        if not self._careful:
+            return False
         home = self._home(delivery)
-        return self.committer.ledgers[home].watermark < self._careful.get(home, 0)
+        at = delivery.offset[1] if delivery.offset else self.committer.ledgers[home].watermark
+        return delivery.entry in self._suspects or at < self._careful.get(home, 0)
 
     def _mark(self, delivery: Delivery) -> None:
         died = self._marked.get(delivery.id, 0)
@@ -165,8 +164,8 @@ class Dispatcher:
             error = CrashLoop(f"the worker died {died} times while this delivery, alone, was being called")
             self.finish(self.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
             return
-        where = delivery.offset[0] if delivery.offset else Partition(self.step.control, delivery.mailbox.partition)  # type: ignore[union-attr]
-        self.committer.add(Finished(mark=(where, delivery.id, died + 1), then=lambda: self.caller.start(delivery)))
+        mark = (self._home(delivery), delivery.id, died + 1)
+        self.committer.add(Finished(mark=mark, then=lambda: self.caller.start(delivery)))
 
     def _next_alone(self, concluded: Delivery) -> None:
         if concluded in self._alone:
@@ -269,18 +268,17 @@ class Dispatcher:
         ends = await self._bus.ends(list({partition.topic for partition in gained}))
         for partition in gained:
             ledger = self.committer.ledgers[partition]
-            writer = ledger.writer
-            if writer.marker:
-                self._marked[writer.marker] = writer.marks
-            if not ledger.taken_over or writer.nonce == self.nonce:
+            if ledger.writer.marker:
+                self._marked[ledger.writer.marker] = ledger.writer.marks
+            if not ledger.taken_over or ledger.writer.nonce == self.nonce:
                 continue  # who was here before left in order, or it was us
             unfinished = ends.get(partition, 0) > ledger.watermark or self._has_work(partition)
             ledger.taken_over_again(unfinished)
-            if unfinished and (ledger.writer.takeovers >= CAREFUL or writer.marker):
-                self._careful[partition] = ends.get(partition, 0)
+            if unfinished and (ledger.writer.takeovers >= CAREFUL or ledger.writer.marker):
+                # no more than fit into one worker had begun, each with at most a transaction's marker behind it
+                self._careful[partition] = min(ends.get(partition, 0), ledger.reach + 2 * self.step.concurrency)
                 if partition.topic == self.step.control:
-                    mailbox = self.committer.mailboxes[partition.number]
-                    self._suspects |= {*mailbox.items, *mailbox.joins}
+                    self._suspects |= self.committer.mailboxes[partition.number].callable
 
     def _has_work(self, partition: Partition) -> bool:
         mailbox = self.committer.mailboxes.get(partition.number) if partition.topic == self.step.control else None
@@ -337,10 +335,8 @@ class Dispatcher:
             return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._due = due
-        if due is not None:
-            self._timer = self.step.clock.at(due, self._ring)
+        self._timer = None if due is None else self.step.clock.at(due, self._ring)
 
     def _ring(self) -> None:
         self._timer = self._due = None
@@ -386,5 +382,5 @@ class Dispatcher:
             return False
         # how far we are is noted before the ends are asked: what comes in between is then work that is left
         at = {partition: ledger.next for partition, ledger in self.committer.ledgers.items()}
-        ends = await self._bus.ends([*self.step.codecs, self.step.control])
+        ends = await self._bus.ends([*self.step.codecs, self.step.control], patience=1.0)
         return all(offset >= ends.get(partition, 0) for partition, offset in at.items())

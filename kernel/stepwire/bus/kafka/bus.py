@@ -148,11 +148,11 @@ class KafkaBus:
         counts = await kafka_topics.counts(self._connection, [self.cluster_name(topic) for topic in topics])
         return {self.own_name(name): TopicInfo(self.own_name(name), count) for name, count in counts.items()}
 
-    async def ends(self, topics: Sequence[str]) -> Mapping[Partition, int]:
-        """The next offset of each partition, as far as records are committed; what is being committed is waited for."""
+    async def ends(self, topics: Sequence[str], patience: float = 0.0) -> Mapping[Partition, int]:
+        """The next offset of each partition as far as records are committed; open transactions may be waited for."""
         infos = await self.describe(topics)
         places = [Partition(self.cluster_name(name), n) for name, info in infos.items() for n in range(info.partitions)]
-        found = await settled_ends(self._connection, places, 1.0) if places else {}
+        found = await settled_ends(self._connection, places, patience) if places else {}
         return {Partition(self.own_name(place.topic), place.number): offset for place, offset in found.items()}
 
     async def read(self, partition: Partition, offset: int, limit: int) -> Sequence[Record]:
@@ -190,8 +190,7 @@ class KafkaBus:
             await apps[group].bear({(group, topic) for topic in topics} - born)
 
     async def _begin(self, group: str, topics: Sequence[str]) -> None:
-        ends = await settled_ends(self._connection, [*map(self.cluster_place, await self.ends(topics))], PATIENCE)
-        progress = {place: Progress(end) for place, end in ends.items()}
+        progress = {self.cluster_place(p): Progress(end) for p, end in (await self.ends(topics, PATIENCE)).items()}
         try:
             await kafka_groups.commit(self._connection, self.cluster_name(group), progress, patience=30.0)
         except Fenced:

@@ -190,8 +190,11 @@ async def undivided(starting: Coroutine[Any, Any, None]) -> None:
 async def closed(closing: Awaitable[None]) -> None:
     """Wait for something of aiokafka's to close, for a while: it may swallow being cancelled, and never end."""
     task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.wait([task], timeout=CLOSING)
+    finally:  # cancelled a second time, too: nothing runs on that nobody waits for
+        if not task.done():
+            task.cancel()
     await asyncio.wait([task], timeout=CLOSING)
-    if not task.done():
-        task.cancel()
-    elif not task.cancelled():
+    if task.done() and not task.cancelled():
         task.exception()  # it is gone either way

@@ -25,11 +25,7 @@ PATIENCE = 30.0  #: seconds to wait for brokers, and for transactions that are o
 
 
 async def offsets(
-    connection: Connection,
-    partitions: Sequence[Partition],
-    at: int = LATEST,
-    isolation: int = COMMITTED,
-    patience: float = PATIENCE,
+    connection: Connection, partitions: Sequence[Partition], at: int = LATEST, isolation: int = COMMITTED
 ) -> dict[Partition, int]:
     """Offsets of a time (milliseconds; LATEST, EARLIEST). Raises BusUnavailable."""
     await connection.know({partition.topic for partition in partitions})
@@ -46,7 +42,7 @@ async def offsets(
             await connection.refresh()
         return min(codes - {0}, key=lambda code: code in PASSING, default=0)
 
-    code = await connection.insist("read offsets", attempt, asyncio.get_running_loop().time() + patience)
+    code = await connection.insist("read offsets", attempt, asyncio.get_running_loop().time() + PATIENCE)
     if code:
         raise BusUnavailable(f"read offsets of {', '.join(sorted({p.topic for p in partitions}))}: {meaning(code)}")
     return found
@@ -58,13 +54,15 @@ async def settled_ends(connection: Connection, places: Sequence[Partition], pati
     A publisher hears of its success before the marker reaches every partition: the committed end alone may lie before
     a record that its publisher knows to be written.
     """
-    ends = await offsets(connection, places, LATEST, UNCOMMITTED)
-    until = asyncio.get_running_loop().time() + patience
+    loop, pause = asyncio.get_running_loop(), 0.005
+    ends = await offsets(connection, places, LATEST, UNCOMMITTED) if patience else {}
+    until = loop.time() + patience
     while True:
         stable = await offsets(connection, places, LATEST, COMMITTED)
-        if all(stable[place] >= end for place, end in ends.items()) or asyncio.get_running_loop().time() > until:
-            return {place: min(end, stable[place]) for place, end in ends.items()}
-        await asyncio.sleep(0.01)
+        if all(stable[place] >= end for place, end in ends.items()) or loop.time() + pause > until:
+            return {place: min(ends.get(place, end), end) for place, end in stable.items()}
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, STEP)
 
 
 async def _ask(
