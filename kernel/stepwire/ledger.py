@@ -40,7 +40,8 @@ def encode_map(writer: Writer, bits: bytes) -> str:
     """Writer and bitset as text of at most 4,096 characters for 16,000 offsets."""
     bits = bits.rstrip(b"\0")
     packed = zlib.compress(bits, 1) if len(bits) > RAW_BITS else bits
-    body = "z" + _text(packed) if len(packed) < len(bits) else "b" + _text(bits) if bits else ""
+    kind, raw = ("z", packed) if len(packed) < len(bits) else ("b", bits)
+    body = kind + base64.b64encode(raw).decode() if raw else ""
     marker = writer.marker.replace(":", "\x1f")
     return f"{FORMAT}{writer.nonce}:{writer.commits}:{writer.takeovers}:{marker}:{writer.marks}:{body}"
 
@@ -64,10 +65,6 @@ def handed_over(text: str) -> str:
     return encode_map(replace(writer, takeovers=HANDED), bits)
 
 
-def _text(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
 class Ledger:
     """What happened in one partition since its watermark.
 
@@ -75,7 +72,7 @@ class Ledger:
         progress: what was committed; a partition that was never read starts at its watermark without a map.
     """
 
-    __slots__ = ("_base", "_bits", "_open", "_skip", "next", "taken_over", "writer")
+    __slots__ = ("_base", "_bits", "_open", "_skip", "careful", "next", "suspects", "taken_over", "writer")
 
     def __init__(self, progress: Progress) -> None:
         self.writer, bits = decode_map(progress.map)
@@ -83,6 +80,8 @@ class Ledger:
         self.taken_over = self.writer.nonce != CLEAN and self.writer.takeovers != HANDED
         self.writer = replace(self.writer, takeovers=max(self.writer.takeovers, 0))
         self.next = progress.watermark  #: the next offset to be delivered
+        self.careful = -1  #: R12: if not negative, suspects and what lies below this offset are called one at a time
+        self.suspects: set[str] = set()  #: what waited in state at a takeover and may be what workers die of
         self._open: OrderedDict[int, None] = OrderedDict()
         self._base = progress.watermark
         self._bits = bytearray(bits)
@@ -112,6 +111,12 @@ class Ledger:
         """R12: the worker before us ended without leaving; it counts only if it left something unfinished."""
         self.writer = replace(self.writer, takeovers=self.writer.takeovers + 1 if unfinished else 0)
 
+    def acquit(self, entry: str) -> None:
+        """The call of something from state did not kill the worker; takeovers count on while suspects are left."""
+        if self.suspects == {entry}:
+            self.writer = replace(self.writer, takeovers=0)
+        self.suspects.discard(entry)
+
     def begin(self, offset: int) -> bool:
         """A record was fetched. False if it was finished before, or belongs to an older fetch: drop it."""
         if offset < self.next:
@@ -137,7 +142,7 @@ class Ledger:
         # All delivered is done, and what the restored map says of offsets still to be delivered is behind us: no bits.
         clear = watermark == self.next >= self._skip
         bits = b"" if clear else self._with(offset for offset in done if offset > watermark)
-        if watermark != self._base and writer.takeovers:
+        if watermark != self._base and writer.takeovers and not self.suspects:
             writer = replace(writer, takeovers=0)
         return Progress(watermark, encode_map(writer, _shift(bits, watermark - self._base)))
 
@@ -154,7 +159,7 @@ class Ledger:
                 del self._open[offset]
                 _set(self._bits, offset - self._base)
         watermark = self.watermark
-        if watermark != self._base and self.writer.takeovers:
+        if watermark != self._base and self.writer.takeovers and not self.suspects:
             self.writer = replace(self.writer, takeovers=0)
         if watermark - self._base >= 4_096 or not self._open:
             self._bits = bytearray(_shift(self._bits, watermark - self._base))

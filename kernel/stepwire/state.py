@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from stepwire.bus.protocol import Record
 from stepwire.errors import DecodeError
-from stepwire.join import JoinState
+from stepwire.join import JoinState, Rules, judge
 from stepwire.jsontext import dump, load
 
 VERSION = b"1"
@@ -173,10 +173,12 @@ class Mailbox:
         """How many items could be called but for room or order."""
         return len(self.ready) + sum(len(queue) for queue in self.queues.values())
 
-    @property
-    def callable(self) -> set[str]:
-        """What somebody may have been calling: joins, and items but those behind another of their order."""
-        return {*self.joins, *self.items}.difference(*(islice(queue, 1, None) for queue in self.queues.values()))
+    def callable(self, rules: Rules, now: float) -> set[str]:
+        """What a worker may have been calling: joins that are complete, items that are due and first of their order."""
+        found = {id_ for id_, join in self.joins.items() if judge(join, rules, now) == "call"}
+        metas = ((id_, decode_meta(raw)) for id_, raw in self.items.items())
+        found |= {id_ for id_, meta in metas if not meta.get("unknown") and (meta.get("due") or 0.0) <= now}
+        return found.difference(*(islice(queue, 1, None) for queue in self.queues.values()))
 
     def restore_order(self) -> None:
         """After a scan, which is in key order: put the queues into the order of their sequence numbers."""

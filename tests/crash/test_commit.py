@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.crash.victim import Begin, Event, LocalBus, Poison, Worker, app
+from tests.crash.victim import Begin, Event, Kept, LocalBus, Poison, Worker, app
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 ROOT = Path(__file__).parents[2]
@@ -140,9 +140,36 @@ async def test_an_event_that_kills_its_worker_is_called_alone_and_then_put_away(
     ((headers, value),) = records(tmp_path, "victim.swallow.dlt")
     assert headers["kafka_dlt-exception-fqcn"].endswith("CrashLoop")
     assert value == {"n": 0}
-    until(lambda: {value["n"] for _, value in _poison_ended(tmp_path)} == set(), "neighbours are left")
+    with victim(tmp_path):
+        until(lambda: {value["n"] for _, value in _poison_ended(tmp_path)} == set(), "neighbours are left")
     calls = Counter(lines(tmp_path, "calls"))
     assert set(calls) == {"0", "1", "2", "3", "4"}
+
+
+async def test_one_from_state_that_kills_is_put_away_although_others_go_on(tmp_path: Path) -> None:
+    """R12 holds for what waits in state too: that the worker makes progress with others each time is no acquittal."""
+    await publish(tmp_path, Kept(n=0, who="x"))
+    lives = 0
+    while not records(tmp_path, "victim.keep.dlt"):
+        lives += 1
+        assert lives <= 7, "it kills for ever"
+        with victim(tmp_path, at="kept:1") as process:
+            until(lambda: len(lines(tmp_path, "started")) == lives, "it does not start")  # noqa: B023 - in this round
+            await go_on(tmp_path, lives)
+            until(lambda p=process: p.poll() is not None or bool(records(tmp_path, "victim.keep.dlt")), "it hangs")  # type: ignore[misc]
+    ((headers, value),) = records(tmp_path, "victim.keep.dlt")
+    assert headers["kafka_dlt-exception-fqcn"].endswith("CrashLoop")
+    assert value["n"] == 0
+    assert {str(n) for n in range(lives)} <= set(lines(tmp_path, "kept")), "nobody else went on meanwhile"
+
+
+async def go_on(folder: Path, life: int) -> None:
+    """Something for the queues of others, in every partition of the state."""
+    bus = LocalBus(str(folder / "bus.db"))
+    await bus.open()
+    events = {f"{life}-{n}": Kept(n=life, who=f"y{n}") for n in range(40)}
+    await bus.publish([app.record(event, id=id_, source="crash", now=0.0)[0] for id_, event in events.items()])
+    await bus.close()
 
 
 def _poison_ended(folder: Path) -> list[tuple[dict[str, str], dict[str, object]]]:

@@ -3,7 +3,7 @@
 In: a folder; CRASH_AT as `point:n`. The points of one SQLite transaction: 1 before progress is written, 2 before state,
 3 before outputs get their offsets, 4 before outputs are written, 5 before COMMIT, 6 committed, and memory does not know
 yet. `halves:n` breaks the commit in two and dies between them, so that the verdict can be tested. `inside:n` dies
-inside the n-th call of the effect that must not repeat, `call:n` with the poison in hand.
+inside the n-th call of the effect that must not repeat, `call:n` with the poison in hand, `kept:n` with one from state.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from stepwire.worker import Worker
 
 FOLDER = Path(os.environ.get("CRASH_FOLDER", "."))
 POINT, _, NUMBER = os.environ.get("CRASH_AT", "").partition(":")
+SLOWLY = 0.5  #: seconds before it dies of what it keeps
 passed = 0
 
 
@@ -54,6 +55,11 @@ class Paid(Event, topic="paid", result=True):
 
 class Poison(Event, topic="poison"):
     n: int
+
+
+class Kept(Event, topic="kept"):
+    n: int
+    who: str
 
 
 def at(point: str) -> None:
@@ -102,7 +108,15 @@ async def swallow(poison: Poison) -> None:
         at("call")
 
 
-app = App("victim", [scatter, weigh, collect, pay, swallow])
+@handler(order="who")
+async def keep(kept: Kept) -> None:
+    note("kept", str(kept.n))
+    if kept.n == 0:
+        await asyncio.sleep(SLOWLY)  # others make progress meanwhile, and more arrives
+        at("kept")
+
+
+app = App("victim", [scatter, weigh, collect, pay, swallow, keep])
 
 
 def before(owner: type, name: str, point: str) -> None:
@@ -155,6 +169,8 @@ async def main(what: str) -> None:
     if POINT == "halves":
         LocalBus.commit = in_halves  # type: ignore[method-assign]
     bus = LocalBus(str(FOLDER / "bus.db"))
+    if POINT == "kept":
+        bus.colocated = False  # what is kept takes the way over the control topic, as on Kafka
     await bus.open()
     bus.store.db = Watched(bus.store.db)  # type: ignore[assignment]
     if what == "publish":

@@ -41,7 +41,8 @@ async def test_the_next_one_is_called() -> None:
     d = worker.dispatchers[0]
     await bus.join(d.step.group, ["a"], d.step.control)  # a second seat that takes what it is given
     await asyncio.sleep(0.1)
-    d._careful = {Partition("a", 0): 1, Partition("a", 1): 1}  # as after two unclean takeovers
+    for number in (0, 1):
+        d.committer.ledgers[Partition("a", number)].careful = 1  # as after two unclean takeovers
     out = app.record(A(n=0), now=time.time())[0]
     await bus.publish([out._replace(partition=0)])
     await asyncio.sleep(0.1)

@@ -8,6 +8,7 @@ import time
 from stepwire import App, Event, Settings, handler
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition, Progress, Transaction
+from stepwire.join import Rules
 from stepwire.ledger import Ledger, Writer, encode_map, handed_over
 from stepwire.state import ITEM, Entry, Mailbox
 from stepwire.worker import Worker, prepare
@@ -37,7 +38,7 @@ async def test_what_comes_later_does_not_wait_for_the_suspects() -> None:
     async with asyncio.timeout(10):
         while not dispatcher.committer.ledgers:
             await asyncio.sleep(0)
-    dispatcher._careful = {Partition("a", 0): 2}  # offsets 0 and 1 were open at the takeover
+    dispatcher.committer.ledgers[Partition("a", 0)].careful = 2  # offsets 0 and 1 were open at the takeover
     await bus.publish([app.record(A(n=n), now=time.time())[0] for n in range(5)])
     async with asyncio.timeout(10):
         while len(called) < 4:
@@ -70,7 +71,7 @@ async def test_what_no_worker_can_have_begun_is_no_suspect() -> None:
     worker = Worker(app, bus, settings=settings)
     await worker.start()
     await worker.settle()
-    assert worker.dispatchers[0]._careful == {Partition("a", 0): 10}
+    assert worker.dispatchers[0].committer.ledgers[Partition("a", 0)].careful == 10
     await worker.stop()
     await bus.close()
 
@@ -78,11 +79,27 @@ async def test_what_no_worker_can_have_begun_is_no_suspect() -> None:
 def test_who_waits_behind_another_of_its_order_is_no_suspect() -> None:
     """Of the items with one value of `order=` only the first can have been called."""
     mailbox = Mailbox(0)
-    for id_, seq, order in (("c", 3, "x"), ("a", 1, "x"), ("b", 2, "y"), ("d", 4, None)):
-        meta = {"kind": "item", "seq": seq} | ({"order": order} if order else {})
-        mailbox.put(ITEM + id_, Entry(meta).encode())
+    for id_, seq, more in (
+        ("c", 3, {"order": "x"}), ("a", 1, {"order": "x"}), ("b", 2, {"order": "y"}), ("d", 4, {}),
+        ("e", 5, {"due": 9}), ("f", 6, {"due": 11}), ("g", 7, {"unknown": "it died"}),
+    ):  # fmt: skip
+        mailbox.put(ITEM + id_, Entry({"kind": "item", "seq": seq, **more}).encode())
     mailbox.restore_order()
-    assert mailbox.callable == {"a", "b", "d"}
+    rules = Rules((), frozenset(), False, False, False, None, False, 60.0, False, False, 60.0)
+    assert mailbox.callable(rules, 10.0) == {"a", "b", "d", "e"}
+
+
+def test_progress_with_others_acquits_nobody() -> None:
+    """Takeovers count on until all that was open in state at the takeover has been called and survived."""
+    ledger = Ledger(Progress(3, encode_map(Writer("dead", 7, 1), b"")))
+    ledger.suspects = {"poison", "other"}
+    ledger.begin(3)
+    ledger.finish([3])
+    ledger.acquit("other")
+    ledger.acquit("newer")
+    assert ledger.writer.takeovers == 1
+    ledger.acquit("poison")
+    assert ledger.writer.takeovers == 0
 
 
 def test_a_partition_that_was_handed_over_is_no_unclean_takeover() -> None:

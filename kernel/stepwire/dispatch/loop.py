@@ -50,8 +50,6 @@ class Dispatcher:
         self._timer: Timer | None = None
         self._due: float | None = None
         self._held_back = False  #: did the last fetch leave something where it lies, for want of room?
-        self._careful: dict[Partition, int] = {}  #: R12: what lies below these offsets is called one at a time
-        self._suspects: set[str] = set()  #: R12: the same for these entries of mailboxes
         self._marked: dict[str, int] = {}
         self._alone: list[Delivery] = []
 
@@ -152,11 +150,9 @@ class Dispatcher:
 
     def _is_suspect(self, delivery: Delivery) -> bool:
         """R12: was it open when we took over from workers that died? What came later runs as always."""
-        if not self._careful:
-            return False
-        home = self._home(delivery)
-        at = delivery.offset[1] if delivery.offset else self.committer.ledgers[home].watermark
-        return delivery.entry in self._suspects or at < self._careful.get(home, 0)
+        ledger = self.committer.ledgers[self._home(delivery)]
+        at = delivery.offset[1] if delivery.offset else ledger.watermark
+        return ledger.careful >= 0 and (at < ledger.careful or delivery.entry in ledger.suspects)
 
     def _mark(self, delivery: Delivery) -> None:
         died = self._marked.get(delivery.id, 0)
@@ -170,7 +166,6 @@ class Dispatcher:
     def _next_alone(self, concluded: Delivery) -> None:
         if concluded in self._alone:
             self._alone.remove(concluded)
-            self._suspects.discard(concluded.entry)
             if self._alone:
                 self._mark(self._alone[0])
 
@@ -209,6 +204,8 @@ class Dispatcher:
             self.step.telemetry(finished.fact)
         if finished.delivery is not None:
             self.active -= 1
+            if ledger := self.committer.ledgers.get(self._home(finished.delivery)):
+                ledger.acquit(finished.delivery.entry)
             if self._alone:
                 self._next_alone(finished.delivery)
 
@@ -272,23 +269,19 @@ class Dispatcher:
                 self._marked[ledger.writer.marker] = ledger.writer.marks
             if not ledger.taken_over or ledger.writer.nonce == self.nonce:
                 continue  # who was here before left in order, or it was us
-            unfinished = ends.get(partition, 0) > ledger.watermark or self._has_work(partition)
+            if partition.topic == self.step.control:
+                mailbox = self.committer.mailboxes[partition.number]
+                ledger.suspects = mailbox.callable(self.step.rules, self.step.clock.now())
+            unfinished = ends.get(partition, 0) > ledger.watermark or bool(ledger.suspects)
             ledger.taken_over_again(unfinished)
             if unfinished and (ledger.writer.takeovers >= CAREFUL or ledger.writer.marker):
                 # no more than fit into one worker had begun, each with at most a transaction's marker behind it
-                self._careful[partition] = min(ends.get(partition, 0), ledger.reach + 2 * self.step.concurrency)
-                if partition.topic == self.step.control:
-                    self._suspects |= self.committer.mailboxes[partition.number].callable
-
-    def _has_work(self, partition: Partition) -> bool:
-        mailbox = self.committer.mailboxes.get(partition.number) if partition.topic == self.step.control else None
-        return mailbox is not None and bool(mailbox.ready or mailbox.touched)
+                ledger.careful = min(ends.get(partition, 0), ledger.reach + 2 * self.step.concurrency)
 
     def _drop(self, partitions: set[Partition], kind: str) -> None:
         """Forget partitions and everything in flight that belongs to them; calls are cut off."""
         if not partitions:
             return
-        control = self.step.control
         whole = partitions >= set(self.committer.ledgers)
         concluded = {finished.delivery for finished in self.committer.queue}
         begun = {*self.caller.running, *(d for d in self._alone if not d.started and d not in concluded)}
@@ -308,8 +301,7 @@ class Dispatcher:
             self.active = 0
         for partition in partitions:
             self.committer.ledgers.pop(partition, None)
-            self._careful.pop(partition, None)
-            if partition.topic == control:
+            if partition.topic == self.step.control:
                 self.committer.mailboxes.pop(partition.number, None)
         self.step.telemetry(Assigned(self.step.group, kind))
 
