@@ -81,6 +81,12 @@ def _other(name: str, view: RunView) -> tuple[str, ...]:
     return name, _shown(result) if result is not None else "", steps, view.state if result is not None else _why(view)
 
 
+def brief(text: str, most: int) -> str:
+    """So many characters of a text at most, on one line; what is left out shows."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 def _shown(event: Event) -> str:
-    fields = [f"{name}: {str(value)[:160]}" for name, value in event if value]
+    fields = [f"{name}: {brief(str(value), 160)}" for name, value in event if value]
     return f"{type(event).__name__}\n" + "\n".join(fields)

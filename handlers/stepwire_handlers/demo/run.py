@@ -25,7 +25,7 @@ from stepwire.telemetry import Called, Fact
 from stepwire.worker import Worker
 from stepwire_handlers.configuration import Configuration, load
 from stepwire_handlers.demo.places import place
-from stepwire_handlers.demo.report import report
+from stepwire_handlers.demo.report import brief, report
 from stepwire_handlers.demo.stay import stay
 from stepwire_handlers.demo.surroundings import surroundings
 from stepwire_handlers.services.publishing import publish, until_it_rests
@@ -110,7 +110,7 @@ class Progress:
         """A hook."""
         if isinstance(fact, Called):
             self._counts[fact.handler] += 1
-            what = "" if fact.outcome == "ok" else f" {fact.outcome}: {fact.message[:100]}"
+            what = "" if fact.outcome == "ok" else f" {fact.outcome}: {brief(fact.message, 100)}"
             self._tell(f"{time.monotonic() - self._begun:6.2f} s  {fact.handler} {fact.run[:8]}{what}")
 
 
