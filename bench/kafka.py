@@ -82,9 +82,9 @@ QUESTIONS = {
         Bar("100 partitions, MB", "idle-100.peak_mb", most=300.0)]),
     "restore": Question({"restore": 100_000}, 1, [
         Bar("a worker starts with 100,000 open keys, seconds", "restore.seconds", most=5.0)]),
-    "behind": Question({"hop": 50_000, "behind": 1_000_000}, PARTITIONS, [
-        Bar("1,000,000 records behind, of the rate at 50,000", "behind.per_s/hop.per_s", least=0.9),
-        Bar("1,000,000 records behind, of the memory at 50,000", "behind.peak_mb/hop.peak_mb", most=1.1)], rounds=1),
+    "behind": Question({"hop": 200_000, "behind": 1_000_000}, PARTITIONS, [
+        Bar("1,000,000 records behind, of the rate at 200,000", "behind.per_s/hop.per_s", least=0.9),
+        Bar("1,000,000 records behind, of the memory at 200,000", "behind.peak_mb/hop.peak_mb", most=1.1)], rounds=1),
 }  # fmt: skip
 
 
