@@ -26,8 +26,10 @@ def command(
 ) -> None:
     """Pages for people until SIGTERM or SIGINT: runs and their steps, the graph, gates to decide, dead letters.
 
-    People log in with a key of the access file (make one: stepwire door --new-key NAME), or at the OIDC issuer that
-    it names. Sessions end with the process unless STEPWIRE_CONSOLE_SECRET signs them. Exit: 0 stopped in order, 1 the bus failed, 2 usage.
+    People log in with a key of the access file (make one: stepwire door --new-key NAME), or at the OIDC issuer that it
+    names. Sessions end with the process unless STEPWIRE_CONSOLE_SECRET signs them.
+
+    Exit: 0 stopped in order, 1 the bus failed, 2 usage.
     """
 
     async def main() -> int:

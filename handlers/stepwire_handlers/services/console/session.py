@@ -91,7 +91,9 @@ class Sessions:
     def _by_cookie(self, access: Access, cookie: str) -> Caller | None:
         if cookie.startswith(f"{PERSON}."):
             person = self.seal.open(PERSON, cookie)
-            return person and Caller(f"user:{person['user']}", access.granted(person["user"], person["groups"]))
+            if person is None or access.oidc is None or access.oidc.login is None:
+                return None
+            return Caller(f"user:{person['user']}", access.granted(person["user"], person["groups"]))
         told, _, signature = cookie.rpartition(".")
         digest, _, until = told.partition(".")
         if not self.seal.holds(told, signature) or not until.isdecimal() or int(until) < self.seal.now():

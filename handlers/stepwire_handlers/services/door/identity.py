@@ -67,11 +67,11 @@ class Identity:
                 return _by_key(access, given)
             if self._tokens is None or access.oidc is None:
                 raise refused("the bearer token is no key of this door, and it knows no issuer of tokens")
-            user, names = named(access.oidc, await self._tokens.claims(given))
-            return Caller(f"user:{user}", access.granted(user, names))
+            name, groups = named(access.oidc, await self._tokens.claims(given))
+            return Caller(f"user:{name}", access.granted(name, groups))
         if access.proxy is not None and (user := _by_proxy(access.proxy, request)) is not None:
-            groups = request.headers.get(access.proxy.groups, "") if access.proxy.groups else ""
-            names = [name.strip() for name in groups.split(",") if name.strip()]
+            told = request.headers.get(access.proxy.groups, "") if access.proxy.groups else ""
+            names = [name.strip() for name in told.split(",") if name.strip()]
             return Caller(f"user:{user}", access.granted(user, names))
         raise Problem(
             401, "unauthorized", "send X-API-Key, or Authorization: Bearer with a key or a token",
