@@ -15,6 +15,7 @@ import re
 import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -31,6 +32,12 @@ PAUSE = 2.0  #: seconds between two questions to an issuer that did not answer
 MOST = 1024 * 1024  #: bytes of an answer
 BACK = "/login/callback"  #: where the issuer sends the browser
 CODE = re.compile(r"[a-z_]{1,40}")  #: an error of OAuth that may be logged
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The system's certificates, as for the issuer's keys; to read them takes long."""
+    return ssl.create_default_context()
 
 
 class Begun(NamedTuple):
@@ -62,7 +69,7 @@ class Issuer:
         self.oidc, self.login, self._secret = oidc, login, secret
         self.host = urlsplit(oidc.issuer).netloc
         self._tokens = Tokens(oidc.model_copy(update={"audience": login.client}))
-        self._trust = ssl.create_default_context()  # the system's, as for the issuer's keys
+        self._trust = _trust()
         self._lock = asyncio.Lock()
         self._known: Endpoints | None = None
         self._asked = self._until = float("-inf")

@@ -37,7 +37,7 @@ class Seal:
     def close(self, kind: str, data: Mapping[str, Any], life: float) -> str:
         """Data as text that counts for `life` seconds."""
         body = json.dumps({**data, "until": self.now() + life}, separators=(",", ":")).encode()
-        told = f"{kind}.{urlsafe_b64encode(body).decode()}"
+        told = f"{kind}.{urlsafe_b64encode(body).rstrip(b'=').decode()}"  # with = the cookie would need quotes
         return f"{told}.{self.signature(told)}"
 
     def open(self, kind: str, text: str) -> dict[str, Any] | None:
@@ -45,5 +45,5 @@ class Seal:
         told, _, signature = text.rpartition(".")
         if not told.startswith(f"{kind}.") or not self.holds(told, signature):
             return None
-        data: dict[str, Any] = json.loads(urlsafe_b64decode(told.partition(".")[2]))
+        data: dict[str, Any] = json.loads(urlsafe_b64decode(told.partition(".")[2] + "=="))
         return data if data["until"] > self.now() else None
