@@ -53,6 +53,11 @@ def access(issuer: Issuer, url: str = BASE, **more: Any) -> Access:
 async def go(desk: Desk, then: str = "/") -> str:
     """Follow the login page's link to the issuer and agree there; the address that it sends the browser back to."""
     (link,) = re.findall(r'href="(/login/oidc[^"]*)"', await desk.get(f"/login?then={then}"))
+    return await agree(desk, link)
+
+
+async def agree(desk: Desk, link: str) -> str:
+    """From a link of the console to the issuer, and the address that it sends the browser back to."""
     sent = await desk.client.get(link)
     assert sent.status_code == 303, sent.text
     async with httpx2.AsyncClient(verify=UNUSED) as browser:
@@ -119,12 +124,14 @@ def test_what_is_sealed_counts_until_its_end_and_as_its_kind() -> None:
     assert seal.open("login", text) is None
 
 
-@pytest.mark.parametrize("then", ["https://evil.example/", "//evil.example", "/\\evil.example", "/a%0d%0aset-cookie:x"])
-async def test_nobody_is_led_outside(opened: Opened, issuer: Issuer, then: str) -> None:
+async def test_nobody_is_led_outside(opened: Opened, issuer: Issuer) -> None:
     """Whatever page was asked for, the way back ends inside the console."""
     async with opened(access(issuer), **SETTINGS) as desk:
-        answer = await desk.client.get(await go(desk, then))
-        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        for then in ("https://evil.example/", "//evil.example", "/\\evil.example", "/a%0d%0aset-cookie:x"):
+            for way in (go(desk, then), agree(desk, f"/login/oidc?then={then}")):
+                answer = await desk.client.get(await way)
+                assert (answer.status_code, answer.headers["location"]) == (303, "/"), then
+                desk.client.cookies.clear()
 
 
 async def test_a_session_lasts_as_long_as_it_is_told_and_reads_grants_anew(opened: Opened, issuer: Issuer) -> None:
@@ -171,44 +178,38 @@ async def test_a_code_that_was_used_says_so(opened: Opened, issuer: Issuer) -> N
         await refused(desk, 401, "takes the code no more", back)
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "why"),
-    [
-        ("access_denied", 403, "did not let you in"),
-        ("temporarily_unavailable", 503, "cannot log anybody in now"),
-        ("login_required", 400, "ended this login"),
-    ],
-)
-async def test_who_is_denied_reads_it(opened: Opened, issuer: Issuer, error: str, status: int, why: str) -> None:
+async def test_who_is_denied_reads_it(opened: Opened, issuer: Issuer) -> None:
     """In our words: nothing of what the address says is repeated."""
-    issuer.denies = error
+    cases = [
+        ("access_denied", 403, "did not let you in"), ("temporarily_unavailable", 503, "cannot log anybody in now"),
+        ("login_required", 400, "ended this login"),
+    ]  # fmt: skip
     async with opened(access(issuer), **SETTINGS) as desk:
-        answer = await refused(desk, status, why)
-        assert "no</b>" not in answer.text and "&lt;b&gt;" not in answer.text
+        for issuer.denies, status, why in cases:
+            answer = await refused(desk, status, why)
+            assert "no</b>" not in answer.text and "&lt;b&gt;" not in answer.text
 
 
-@pytest.mark.parametrize(
-    ("claims", "why"),
-    [
-        ({"aud": "other"}, "meant for somebody else"),
-        ({"aud": "stepwire"}, "meant for somebody else"),
-        ({"aud": [CLIENT, "other"], "azp": "other"}, "made for another client"),
-        ({"iss": "http://127.0.0.1:9"}, "from another issuer"),
-        ({"exp": 1_000_000_000}, "has expired"),
-        ({"exp": None}, "does not hold"),
-        ({"nonce": "other"}, "belongs to another login"),
-        ({"nonce": None}, "belongs to another login"),
-        ({"nonce": 1}, "belongs to another login"),
-        ({"sub": ""}, "has no claim sub"),
-    ],
-)
-async def test_an_id_token_that_does_not_hold_is_refused(
-    opened: Opened, issuer: Issuer, claims: dict[str, Any], why: str
-) -> None:
+HOLDS_NOT: list[tuple[dict[str, Any], str]] = [
+    ({"aud": "other"}, "meant for somebody else"),
+    ({"aud": "stepwire"}, "meant for somebody else"),
+    ({"aud": [CLIENT, "other"], "azp": "other"}, "made for another client"),
+    ({"iss": "http://127.0.0.1:9"}, "from another issuer"),
+    ({"exp": 1_000_000_000}, "has expired"),
+    ({"exp": None}, "does not hold"),
+    ({"nonce": "other"}, "belongs to another login"),
+    ({"nonce": None}, "belongs to another login"),
+    ({"nonce": 1}, "belongs to another login"),
+    ({"sub": ""}, "has no claim sub"),
+]
+
+
+async def test_an_id_token_that_does_not_hold_is_refused(opened: Opened, issuer: Issuer) -> None:
     """For others, by others, too old, of another login, of nobody."""
-    issuer.person |= claims
     async with opened(access(issuer), **SETTINGS) as desk:
-        await refused(desk, 401, why)
+        for claims, why in HOLDS_NOT:
+            issuer.person = {"sub": "ann", **claims}
+            await refused(desk, 401, why)
 
 
 async def test_a_token_signed_by_others_is_refused(opened: Opened, issuer: Issuer) -> None:
@@ -317,28 +318,28 @@ async def test_who_brings_codes_too_often_is_slowed_down(opened: Opened, issuer:
 # -- TLS and settings
 
 
-@pytest.mark.parametrize(
-    ("headers", "secure"),
-    [
-        ({}, False),
-        ({"host": "127.0.0.1:8081"}, False),
-        ({"host": "console.example"}, True),
-        ({"x-forwarded-proto": "https"}, True),
-        ({"x-forwarded-proto": "http"}, False),
-    ],
-)
-async def test_cookies_are_secure_behind_tls(
-    opened: Opened, issuer: Issuer, headers: dict[str, str], secure: bool
-) -> None:
+CAME: list[tuple[dict[str, str], bool]] = [  # a request's headers, and whether the browser came by HTTPS
+    ({}, False),
+    ({"host": "127.0.0.1:8081"}, False),
+    ({"host": "console.example"}, True),
+    ({"x-forwarded-proto": "https"}, True),
+    ({"x-forwarded-proto": "http"}, False),
+]
+
+
+async def test_cookies_are_secure_behind_tls(opened: Opened, issuer: Issuer) -> None:
     """Called by its https:// address, or where the proxy of the access file says so; a login by key too."""
-    async with opened(access(issuer, "https://console.example")) as desk:
-        own = {"sec-fetch-site": "same-origin", **headers}
-        answer = await desk.client.post("/login", data={"key": KEYS["eye"][0]}, headers=own)
-        assert ("Secure" in answer.headers["set-cookie"]) is secure
-        far = access(issuer, "https://console.example").model_copy(update={"proxy": None})
-        desk.console.sessions._access = far
-        answer = await desk.client.post("/login", data={"key": KEYS["eye"][0]}, headers=own)
-        assert ("Secure" in answer.headers["set-cookie"]) is (secure and "host" in headers)
+    near = access(issuer, "https://console.example")
+    async with opened(near) as desk:
+        for headers, secure in CAME:
+            for file, expected in (
+                (near, secure),
+                (near.model_copy(update={"proxy": None}), secure and "host" in headers),
+            ):
+                desk.console.sessions._access = file
+                own = {"sec-fetch-site": "same-origin", **headers}
+                answer = await desk.client.post("/login", data={"key": KEYS["eye"][0]}, headers=own)
+                assert ("Secure" in answer.headers["set-cookie"]) is expected, headers
 
 
 async def test_without_keys_the_form_is_not_shown(opened: Opened, issuer: Issuer) -> None:
