@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -76,9 +77,9 @@ def opened(tmp_path: Path) -> Callable[..., object]:
     """Opens a console in this process."""
 
     @asynccontextmanager
-    async def open_(access: Access | None = ACCESS) -> AsyncIterator[Desk]:
+    async def open_(access: Access | None = ACCESS, base: str = "http://console", **more: Any) -> AsyncIterator[Desk]:
         path = tmp_path / "bus.db"
-        values = Configuration(bus=f"sqlite:///{path}", blobs=str(tmp_path / "blobs"), log="json")
+        values = Configuration(bus=f"sqlite:///{path}", blobs=str(tmp_path / "blobs"), log="json", **more)
         async with AsyncExitStack() as stack:
             bus, other = LocalBus(str(path)), LocalBus(str(path))
             for each in (bus, other):
@@ -86,7 +87,7 @@ def opened(tmp_path: Path) -> Callable[..., object]:
                 stack.push_async_callback(each.close)
             console = console_of(values, await places_of(stack, [(OFFICE, bus)]), access, "console")
             transport = httpx2.ASGITransport(console.application(), raise_app_exceptions=False)
-            client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://console"))
+            client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=base))
             yield Desk(console, client, other)
             await asyncio.sleep(0.001)  # the log writes once a turn
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,8 +16,10 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from tests.console.browser import axe, chromium
 from tests.console.conftest import KEYS, Desk
+from tests.console.issuer import CLIENT, SECRET, Issuer
 from tests.helm.tools import NotHere
 
+from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.health import listen, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.service("chromium"), pytest.mark.timeout(300)]
@@ -132,6 +135,34 @@ async def test_every_page_is_accessible_and_fits_a_phone(
         await page.goto(f"{url}/")
         await _sound(page, script, "/login")
         assert [text for text in said if "404" not in text] == []
+
+
+async def test_a_person_signs_in_at_the_issuer(opened: Callable[..., Any], service: Callable[..., None]) -> None:
+    """By the link alone: the browser follows it out and back under the strict policy, and comes where it wanted to."""
+    with _fetched(service):
+        script = axe()
+    issuer = Issuer()
+    with contextlib.closing(issuer), listen("127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        login = {"client": CLIENT, "url": url}
+        access = Access.model_validate({
+            "oidc": {"issuer": issuer.url, "audience": "stepwire", "login": login},
+            "grants": {"user:ann": {"office": ["viewer"]}},
+        })  # fmt: skip
+        async with (
+            opened(access, url, console_oidc_secret=SECRET) as desk,
+            _browser(service) as browser,
+            serving(desk.console.application(), listening),
+        ):
+            page = await browser.new_page()
+            said: list[str] = []
+            page.on("console", lambda message: said.append(message.text))
+            await page.goto(f"{url}/gates")
+            await _sound(page, script, "/login")
+            await page.keyboard.press("Enter")  # the link has the focus
+            await page.wait_for_url(f"{url}/gates")
+            assert "user:ann" in await page.inner_text("header")
+            assert said == []
 
 
 async def _sound(page: Page, script: str, path: str) -> None:

@@ -14,8 +14,10 @@ from tests.door.doors import ROOT
 from tests.door.shop import APP
 
 from stepwire.worker import Worker
+from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.services.console.application import Console
 from stepwire_handlers.services.console.measures import Measures
+from stepwire_handlers.services.console.process import signin_of
 from stepwire_handlers.services.console.session import Sessions
 from stepwire_handlers.services.door.access import Access, new_key
 from stepwire_handlers.services.door.limits import for_callers
@@ -25,7 +27,11 @@ from stepwire_handlers.services.tools.process import application_of
 from stepwire_handlers.telemetry.metrics import Metrics
 
 ROW = re.compile(r"^\| (door|console|console inner|tools|inner|worker) \| (GET|POST) `(\S+)` \|", re.MULTILINE)
-ACCESS = Access.model_validate({"keys": [{"name": "k", "hash": new_key()[1], "roles": {"*": ["viewer"]}}]})
+LOGIN = {"client": "console", "url": "https://console.example"}
+ACCESS = Access.model_validate({
+    "keys": [{"name": "k", "hash": new_key()[1], "roles": {"*": ["viewer"]}}],
+    "oidc": {"issuer": "http://127.0.0.1:9", "audience": "stepwire", "login": LOGIN},  # nobody listens there
+})  # fmt: skip
 ADDRESS = "http://127.0.0.1"  # the tools look at the name they are called by
 OWN = {"sec-fetch-site": "same-origin"}  # so that a form is refused for who sends it, not for where it comes from
 
@@ -55,7 +61,9 @@ async def test_only_what_the_page_lists_is_open(opened: Callable[..., Any]) -> N
         metrics.watch(worker)
         assert metrics.backlog is not None
         free = for_callers(ACCESS, time.monotonic)
-        console = Console(door.places, Sessions(ACCESS, b"s" * 32), door.decisions, free, free, Measures())
+        sessions = Sessions(ACCESS, b"s" * 32)
+        signin = signin_of(Configuration(), ACCESS, sessions, door.places)
+        console = Console(door.places, sessions, door.decisions, free, free, Measures(), None, signin)
         applications = {
             "door": door.application(),
             "inner": door.inner(),

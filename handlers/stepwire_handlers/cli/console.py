@@ -26,8 +26,10 @@ def command(
 ) -> None:
     """Pages for people until SIGTERM or SIGINT: runs and their steps, the graph, gates to decide, dead letters.
 
-    People log in with a key of the access file (make one: stepwire door --new-key NAME). Sessions end with the process
-    unless STEPWIRE_CONSOLE_SECRET signs them. Exit: 0 stopped in order, 1 the bus failed, 2 usage.
+    People log in with a key of the access file (make one: stepwire door --new-key NAME), or at the OIDC issuer that it
+    names. Sessions end with the process unless STEPWIRE_CONSOLE_SECRET signs them.
+
+    Exit: 0 stopped in order, 1 the bus failed, 2 usage.
     """
 
     async def main() -> int:
@@ -38,8 +40,9 @@ def command(
         from stepwire_handlers.cli.door import _installed, access_of, opened
 
         _installed()
-        if find_spec("jinja2") is None:
-            raise SettingsError("the console needs jinja2: pip install 'stepwire[console]'")
+        for name in ("jinja2", "httpx2"):
+            if find_spec(name) is None:
+                raise SettingsError(f"the console needs {name}: pip install 'stepwire[console]'")
         if not apps:
             raise SettingsError("say which apps: stepwire console MODULE:app …")
         found = [target(app, bus, log=log, http_port=http_port, door_access=access) for app in apps]

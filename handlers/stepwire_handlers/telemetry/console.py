@@ -8,7 +8,10 @@ CONSOLE_REQUESTS = Family(
     "stepwire_console_requests", "counter", ("route", "method", "code"), "Requests answered by the console"
 )
 CONSOLE_LOGINS = Family(
-    "stepwire_console_logins", "counter", ("outcome",), "Logins with a key: entered, refused, or slowed down unread"
+    "stepwire_console_logins",
+    "counter",
+    ("outcome",),
+    "Logins with a key or at the issuer: entered, refused, or slowed down unread",
 )
 
 FAMILIES = (CONSOLE_REQUESTS, CONSOLE_LOGINS)

@@ -27,8 +27,10 @@ from stepwire import Event
 from stepwire.errors import StepwireError
 from stepwire_handlers.drawing.sketch import sketch
 from stepwire_handlers.services.console import chart, forms, look
+from stepwire_handlers.services.console.issuer import BACK
 from stepwire_handlers.services.console.measures import Measures
 from stepwire_handlers.services.console.session import COOKIE, Sessions, refuse_foreign_forms
+from stepwire_handlers.services.console.signin import START, SignIn, forget
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.door.decisions import Decisions
 from stepwire_handlers.services.door.identity import Caller
@@ -77,6 +79,7 @@ class Console:
     actions: Limits  #: of each caller
     measures: Measures
     hosts: frozenset[str] | None = None  #: names that a browser may call it by; None: any
+    signin: SignIn | None = None  #: at an OIDC issuer
 
     def __post_init__(self) -> None:
         self._pages = _templates()
@@ -93,6 +96,8 @@ class Console:
             post("/logout", self.leave), self._route("/static/{name}", self.static, "GET"),
             self._route("/livez", self.livez, "GET"), self._route("/readyz", self.readyz, "GET"),
         ]  # fmt: skip
+        if self.signin is not None:
+            routes += [self._route(START, self.go, "GET"), self._route(BACK, self.back, "GET")]
         found = Starlette(routes=routes, exception_handlers={HTTPException: self._nowhere})
         found.router.redirect_slashes = False
         return found
@@ -304,7 +309,39 @@ class Console:
         """The form."""
         if await self.sessions.of(request) is not None:
             return RedirectResponse("/", 303)
-        return self._page(request, "login.html", then=_inside(request.query_params.get("then", "/")), wrong=False)
+        return self._login_page(request, 200, _inside(request.query_params.get("then", "/")))
+
+    def _login_page(self, request: Request, code: int, then: str) -> Response:
+        issuer, start = self.signin.host if self.signin else "", f"{START}?" + urlencode({"then": then})
+        return self._page(request, "login.html", code, then=then, wrong=code == 401, issuer=issuer, start=start,
+                          keys=self.sessions.takes_keys)  # fmt: skip
+
+    async def go(self, request: Request) -> Response:
+        """To the issuer."""
+        assert self.signin is not None
+        try:
+            return await self.signin.go(_inside(request.query_params.get("then", "/")))
+        except Problem as problem:
+            return self._not_signed_in(request, problem)
+
+    async def back(self, request: Request) -> Response:
+        """From the issuer, into a session or to a page that says why not."""
+        assert self.signin is not None
+        try:
+            self.signin.begun(request)  # before it counts: nobody but who began a login uses up an address's share
+            self.logins.take("issuer " + (request.client.host if request.client else ""))
+            return await self.signin.back(request)
+        except Problem as problem:
+            response = self._not_signed_in(request, problem)
+            if problem.status not in (400, 429):  # a code that was sent cannot be sent again
+                forget(response)
+            return response
+
+    def _not_signed_in(self, request: Request, problem: Problem) -> Response:
+        headers = {name: text for name, text in problem.headers.items() if name == "retry-after"}
+        response = self._page(request, "signin.html", problem.status, problem=problem)
+        response.headers.update(headers)
+        return response
 
     async def enter(self, request: Request) -> Response:
         """Log in with a key. Raises Problem 429 for an address that fails too often; a key that fits always opens."""
@@ -314,7 +351,7 @@ class Console:
         if self.sessions.begin(request, form.get("key", ""), response):
             return response
         self.logins.take(request.client.host if request.client else "")
-        return self._page(request, "login.html", 401, then=then, wrong=True)
+        return self._login_page(request, 401, then)
 
     async def leave(self, _: Request, caller: Caller) -> Response:
         """Log out."""

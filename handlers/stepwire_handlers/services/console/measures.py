@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from stepwire_handlers.services.console.issuer import BACK
 from stepwire_handlers.telemetry.console import CONSOLE_LOGINS, CONSOLE_REQUESTS
 from stepwire_handlers.telemetry.series import Counter
 
-OUTCOMES = {303: "entered", 401: "refused", 429: "slowed"}
+KEY = {303: "entered", 401: "refused", 429: "slowed"}
+OUTCOMES = {("/login", "POST"): KEY, (BACK, "GET"): {**KEY, 400: "refused", 403: "refused"}}
 
 
 class Measures:
@@ -21,14 +23,14 @@ class Measures:
         self._requests, self._logins = Counter(CONSOLE_REQUESTS), Counter(CONSOLE_LOGINS)
         for collector in (self._requests, self._logins):
             self.registry.register(collector)
-        for outcome in OUTCOMES.values():
+        for outcome in KEY.values():
             self._logins.at(outcome)
 
     def request(self, route: str, method: str, code: int) -> None:
         """One request that was answered."""
         self._requests.at(route, method, str(code)).value += 1
-        if (route, method) == ("/login", "POST") and code in OUTCOMES:
-            self._logins.at(OUTCOMES[code]).value += 1
+        if outcome := OUTCOMES.get((route, method), {}).get(code):
+            self._logins.at(outcome).value += 1
 
     def scrape(self) -> bytes:
         """Everything, as Prometheus reads it."""

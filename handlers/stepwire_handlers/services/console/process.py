@@ -15,13 +15,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from stepwire import App
+from stepwire import App, SettingsError
 from stepwire.bus.local import LocalBus
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.configuration import secrets as secrets_of
 from stepwire_handlers.services.console.application import Console
+from stepwire_handlers.services.console.issuer import Issuer
 from stepwire_handlers.services.console.measures import Measures
 from stepwire_handlers.services.console.session import Sessions
+from stepwire_handlers.services.console.signin import SignIn
 from stepwire_handlers.services.door.access import LOCAL, Access
 from stepwire_handlers.services.door.decisions import Decisions
 from stepwire_handlers.services.door.limits import Limits, for_callers
@@ -35,7 +37,7 @@ GRACE = 5  #: seconds for requests under way
 
 
 def console_of(values: Configuration, places: Places, access: Access | None, host: str, secret: bytes = b"") -> Console:
-    """A console to these places, with its log; without a secret, sessions end with the process."""
+    """A console to these places, with its log; without a secret, sessions end with it. Raises SettingsError."""
     kind = "auto" if values.log == "off" else values.log  # who decided what is written in any case
     pipeline = Pipeline(kind, values.log_level if values.log != "off" else "warning", secrets_of(values))
     forwarded(pipeline)
@@ -46,10 +48,22 @@ def console_of(values: Configuration, places: Places, access: Access | None, hos
 
     key = values.decision_key.get_secret_value() if values.decision_key else ""
     hosts = frozenset({host, *LOCAL}) if access is None else None
+    sessions = Sessions(access, secret or secrets.token_bytes(32))
     return Console(
-        places, Sessions(access, secret or secrets.token_bytes(32)), Decisions(places, key, audit),
-        Limits(LOGINS, FIRST_LOGINS, time.monotonic), for_callers(access, time.monotonic), Measures(), hosts,
+        places, sessions, Decisions(places, key, audit), Limits(LOGINS, FIRST_LOGINS, time.monotonic),
+        for_callers(access, time.monotonic), Measures(), hosts, signin_of(values, access, sessions, places),
     )  # fmt: skip
+
+
+def signin_of(values: Configuration, access: Access | None, sessions: Sessions, places: Places) -> SignIn | None:
+    """Logins at the issuer, if the access file has [oidc.login]. Raises SettingsError."""
+    secret = values.console_oidc_secret
+    if access is None or access.oidc is None or access.oidc.login is None:
+        if secret is not None:
+            raise SettingsError("console_oidc_secret is set, but no access file with [oidc.login] says what it is for")
+        return None
+    issuer = Issuer(access.oidc, access.oidc.login, secret.get_secret_value() if secret else "")
+    return SignIn(issuer, sessions, places)
 
 
 async def serve(

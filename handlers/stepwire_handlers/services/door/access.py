@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stepwire import SettingsError
 
@@ -51,6 +51,33 @@ def safe_address(url: str) -> str:
 Address = Annotated[str, AfterValidator(safe_address)]
 
 
+def _origin(url: str) -> str:
+    """Pages, cookies and the way back from the issuer all begin at the root of one host."""
+    parts = urlsplit(safe_address(url))
+    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("write scheme and host alone, as browsers see them: https://console.example.com")
+    return url.rstrip("/")
+
+
+Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$", max_length=200)]  #: as RFC 6749 spells them
+
+
+class Login(_Table):
+    """How people log in to the console at the issuer; its client secret is a setting, not part of this file."""
+
+    client: str = Field(min_length=1)  #: what the console is called at the issuer; id tokens must be meant for it
+    url: Annotated[str, AfterValidator(_origin)]  #: of the console, as browsers call it
+    scopes: tuple[Scope, ...] = ("openid", "profile")  #: some issuers list groups only if asked to
+    session: float = Field(12 * 3_600.0, ge=60, le=12 * 3_600)  #: seconds until people log in again
+
+    @field_validator("scopes")
+    @classmethod
+    def _with_openid(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in scopes:
+            raise ValueError("openid must be one of them, or the issuer gives no id token")
+        return scopes
+
+
 class Oidc(_Table):
     """Whose tokens count."""
 
@@ -61,6 +88,7 @@ class Oidc(_Table):
     leeway: float = Field(30.0, ge=0, le=300)  #: seconds between two clocks
     name: str = "sub"  #: the claim that names the caller
     groups: str = "groups"  #: the claim that lists groups
+    login: Login | None = None  #: none: people come to the console with a key or by the proxy
 
 
 class Proxy(_Table):

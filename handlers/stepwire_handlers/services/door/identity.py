@@ -13,7 +13,7 @@ from ipaddress import ip_address
 
 from starlette.requests import Request
 
-from stepwire_handlers.services.door.access import EVERY, PREFIX, Access, Key, Proxy, Role, Roles, hashed
+from stepwire_handlers.services.door.access import EVERY, PREFIX, Access, Key, Oidc, Proxy, Role, Roles, hashed
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.tokens import Tokens, refused
 
@@ -65,12 +65,13 @@ class Identity:
         if given is not None:
             if given.startswith(PREFIX) or "x-api-key" in request.headers:
                 return _by_key(access, given)
-            if self._tokens is None:
+            if self._tokens is None or access.oidc is None:
                 raise refused("the bearer token is no key of this door, and it knows no issuer of tokens")
-            return _by_claims(access, await self._tokens.claims(given))
+            name, groups = named(access.oidc, await self._tokens.claims(given))
+            return Caller(f"user:{name}", access.granted(name, groups))
         if access.proxy is not None and (user := _by_proxy(access.proxy, request)) is not None:
-            groups = request.headers.get(access.proxy.groups, "") if access.proxy.groups else ""
-            names = [name.strip() for name in groups.split(",") if name.strip()]
+            told = request.headers.get(access.proxy.groups, "") if access.proxy.groups else ""
+            names = [name.strip() for name in told.split(",") if name.strip()]
             return Caller(f"user:{user}", access.granted(user, names))
         raise Problem(
             401, "unauthorized", "send X-API-Key, or Authorization: Bearer with a key or a token",
@@ -103,22 +104,27 @@ def _by_key(access: Access, given: str) -> Caller:
     return Caller(f"key:{found[0].name}", found[0].roles, found[0].rate)
 
 
-def _by_claims(access: Access, claims: Mapping[str, object]) -> Caller:
-    assert access.oidc is not None
-    name, groups = claims.get(access.oidc.name), claims.get(access.oidc.groups, [])
+def named(oidc: Oidc, claims: Mapping[str, object]) -> tuple[str, list[str]]:
+    """Who a token's claims say that somebody is, and in which groups. Raises Problem 401."""
+    name, groups = claims.get(oidc.name), claims.get(oidc.groups, [])
     if not isinstance(name, str) or not name:
-        raise refused(f"the token has no claim {access.oidc.name}, which would say who you are")
+        raise refused(f"the token has no claim {oidc.name}, which would say who you are")
     names = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
-    return Caller(f"user:{name}", access.granted(name, [each for each in names if isinstance(each, str)]))
+    return name, [each for each in names if isinstance(each, str)]
+
+
+def trusted(proxy: Proxy, request: Request) -> bool:
+    """Is it the proxy that connects?"""
+    try:
+        peer = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    return any(peer in network for network in proxy.networks)
 
 
 def _by_proxy(proxy: Proxy, request: Request) -> str | None:
     """The user that a trusted proxy names; None if it is not the proxy that connects, or it names nobody."""
-    try:
-        peer = ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return None
-    if not any(peer in network for network in proxy.networks):
+    if not trusted(proxy, request):
         return None
     users = request.headers.getlist(proxy.user)
     if len(users) > 1:

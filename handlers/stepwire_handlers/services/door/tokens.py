@@ -24,6 +24,10 @@ LIFE = 300.0  #: seconds until keys are looked at again: an issuer that takes a 
 PAUSE = 10.0  #: seconds between two questions to the issuer
 PATIENCE = 5.0  #: seconds for its answer
 MOST = 1024 * 1024  #: bytes of its answer
+REASONS: Mapping[type[Exception], str] = {  # what people meet; the rest is told by its name
+    jwt.InvalidAudienceError: "it is meant for somebody else (aud)", jwt.ExpiredSignatureError: "it has expired",
+    jwt.InvalidIssuerError: "it is from another issuer (iss)", jwt.InvalidSignatureError: "its signature is wrong",
+}  # fmt: skip
 CHALLENGE = {"www-authenticate": 'Bearer realm="stepwire", error="invalid_token"'}
 
 
@@ -56,7 +60,7 @@ class Tokens:
                 issuer=self._oidc.issuer, leeway=self._oidc.leeway, options={"require": ["exp", "iss", "aud"]},
             )  # fmt: skip
         except (jwt.PyJWTError, ValueError, TypeError) as error:
-            raise refused(f"the token does not hold: {type(error).__name__}") from None
+            raise refused(f"the token does not hold: {REASONS.get(type(error), type(error).__name__)}") from None
         return claims
 
     async def _key(self, kid: object) -> jwt.PyJWK:
