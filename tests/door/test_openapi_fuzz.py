@@ -1,15 +1,17 @@
-"""What the door says of itself is held against what it does: requests drawn from its OpenAPI document, by schemathesis.
+"""What the door says of itself is held against what it does: requests drawn from its OpenAPI document by schemathesis.
 
-For every operation: no 5xx, no status, media type or body that the document does not name, no method that it does not
-offer, and nothing taken that the document rules out. A part of the requests goes to runs, gates and dead letters that
-are there; the boundaries of each schema come first, then what is drawn, always the same.
+For every operation: no 5xx; no status, header, media type or body that the document does not name; no method that it
+does not offer; nothing taken that the document rules out. First the boundaries of each schema, then what hypothesis
+draws, the same in every run; a part of it goes to runs, gates and dead letters that are there.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,11 +19,118 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemathesis.core.result import Ok
-from schemathesis.generation import GenerationMode
-from schemathesis.generation.case import Case
-from schemathesis.openapi import checks
+from schemathesis import GenerationMode, checks
+from schemathesis.core.failures import FailureGroup
 from tests.door.doors import Inside
 from tests.door.shop import APP
 
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+CHECKS = [
+    checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
+    checks.response_headers_conformance, checks.response_schema_conformance, checks.negative_data_rejection,
+    checks.unsupported_method, checks.allow_header_conformance,
+]  # fmt: skip
+ADDRESS = "http://door"
+Sent = dict[str, dict[str, str]]  #: what is not left to chance: path parameters, headers
+WAIT = {"Prefer": "wait=0"}
+STREAM = {"Accept": "text/event-stream"}
+BINARY = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "fuzz", "ce-type": "shop.orders.Order.v1"}
+
+
+@pytest.fixture
+async def there(inside: Inside) -> Mapping[str, list[Sent]]:
+    """For each path what a draw would not hit: a run that is completed, one that waits, one that failed; and so on."""
+    done, waits, failed = [{"run": (await inside.order(n)).json()["run"]} for n in (1, 500, -1)]
+    await inside.work(APP)
+    (gate,) = (await inside.get("/gates"))["gates"]
+    (letter,) = (await inside.get("/dead-letters"))["dead_letters"]
+    dead: list[Sent] = [{"path_parameters": {"id": letter["id"]}}]
+    entries = [path for path in (await inside.get("/openapi.json"))["paths"] if path.startswith("/apps/")]
+    return {
+        **{path: [{"headers": WAIT}] for path in entries}, "/events": [{"headers": BINARY}, {"headers": WAIT}],
+        "/runs/{run}": [*({"path_parameters": run} for run in (done, waits, failed)),
+                        {"path_parameters": done, "headers": STREAM}, {"path_parameters": waits, "headers": WAIT}],
+        "/runs/{run}/stream": [{"path_parameters": done}],  # the others' streams do not end
+        "/gates/{id}": [{"path_parameters": {"id": gate["id"]}}],
+        "/dead-letters/{id}/replay": dead, "/dead-letters/{id}/drop": dead,
+    }  # fmt: skip
+
+
+async def answered(inside: Inside, case: schemathesis.Case) -> httpx2.Response:
+    """What the door says to a case."""
+    sent = requests.Request(**case.as_transport_kwargs(base_url=ADDRESS)).prepare()
+    headers = [(name.encode(), text if isinstance(text, bytes) else text.encode("latin-1", "replace"))
+               for name, text in sent.headers.items()]  # fmt: skip
+    body = sent.body.encode() if isinstance(sent.body, str) else sent.body
+    return await inside.client.request(sent.method, sent.url, headers=headers, content=body)
+
+
+class Fuzz:
+    """Cases of one document, asked in the loop of the door while they are drawn in a thread."""
+
+    def __init__(self, inside: Inside, document: dict[str, Any], there: Mapping[str, list[Sent]]) -> None:
+        self._inside, self._there, self._loop = inside, there, asyncio.get_running_loop()
+        self.schema = schemathesis.openapi.from_dict(document)
+        self.seen: Counter[tuple[str, int]] = Counter()
+
+    def operations(self) -> Iterator[Any]:
+        return (found.ok() for found in self.schema.get_all_operations())
+
+    def _ask(self, operation: Any, case: schemathesis.Case) -> None:
+        """One request; its answer is held against the document."""
+        answer = asyncio.run_coroutine_threadsafe(answered(self._inside, case), self._loop).result(20)
+        self.seen[operation.label, answer.status_code] += 1
+        try:
+            case.validate_response(answer, checks=CHECKS)
+        except FailureGroup as found:  # no Exception: it would end the loop of the door
+            raise AssertionError(str(found)) from None
+
+    def boundaries(self, most: int) -> None:
+        """What schemathesis derives from each keyword of a schema, without chance."""
+        config = self.schema.config.generation_for()
+        for operation in self.operations():
+            cases = self.schema.iter_coverage_cases(operation, generation_modes=MODES, generation_config=config)
+            for case in islice(cases, most):
+                self._ask(operation, case)
+
+    def drawn(self, examples: int) -> None:
+        """What hypothesis draws, for each operation alone and together with each thing that is there."""
+        for operation in self.operations():
+            for sent in ({}, *self._there.get(operation.path, [])):
+                for mode in MODES:
+                    self._drawn(operation, operation.as_strategy(mode, **sent), examples)
+
+    def _drawn(self, operation: Any, cases: st.SearchStrategy[schemathesis.Case], examples: int) -> None:
+        @settings(
+            max_examples=examples, deadline=None, derandomize=True, database=None,
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(case=cases)
+        def one(case: schemathesis.Case) -> None:
+            self._ask(operation, case)
+
+        one()
+
+
+async def fuzzed(inside: Inside, there: Mapping[str, list[Sent]], most: int, examples: int) -> Counter[tuple[str, int]]:
+    """How often each operation gave each status."""
+    fuzz = Fuzz(inside, await inside.get("/openapi.json"), there)
+    await asyncio.to_thread(fuzz.boundaries, most)
+    await asyncio.to_thread(fuzz.drawn, examples)
+    return fuzz.seen
+
+
+async def test_the_door_does_what_its_document_says(inside: Inside, there: Mapping[str, list[Sent]]) -> None:
+    """A few requests for each operation; and they came far enough in that something was held against the document."""
+    seen = await fuzzed(inside, there, 8, 1)
+    assert {label for label, status in seen if status in (200, 202)} == {label for label, _ in seen} - {
+        "POST /events"
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_the_door_does_it_in_thousands_of_requests(inside: Inside, there: Mapping[str, list[Sent]]) -> None:
+    """The same with every boundary and more chance."""
+    seen = await fuzzed(inside, there, 1_000, 60)
+    assert seen.total() > 2_000
