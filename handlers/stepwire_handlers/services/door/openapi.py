@@ -20,7 +20,10 @@ from stepwire_handlers.services.door.uploads import FORM, attachment_fields
 REF = "#/components/schemas/{model}"
 OWN = "Door."  #: how the names of our own schemas begin: an app may have an event of any name
 FILE = {"type": "string", "format": "binary"}
-EVENT = {"type": ["object", "null"], "description": "The event's fields, sensitive ones masked, and its class as `type`."}
+EVENT = {
+    "type": ["object", "null"],
+    "description": "The event's fields, sensitive ones masked, and its class as `type`.",
+}
 
 
 def document(places: Sequence[Place], window: str, max_bytes: int) -> dict[str, Any]:
@@ -129,8 +132,9 @@ def _fixed() -> dict[str, Any]:
     verdict = {"required": True, "content": _json(_ref("Verdict"))}
     edit = {"required": False, "content": _json(_ref("Replay"))}
     operations = {
-        "POST /events": _operation("events", "CloudEvents: structured, binary or a batch",
-                                   {**_accepted("Batch"), **_faults(400, 408, 413, 415, 422)}, WAIT, requestBody=_events()),
+        "POST /events": _operation("events", "CloudEvents: structured, binary or a batch", {
+                                   **_accepted("Batch"), **_faults(400, 408, 413, 415, 422)}, WAIT,
+                                   requestBody=_events()),
         "GET /runs/{run}": _operation("run", "One run as it is now; asked for text/event-stream: as it happens",
                                       _messages(_json(_ref("Run"))), run, WAIT, CURSOR),
         "GET /runs/{run}/stream": _operation("stream", "One run as it happens", _messages({}), run, CURSOR),
