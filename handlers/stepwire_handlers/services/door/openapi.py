@@ -13,12 +13,17 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from stepwire import Event
+from stepwire_handlers.services.door.events import LONGEST
 from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.uploads import FORM, attachment_fields
 
 REF = "#/components/schemas/{model}"
 OWN = "Door."  #: how the names of our own schemas begin: an app may have an event of any name
 FILE = {"type": "string", "format": "binary"}
+EVENT = {
+    "type": ["object", "null"],
+    "description": "The event's fields, sensitive ones masked, and its class as `type`.",
+}
 
 
 def document(places: Sequence[Place], window: str, max_bytes: int) -> dict[str, Any]:
@@ -65,24 +70,25 @@ def _header(name: str, about: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 WAIT = _header("Prefer", "`wait=30`: wait for the result, at most 60 s (RFC 7240).", {"type": "string"})
 CURSOR = _header("Last-Event-ID", "The id of the last message that was seen.", {"type": "string"})
+KEY = {"type": "string", "pattern": r'^([!#-~][!-~]{0,254}|"[!-~]{1,255}")$'}  #: plain, or a structured field's string
 
 
-def _accepted() -> dict[str, Any]:
+def _accepted(*others: str) -> dict[str, Any]:
+    """Where the run is, or the run; or one of our other schemas."""
     location = {"Location": {"schema": {"type": "string"}, "description": "Where the run is."}}
     applied = {"Preference-Applied": {"schema": {"type": "string"}}}
     return {
         "200": {"description": "The run came to rest while this waited.", "headers": {**location, **applied},
                 "content": _json(_ref("Run"))},
         "202": {"description": "The event is written.", "headers": {**location, **applied},
-                "content": _json({"anyOf": [_ref("Accepted"), _ref("Run")]})},
+                "content": _json({"anyOf": [_ref(name) for name in ("Accepted", "Run", *others)]})},
     }  # fmt: skip
 
 
 def _begin(place: Place, kind: type[Event], schema: Mapping[str, Any], window: str, max_bytes: int) -> dict[str, Any]:
     content = _json(schema)
     if files := attachment_fields(kind):
-        properties = {name: {"type": "array", "items": FILE} if many else FILE for name, many in files.items()}
-        content[FORM] = {"schema": {"type": "object", "properties": properties, "additionalProperties": True}}
+        content[FORM] = {"schema": _form(kind, files)}
         if len(files) == 1:
             content["*/*"] = {"schema": FILE}
     key = f"A repeat with the same key follows the first one's run; another body is refused. It holds {window}."
@@ -90,10 +96,17 @@ def _begin(place: Place, kind: type[Event], schema: Mapping[str, Any], window: s
         "operationId": f"{place.app.name}.{kind.__name__}", "tags": [place.app.name],
         "summary": f"Begin a run of {place.app.name} with {kind.__name__}",
         "description": f"{(kind.__doc__ or '').strip()} Files up to {max_bytes} bytes.".strip(),
-        "parameters": [_header("Idempotency-Key", key, {"type": "string", "maxLength": 257}), WAIT],
+        "parameters": [_header("Idempotency-Key", key, KEY), WAIT],
         "requestBody": {"required": True, "content": content},
         "responses": {**_accepted(), **_faults(400, 404, 408, 413, 415, 422)},
     }  # fmt: skip
+
+
+def _form(kind: type[Event], files: Mapping[str, bool]) -> dict[str, Any]:
+    """The event as a form: its files as parts, everything else as text."""
+    properties = {name: {"type": "array", "items": FILE} if many else FILE for name, many in files.items()}
+    needed = [info.alias or name for name, info in kind.model_fields.items() if info.is_required()]
+    return {"type": "object", "properties": properties, "required": needed, "additionalProperties": True}
 
 
 def _operation(id_: str, summary: str, answers: Mapping[str, Any], *parameters: Mapping[str, Any], **more: Any) -> Any:
@@ -110,20 +123,24 @@ def _found(about: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fixed() -> dict[str, Any]:
     """What every door has."""
-    run, id_, faults = _path("run"), _path("id"), _faults(400, 404, 413, 415, 422)
+    run, id_, faults = _path("run"), _path("id"), _faults(400, 404, 408, 409, 413, 415, 422)
     decided = {"202": _found("Sent to the worker.", _ref("Decided")), **faults}
-    many = {"200": _found("All.", {"type": "object"}), **_faults()}
+    gates, letters = (
+        {"200": _found("All.", _object(**{name: _list(item)})), **_faults()}
+        for name, item in (("gates", "OpenGate"), ("dead_letters", "OpenDeadLetter"))
+    )
     verdict = {"required": True, "content": _json(_ref("Verdict"))}
     edit = {"required": False, "content": _json(_ref("Replay"))}
     operations = {
-        "POST /events": _operation("events", "CloudEvents: structured, binary or a batch",
-                                   {**_accepted(), **_faults(400, 413, 415, 422)}, WAIT, requestBody=_events()),
-        "GET /runs/{run}": _operation("run", "One run as it is now",
-                                      {"200": _found("The run.", _ref("Run")), **_faults(404)}, run, WAIT),
-        "GET /runs/{run}/stream": _operation("stream", "One run as it happens", _messages(), run, CURSOR),
-        "GET /gates": _operation("gates", "What waits for a person", many),
+        "POST /events": _operation("events", "CloudEvents: structured, binary or a batch", {
+                                   **_accepted("Batch"), **_faults(400, 408, 413, 415, 422)}, WAIT,
+                                   requestBody=_events()),
+        "GET /runs/{run}": _operation("run", "One run as it is now; asked for text/event-stream: as it happens",
+                                      _messages(_json(_ref("Run"))), run, WAIT, CURSOR),
+        "GET /runs/{run}/stream": _operation("stream", "One run as it happens", _messages({}), run, CURSOR),
+        "GET /gates": _operation("gates", "What waits for a person", gates),
         "POST /gates/{id}": _operation("decide", "Decide (approver)", decided, id_, requestBody=verdict),
-        "GET /dead-letters": _operation("dead-letters", "Unfinished deliveries", many),
+        "GET /dead-letters": _operation("dead-letters", "Unfinished deliveries", letters),
         "POST /dead-letters/{id}/replay": _operation("replay", "Resume (operator)", decided, id_, requestBody=edit),
         "POST /dead-letters/{id}/drop": _operation("drop", "Give up (operator)", decided, id_),
     }  # fmt: skip
@@ -142,11 +159,12 @@ def _events() -> dict[str, Any]:
     }}  # fmt: skip
 
 
-def _messages() -> dict[str, Any]:
-    content = {"text/event-stream": {"schema": {"type": "string"}}}
+def _messages(other: Mapping[str, Any]) -> dict[str, Any]:
+    # no type: by the letter of OpenAPI 3.1 the body is one text, and its readers hold each message against the schema
+    content = {"text/event-stream": {"schema": {"description": "Server-sent events: id, event, data in JSON."}}}
     return {
-        "200": {"description": "Messages `event`, `state` and `end`.", "content": content},
-        "204": {"description": "The run is completed, and everything was seen."}, **_faults(400, 404),
+        "200": {"description": "The run; or messages `event`, `state` and `end`.", "content": {**other, **content}},
+        "204": {"description": "The run is completed, and every message was seen."}, **_faults(400, 404),
     }  # fmt: skip
 
 
@@ -159,21 +177,36 @@ def _own() -> dict[str, Any]:
     """The door's own schemas."""
     from stepwire_handlers.services.door.decisions import Replay, Verdict  # noqa: PLC0415 - only for its schema
 
-    text = {"type": "string"}
+    text, attribute = {"type": "string"}, {"type": "string", "minLength": 1, "maxLength": LONGEST}
+    count, time, later = {"type": "integer"}, {"type": "number"}, {"type": ["number", "null"]}
+    states = {"enum": ["running", "waiting", "failed", "completed"]}
+    problem = _object("type", "title", "detail", "instance", status=count)
+    problem["properties"]["errors"] = {"type": "array", "items": {"type": "object"}}
     own = {
-        "ProblemDetails": _object("type", "title", "detail", "instance", status={"type": "integer"},
-                                  errors={"type": "array", "items": {"type": "object"}}),
+        "ProblemDetails": problem,
         "Accepted": _object("id", "source", "run", "url", repeated={"type": "boolean"}),
-        "Run": _object("run", "app", "state", started={"type": "number"}, result={"type": ["object", "null"]},
-                       open={"type": "array"}, gates={"type": "array"}, dead_letters={"type": "array"},
-                       links={"type": "object"}),
+        "Batch": _object(events=_list("Accepted")),
+        "Run": _object("run", "app", state=states, started=time, result=EVENT, open=_list("Open"), gates=_list("Gate"),
+                       dead_letters=_list("DeadLetter"), links=_object("self", "stream")),
+        "Open": _object("handler", "kind", "id", "about", since=time, due=later),
+        "Gate": _object("id", "handler", "kind", "run", "why", since=time, until=later, event=EVENT),
+        "OpenGate": {"allOf": [_ref("Gate"), _object("app")]},
+        "DeadLetter": _object("id", "handler", "error", "message", attempts=count),
+        "OpenDeadLetter": {"allOf": [_ref("DeadLetter"), _object("app", "run", replays=count, time=time)]},
         "Decided": _object("app", "id", "decision", "by", "run", "url"),
         "CloudEvent": {"type": "object", "required": ["specversion", "id", "source", "type"], "properties": {
-            "specversion": {"const": "1.0"}, "id": text, "source": text, "type": text, "time": text, "data": {}}},
+            "specversion": {"const": "1.0"}, "id": attribute, "source": attribute, "type": attribute, "time": text,
+            "data": {}}},
         "Verdict": Verdict.model_json_schema(ref_template=REF), "Replay": Replay.model_json_schema(ref_template=REF),
     }  # fmt: skip
     return {OWN + name: schema for name, schema in own.items()}
 
 
+def _list(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": _ref(name)}
+
+
 def _object(*texts: str, **more: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": {**{name: {"type": "string"} for name in texts}, **more}}
+    """An object that has all of these; it may get more in a later release."""
+    properties = {**{name: {"type": "string"} for name in texts}, **more}
+    return {"type": "object", "required": [*properties], "properties": properties}
