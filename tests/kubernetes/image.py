@@ -90,8 +90,9 @@ def docker(home: Path) -> Iterator[Docker]:
             raise NotHere(f"dockerd did not start: {(home / 'dockerd.log').read_text()[-1000:]}")
         yield found
     finally:
-        for child in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split():
-            os.kill(int(child), signal.SIGTERM)  # unshare itself does not listen
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended by itself, and the cause is under way
+            for child in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split():
+                os.kill(int(child), signal.SIGTERM)  # unshare itself does not listen
         daemon.wait(START_SECONDS)
         for group in CGROUPS.glob("*/docker"):
             with suppress(OSError):  # another daemon's
