@@ -45,6 +45,19 @@ def test_the_extras_of_the_images_exist(project: Path) -> None:
         assert set(re.split("[ ,]", named)) <= extras
 
 
+def test_a_new_projects_image_has_what_its_place_asks(project: Path) -> None:
+    """All that the chart starts, the project's settings, a wheel of Stepwire if there is one; nothing for development."""
+    text = (project / "Dockerfile").read_text()
+    build, last = text.split("\nFROM ")[-2:]
+    (named,) = re.findall(r"^ARG EXTRAS=([\w,]+)$", build, flags=re.MULTILINE)
+    assert {"door", "kafka", "s3"} <= set(named.split(","))
+    assert " --find-links wheels . " in build and (project / "wheels" / ".gitignore").exists()
+    assert "\nWORKDIR /app\n" in last.partition("\nCOPY stepwire.toml ./\n")[0]
+    assert tomllib.loads((project / "stepwire.toml").read_text())
+    (needed,) = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert "dev" not in re.split(r"[\[\],]", needed)
+
+
 def test_our_image_can_do_all_that_the_chart_starts() -> None:
     """Kafka, attachments in a store, traces, and the door: it ended at once in an image without its extra."""
     (named,) = re.findall(r'^ARG EXTRAS="([\w ]+)"$', (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
