@@ -46,7 +46,7 @@ def test_the_extras_of_the_images_exist(project: Path) -> None:
 
 
 def test_a_new_projects_image_has_what_its_place_asks(project: Path) -> None:
-    """All that the chart starts, the project's settings, a wheel of Stepwire if there is one; nothing for development."""
+    """All that the chart starts, its own settings, a wheel of Stepwire if there is one; nothing for development."""
     text = (project / "Dockerfile").read_text()
     build, last = text.split("\nFROM ")[-2:]
     (named,) = re.findall(r"^ARG EXTRAS=([\w,]+)$", build, flags=re.MULTILINE)
