@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from tests.helm.chart import FOLDER, of_kind, pods, render
 
+from stepwire import App
 from stepwire_handlers.scaffold import write
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +74,26 @@ def test_a_new_project_can_be_installed(project: Path) -> None:
     (worker,) = of_kind(objects, "Deployment")
     assert worker["spec"]["template"]["spec"]["containers"][0]["args"][1] == "acme.flow:app"
     assert (project / "acme" / "flow.py").exists()
+
+
+def test_the_pages_groups_are_of_a_new_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/kubernetes.md: each example installs, has every handler once, and scales by groups and topics of theirs."""
+    monkeypatch.syspath_prepend(str(project))
+    app: App = importlib.import_module("acme.flow").app
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    shapes = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)]
+    assert len(shapes) == 5
+    topics = {f"{app.name}.{each.name}": {event.topic for event in each.signature.taken} for each in app.handlers}
+    for values in shapes:
+        assert render({**shapes[0], **values})
+        groups = values.get("workers", {}).values()
+        assert sorted(name for group in groups for name in group["handlers"]) in ([], ["answer", "check"])
+        for asked in (each for group in groups for each in _triggers(group)):
+            assert asked["topic"] in topics[asked["group"]]
+
+
+def _triggers(group: dict[str, Any]) -> list[dict[str, Any]]:
+    return group.get("autoscaling", {}).get("keda", {}).get("triggers", [])
 
 
 def test_the_chart_is_of_this_release() -> None:
