@@ -83,7 +83,7 @@ def test_the_pages_groups_are_of_a_new_project(project: Path, monkeypatch: pytes
     page = (ROOT / "docs" / "kubernetes.md").read_text()
     shapes = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)]
     assert len(shapes) == 5
-    topics = {f"{app.name}.{each.name}": {event.topic for event in each.signature.taken} for each in app.handlers}
+    topics = {f"{app.name}.{each.name}": {event.spec.topic for event in each.signature.taken} for each in app.handlers}
     for values in shapes:
         assert render({**shapes[0], **values})
         groups = values.get("workers", {}).values()
