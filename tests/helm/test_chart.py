@@ -163,7 +163,7 @@ def test_keda_asks_for_the_names_that_kafka_has() -> None:
     """Group and topic carry the environment's prefix; a group never scales to 0, and slow calls never scale it in."""
     (scaled,) = of_kind(render(values_of("groups")), "ScaledObject")
     asked = scaled["spec"]["triggers"][0]["metadata"]
-    assert (asked["consumerGroup"], asked["topic"]) == ("prod.support.draft", "prod.support.triaged")
+    assert (asked["consumerGroup"], asked["topic"]) == ("prod.acme.draft", "prod.acme.triaged")
     assert asked["bootstrapServers"] == "kafka-0:9093,kafka-1:9093"
     assert asked["excludePersistentLag"] == "false" and all(isinstance(value, str) for value in asked.values())
     assert scaled["spec"]["minReplicaCount"] == 1
@@ -212,6 +212,14 @@ def test_notes_say_what_runs_and_show_no_password() -> None:
     """After an install: the groups, the commands to look, and that decisions are not signed."""
     said = notes(values_of("least"))
     assert "acme-stepwire-all: all handlers, 1 pod(s), 75 s to drain" in said and "Decisions are not signed" in said
+    assert "in none of these groups" not in said  # there is one with all handlers
+
+
+def test_notes_say_how_to_find_a_handler_in_no_group() -> None:
+    """With groups that name handlers a forgotten one is possible: the notes have the command that shows it."""
+    said = notes(values_of("groups"))
+    assert "exec deploy/acme-stepwire-drafts -- stepwire groups list acme.flow:app\n" in said
+    assert "in none of these groups" not in notes(changed("groups", workers__rest__handlers=[]))
 
 
 def test_every_value_is_in_the_schema() -> None:

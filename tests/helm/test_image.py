@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from tests.helm.chart import FOLDER, of_kind, pods, render
 
+from stepwire import App
 from stepwire_handlers.scaffold import write
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +48,19 @@ def test_the_extras_of_the_images_exist(project: Path) -> None:
         assert set(re.split("[ ,]", named)) <= extras
 
 
+def test_a_new_projects_image_has_what_its_place_asks(project: Path) -> None:
+    """All that the chart starts, its own settings, a wheel of Stepwire if there is one; nothing for development."""
+    text = (project / "Dockerfile").read_text()
+    build, last = text.split("\nFROM ")[-2:]
+    (named,) = re.findall(r"^ARG EXTRAS=([\w,]+)$", build, flags=re.MULTILINE)
+    assert {"door", "kafka", "s3"} <= set(named.split(","))
+    assert " --find-links wheels . " in build and (project / "wheels" / ".gitignore").exists()
+    assert "\nWORKDIR /app\n" in last.partition("\nCOPY stepwire.toml ./\n")[0]
+    assert tomllib.loads((project / "stepwire.toml").read_text())
+    (needed,) = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert "dev" not in re.split(r"[\[\],]", needed)
+
+
 def test_our_image_can_do_all_that_the_chart_starts() -> None:
     """Kafka, attachments in a store, traces, and the door: it ended at once in an image without its extra."""
     (named,) = re.findall(r'^ARG EXTRAS="([\w ]+)"$', (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
@@ -58,6 +74,26 @@ def test_a_new_project_can_be_installed(project: Path) -> None:
     (worker,) = of_kind(objects, "Deployment")
     assert worker["spec"]["template"]["spec"]["containers"][0]["args"][1] == "acme.flow:app"
     assert (project / "acme" / "flow.py").exists()
+
+
+def test_the_pages_groups_are_of_a_new_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/kubernetes.md: each example installs, has every handler once, and scales by groups and topics of theirs."""
+    monkeypatch.syspath_prepend(str(project))
+    app: App = importlib.import_module("acme.flow").app
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    shapes = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)]
+    assert len(shapes) == 5
+    topics = {f"{app.name}.{each.name}": {event.spec.topic for event in each.signature.taken} for each in app.handlers}
+    for values in shapes:
+        assert render({**shapes[0], **values})
+        groups = values.get("workers", {}).values()
+        assert sorted(name for group in groups for name in group["handlers"]) in ([], ["answer", "check"])
+        for asked in (each for group in groups for each in _triggers(group)):
+            assert asked["topic"] in topics[asked["group"]]
+
+
+def _triggers(group: dict[str, Any]) -> list[dict[str, Any]]:
+    return group.get("autoscaling", {}).get("keda", {}).get("triggers", [])
 
 
 def test_the_chart_is_of_this_release() -> None:

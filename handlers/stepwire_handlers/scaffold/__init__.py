@@ -21,6 +21,7 @@ LAYOUT = {
     ".dockerignore": "dockerignore.txt",
     "Dockerfile": "Dockerfile.txt",
     "values.yaml": "values.yaml.txt",
+    "wheels/.gitignore": "wheels.txt",
     "@package@/__init__.py": "package.py.txt",
     "@package@/flow.py": "flow.py.txt",
     "@package@/prompts/answer.md": "answer.md.txt",
