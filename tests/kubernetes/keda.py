@@ -103,7 +103,8 @@ class Keda:
         self._kubectl("apply", "--server-side", f"--filename={self._folder / 'definitions'}")
         self._kubectl("create", "namespace", NAMESPACE)
         service = {
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "keda-metrics-apiserver", "namespace": NAMESPACE},
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "keda-metrics-apiserver", "namespace": NAMESPACE},
             "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": ADAPTER_PORT}]},
         }  # fmt: skip
         api = {
@@ -119,8 +120,8 @@ class Keda:
         """The first start writes its certificates into a Secret and ends; the second one uses them."""
         self._keys.mkdir()
         command = [
-            str(self._folder / "keda-operator"), f"--kubeconfig={self._kubectl.kubeconfig}", "--enable-cert-rotation=true",
-            f"--cert-dir={self._keys}", "--enable-webhook-patching=false", "--enable-apiservice-patching=false",
+            str(self._folder / "keda-operator"), f"--kubeconfig={self._kubectl.kubeconfig}",
+            "--enable-cert-rotation=true", f"--cert-dir={self._keys}", "--enable-webhook-patching=false", "--enable-apiservice-patching=false",
             "--metrics-bind-address=127.0.0.1:38080", "--health-probe-bind-address=127.0.0.1:38081",
             f"--metrics-service-bind-address=127.0.0.1:{OPERATOR_PORT}",
         ]  # fmt: skip
