@@ -121,7 +121,8 @@ class Keda:
         self._keys.mkdir()
         command = [
             str(self._folder / "keda-operator"), f"--kubeconfig={self._kubectl.kubeconfig}",
-            "--enable-cert-rotation=true", f"--cert-dir={self._keys}", "--enable-webhook-patching=false", "--enable-apiservice-patching=false",
+            "--enable-cert-rotation=true", f"--cert-dir={self._keys}", "--enable-webhook-patching=false",
+            "--enable-apiservice-patching=false",
             "--metrics-bind-address=127.0.0.1:38080", "--health-probe-bind-address=127.0.0.1:38081",
             f"--metrics-service-bind-address=127.0.0.1:{OPERATOR_PORT}",
         ]  # fmt: skip
