@@ -89,7 +89,8 @@ class Keda:
         self.close()
 
     def close(self) -> None:
-        """End both, and take back what stands before them."""
+        """End both, and take back what waits for them: objects with a finalizer, the API."""
+        self._kubectl("delete", "scaledobjects", "--all", f"--timeout={PATIENCE}s", check=False)
         for process in reversed(self._parts.values()):
             process.terminate()
             try:

@@ -134,7 +134,7 @@ async def trial(home: Path, cluster: Given) -> int:
         watch = stack.enter_context(Watch(kubectl.command, WORKERS))
         stage = Stage(kubectl, config, surroundings, cluster.image, cluster.tags, key[0], load, watch)
         try:
-            if SCALING:
+            if SCALING and cluster.nameless:  # another one has a KEDA of its own
                 with step("KEDA") as tell:
                     stack.enter_context(keda.Keda(keda.programs(), kubectl, home))
                     tell(f"{keda.VERSION}: operator and metrics server")
@@ -167,9 +167,10 @@ def _scaling(stage: Stage, _: Path) -> None:
     _do("helm install --wait of a group that KEDA scales", scaling.installs, stage)
     _do("a backlog: 1 -> n", scaling.out, stage)
     _do("no backlog: n -> 1", scaling.back, stage)
+    _do("the lag that is left", scaling.markers, stage)
     _do("nothing lost, nothing double", steps.verdict, stage)
     _do("no worker ended before its drain", scaling.drained, stage)
-    stage.config.uninstall("support", wait="watcher", timeout=300)
+    _do("helm uninstall --wait", scaling.uninstalls, stage)
 
 
 def _do(name: str, what: Callable[[Stage], str], stage: Stage) -> None:
