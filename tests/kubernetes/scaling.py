@@ -13,8 +13,8 @@ from tests.kubernetes.load import Load
 from tests.kubernetes.release import NAMESPACE, SECONDS, install
 from tests.kubernetes.steps import Failed, Stage
 
-MOST, CALLS = 3, 1  #: pods; calls at once in one of them, of a model that thinks for a second
-TICKETS, RATE = 160, 100.0
+MOST, CALLS = 2, 1  #: pods; calls at once in one of them, of a model that thinks for a second
+TICKETS, RATE = 120, 100.0
 LAG = 20  #: above what markers leave: one a partition
 TOPICS = {"support.tickets": "support.triage", "support.billing": "support.billing"}  #: the second one is all markers
 DEPLOYMENT = "support-stepwire-all"
