@@ -167,8 +167,8 @@ def _scaling(stage: Stage, _: Path) -> None:
     _do("helm install --wait of a group that KEDA scales", scaling.installs, stage)
     _do("a backlog: 1 -> n", scaling.out, stage)
     _do("no backlog: n -> 1", scaling.back, stage)
-    _do("the lag that is left", scaling.markers, stage)
     _do("nothing lost, nothing double", steps.verdict, stage)
+    _do("the lag that is left", scaling.markers, stage)
     _do("no worker ended before its drain", scaling.drained, stage)
     _do("helm uninstall --wait", scaling.uninstalls, stage)
 
