@@ -43,7 +43,12 @@ def apiserver(home: Path) -> list[str]:
         "--authorization-mode=RBAC", f"--token-auth-file={keys / 'tokens.csv'}", f"--service-account-issuer={API}",
         f"--service-account-key-file={keys / 'accounts.pub'}",
         f"--service-account-signing-key-file={keys / 'accounts.key'}", "--allow-privileged=true",
-        "--kubelet-preferred-address-types=InternalIP",
+        "--kubelet-preferred-address-types=InternalIP", f"--client-ca-file={keys / 'front.crt'}",
+        # how it speaks to API servers behind it, as KEDA's
+        f"--requestheader-client-ca-file={keys / 'front.crt'}", "--requestheader-allowed-names=front-proxy",
+        "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-", f"--proxy-client-cert-file={keys / 'front.crt'}",
+        f"--proxy-client-key-file={keys / 'front.key'}",
     ]  # fmt: skip
 
 
@@ -63,7 +68,9 @@ def write(home: Path, plugins: Path, token: str) -> None:
     keys = home / "keys"
     keys.mkdir(parents=True)
     for command in (["genrsa", "-out", "accounts.key", "2048"],
-                    ["rsa", "-in", "accounts.key", "-pubout", "-out", "accounts.pub"]):  # fmt: skip
+                    ["rsa", "-in", "accounts.key", "-pubout", "-out", "accounts.pub"],
+                    ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "front.key", "-out", "front.crt",
+                     "-subj", "/CN=front-proxy", "-days", "30"]):  # fmt: skip
         subprocess.run(["openssl", *command], cwd=keys, check=True, capture_output=True)
     (keys / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
     _json(home / "kubeconfig", {

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.helm.tools import NotHere
-from tests.kubernetes import steps
+from tests.kubernetes import keda, scaling, steps
 from tests.kubernetes.alone import HOST, alone, leftovers
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.image import IMAGE, LIMIT, build, docker, save, weight
@@ -38,6 +38,7 @@ TAGS = ("1", "2")
 RATE = 5.0  #: tickets a second
 SECONDS = 3_600
 SEED = 7  #: of the invoices
+SCALING = os.environ.get("STEPWIRE_TEST_KEDA", "") == "1"  #: a worker group that KEDA scales, instead of the rest
 WORKERS = "app.kubernetes.io/instance=support,app.kubernetes.io/component=all"
 BEGUN = time.monotonic()
 
@@ -75,6 +76,9 @@ def on_this_machine(home: Path) -> int:
     """Build what is missing, then the rest apart from the machine."""
     with step("Kubernetes' programs") as tell:
         tell(str(programs().kubernetes))
+    if SCALING:
+        with step("KEDA's programs") as tell:
+            tell(str(keda.programs()))
     images = home / "images.tar"
     with docker(home) as client:
         with step("the image of our Dockerfile") as tell:
@@ -130,7 +134,11 @@ async def trial(home: Path, cluster: Given) -> int:
         watch = stack.enter_context(Watch(kubectl.command, WORKERS))
         stage = Stage(kubectl, config, surroundings, cluster.image, cluster.tags, key[0], load, watch)
         try:
-            await asyncio.to_thread(_steps, stage, home)
+            if SCALING and cluster.nameless:  # another one has a KEDA of its own
+                with step("KEDA") as tell:
+                    stack.enter_context(keda.Keda(keda.programs(), kubectl, home))
+                    tell(f"{keda.VERSION}: operator and metrics server")
+            await asyncio.to_thread(_scaling if SCALING else _steps, stage, home)
         except Exception:
             _explain(kubectl)
             raise
@@ -153,6 +161,16 @@ def _steps(stage: Stage, home: Path) -> None:
     _do("nothing lost, nothing double", steps.verdict, stage)
     _do("no worker ended before its drain", steps.workers, stage)
     _do("helm uninstall --wait", steps.uninstalls, stage)
+
+
+def _scaling(stage: Stage, _: Path) -> None:
+    _do("helm install --wait of a group that KEDA scales", scaling.installs, stage)
+    _do("a backlog: 1 -> n", scaling.out, stage)
+    _do("no backlog: n -> 1", scaling.back, stage)
+    _do("nothing lost, nothing double", steps.verdict, stage)
+    _do("the lag that is left", scaling.markers, stage)
+    _do("no worker ended before its drain", scaling.drained, stage)
+    _do("helm uninstall --wait", scaling.uninstalls, stage)
 
 
 def _do(name: str, what: Callable[[Stage], str], stage: Stage) -> None:
