@@ -31,6 +31,7 @@ Only = Annotated[str | None, typer.Option("--only", help="Some of the handlers, 
 Accept = Annotated[bool, typer.Option("--accept-owes-change", help="Start although open joins get other parts now.")]
 Loss = Annotated[bool, typer.Option("--accept-loss", help="Go on after records that retention deleted unfinished.")]
 Log = Annotated[str | None, typer.Option("--log", help="auto, json, console or off.")]
+Leash = Annotated[int | None, typer.Option("--leash", hidden=True, help="End when this descriptor is closed.")]
 Port = Annotated[int | None, typer.Option("--http-port", help="Serve /metrics, /livez, /readyz, /startupz here.")]
 
 
@@ -42,6 +43,7 @@ def command(
     http_port: Port = None,
     accept_owes_change: Accept = False,
     accept_loss: Loss = False,
+    leash: Leash = None,
 ) -> None:
     """Run an app's handlers until SIGTERM or SIGINT: then finish, commit and leave.
 
@@ -49,6 +51,10 @@ def command(
     """
 
     async def main() -> int:
+        if leash is not None:
+            from stepwire_handlers.dev.leash import end_with
+
+            end_with(leash)
         loaded, values = target(app, bus, log=log, http_port=http_port)
         names = _names(loaded, only)
         async with opened(values) as where:
