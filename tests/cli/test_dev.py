@@ -36,7 +36,7 @@ class Dev:
     """The running command, and what it has shown."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+        self.process, self.shown = process, ""
         self._lines: queue.Queue[str] = queue.Queue()
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
@@ -46,6 +46,7 @@ class Dev:
         with self.process.stdout:
             for line in self.process.stdout:
                 self._lines.put(line)
+                self.shown += line
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """By default Ctrl-C; the code it ends with."""
@@ -131,6 +132,21 @@ def test_a_worker_that_hangs_does_not_outlive_kill_9(shell: Shell, dev: Callable
     running.shows("hangs")
     running.end(signal.SIGKILL)
     until(lambda: not left_in(shell.folder), "the worker's end", DRAIN + PARTING + 5)
+
+
+def test_another_worker_with_the_lock_is_said_at_once(shell: Shell, dev: Callable[..., Dev]) -> None:
+    """Before its own worker starts, with the file and the cure; and again, marked, by the worker that stands by."""
+    (shell.folder / "flow.py").write_text(FLOW.replace("FACTOR", "2"))
+    first = dev("flow:app")
+    told(shell, "flow:app", "Ask", n=4)
+    assert "!!" not in first.shown
+    second = dev("flow:app")
+    said = second.shows("!!")
+    assert f"another worker has the lock of {shell.path} for double: what you write here does NOT run" in said
+    assert "--bus sqlite:///" in said
+    assert "!!" in second.shows("standby for double")
+    first.end()
+    second.shows("took over double")
 
 
 def left_in(folder: Path) -> list[Path]:

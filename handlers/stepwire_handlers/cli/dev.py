@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stepwire_handlers.cli.target import CUT_OFF, BusUrl, execute, load_app
+
+if TYPE_CHECKING:
+    from stepwire import App
+    from stepwire_handlers.dev.timeline import Timeline
 
 
 def command(
@@ -42,8 +46,26 @@ async def _develop(app: str, bus: str | None, watch: Path) -> None:
     async with offline_if_needed(loaded) as model:
         if model:
             timeline.say(f"no ANTHROPIC_API_KEY: models are asked at the offline model, {model}")
+        _say_who_has_the_lock(loaded, bus, timeline)
         arguments = ["run", app, "--log", "json", *(["--bus", bus] if bus else [])]
         await reloading(arguments, watch, timeline)
+
+
+def _say_who_has_the_lock(app: App, bus: str | None, timeline: Timeline) -> None:
+    """Before the worker starts, which would stand by: what is saved would not run, and nothing would show."""
+    from stepwire_handlers.configuration import KAFKA, load, local_bus
+    from stepwire_handlers.services.groups import held_elsewhere
+
+    values = load(bus=bus)
+    if values.bus.startswith(KAFKA):
+        return
+    path = local_bus(values).path
+    if held := held_elsewhere(app, path):
+        timeline.alarm(
+            f"another worker has the lock of {path} for {', '.join(held)}: what you write here does NOT run until it "
+            f"ends. End that one (a `stepwire run` or another `stepwire dev`), or take a file of your own: "
+            f"--bus sqlite:///dev.db"
+        )
 
 
 def _cancelled_when_told() -> list[int]:

@@ -1,8 +1,8 @@
 """A worker that starts again when a file changes.
 
 In: the command's arguments, a folder, who hears what happens. Out: nothing, until it is cancelled. The worker is a
-process of its own, so that changed modules are read anew; it gets SIGTERM and drains, as it would in production. It ends
-with this process, however that ends.
+process of its own, so that changed modules are read anew; it gets SIGTERM and drains, as it would in production. It
+ends with this process, however that ends.
 """
 
 from __future__ import annotations
