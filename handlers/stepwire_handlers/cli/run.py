@@ -114,16 +114,17 @@ async def _serve(
             from stepwire_handlers.services.watching import measuring
 
             await stack.enter_async_context(measuring(metrics.backlog))
-        return await _until_told(worker, metrics.backlog, app.name)
+        return await _until_told(worker, metrics.backlog, values.bus)
 
 
-async def _until_told(worker: Worker, backlog: Backlog | None, name: str) -> int:
+async def _until_told(worker: Worker, backlog: Backlog | None, bus: str) -> int:
     """Start, work, and stop in order: the first signal drains, the second ends it at once."""
     import asyncio
     import signal
 
     from stepwire_handlers.services.watching import Watch
 
+    name = worker.app.name
     told, cut = asyncio.Event(), asyncio.Event()
 
     def tell() -> None:
@@ -133,6 +134,7 @@ async def _until_told(worker: Worker, backlog: Backlog | None, name: str) -> int
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
     await worker.start()
+    _say_started(worker, bus)
     watching = asyncio.create_task(Watch(worker, backlog, name, complain).run())
     try:
         await _first(asyncio.create_task(worker.wait()), asyncio.create_task(told.wait()))
@@ -144,6 +146,17 @@ async def _until_told(worker: Worker, backlog: Backlog | None, name: str) -> int
         complain(f"{name}: cut off; what was not committed runs again")
         return CUT_OFF
     return COMPLETED
+
+
+def _say_started(worker: Worker, bus: str) -> None:
+    """One line in the log; an address without its user and password."""
+    import logging
+
+    from stepwire_handlers.configuration import shown
+
+    handlers = [dispatcher.step.name for dispatcher in worker.dispatchers]
+    fields = {"app": worker.app.name, "handlers": handlers, "bus": shown(bus)}
+    logging.getLogger("stepwire").info("started", extra={"fields": fields})
 
 
 async def _first(one: asyncio.Task[None], other: asyncio.Task[bool]) -> None:
