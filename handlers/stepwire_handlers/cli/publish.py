@@ -249,8 +249,9 @@ def _report(view: RunView, as_json: bool, there: str) -> int:
     code = _code(view)
     if code == TIMED_OUT:
         open_ = ", ".join(sorted({f"{item.handler} ({item.kind})" for item in view.open}))
-        complain(f"time is up; open: {open_}. It goes on without you, if a worker runs: stepwire run {there.removeprefix('--app ')}; "
-                 f"look again with: stepwire runs show {view.id[:12]} {there}")  # fmt: skip
+        complain(f"time is up; open: {open_}. It goes on without you, if a worker runs: "
+                 f"stepwire run {there.removeprefix('--app ')}; look again with: "
+                 f"stepwire runs show {view.id[:12]} {there}")  # fmt: skip
     if as_json:
         echo_json(data)
     else:
