@@ -107,7 +107,16 @@ def test_what_is_saved_runs_next_and_a_broken_save_is_said(shell: Shell, dev: Ca
     assert not left_in(shell.folder)
 
 
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    """Children take SIGHUP as a terminal's do, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_no_worker_is_left_however_it_ends(shell: Shell, dev: Callable[..., Dev], number: signal.Signals) -> None:
     """A signal to `stepwire dev` alone, kill -9 too, ends its worker, and with it the lock; it exits as at Ctrl-C."""
