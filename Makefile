@@ -7,7 +7,7 @@ FLOW ?= invoices
 BUS ?= local
 # with Kafka: a broker that is started for it (STEPWIRE_TEST_KAFKA, else Docker, else Java 17 and Maven)
 DEMO_local = $(BIN)/stepwire demo $(FLOW)
-DEMO_kafka = $(BIN)/python -m tests.brokers.lend $(BIN)/stepwire demo $(FLOW) --folder .demo/kafka --bus kafka://{}
+DEMO_kafka = $(BIN)/python -m tests.brokers.lend $(BIN)/stepwire demo $(FLOW) --folder .demo/kafka --bus kafka://{} $(if $(STEPWIRE_TEST_KAFKA),,--bus-ends)
 # compiled once, not in each of the processes that the tests start
 export PYTHONDONTWRITEBYTECODE :=
 

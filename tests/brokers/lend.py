@@ -17,9 +17,12 @@ from pathlib import Path
 from tests.brokers.jars import NotHere
 from tests.brokers.place import VARIABLE, open_broker
 
+ENDS = f"; it ends with this command, and what lies on it is gone then (to keep one, name yours in {VARIABLE})"
+
 
 def lend(command: Sequence[str]) -> int:
     """Run the command; Ctrl-C reaches it too, so this waits until it has ended by itself."""
+    given = os.environ.get(VARIABLE)
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)))
         try:
@@ -27,14 +30,14 @@ def lend(command: Sequence[str]) -> int:
         except (NotHere, ConnectionError) as wrong:
             sys.stderr.write(f"no Kafka broker: {wrong}\n")
             return 1
-        sys.stderr.write(f"Kafka broker at {servers}\n")
+        sys.stderr.write(f"Kafka broker at {servers}{'' if given else ENDS}\n")
         process = subprocess.Popen([word.replace("{}", servers) for word in command])
         while True:
             try:
                 code = process.wait()
             except KeyboardInterrupt:
                 continue
-            if VARIABLE not in os.environ:
+            if not given:
                 sys.stderr.write(f"that broker has ended, with what lay on it; to keep one, name yours in {VARIABLE}\n")
             return code
 

@@ -37,3 +37,15 @@ def test_without_a_broker_it_is_said_why(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"no Kafka broker: {VARIABLE} is not set; ")
+
+
+def test_make_demo_tells_whether_the_broker_ends_with_it() -> None:
+    """A lent broker: no commands are printed that need it. A broker that was named stays: they are."""
+    bare = {name: value for name, value in os.environ.items() if name not in (VARIABLE, "MAKEFLAGS")}
+    for environment, ends in ((bare, True), ({**bare, VARIABLE: "127.0.0.1:9"}, False)):
+        planned = subprocess.run(
+            ["make", "--dry-run", "demo", "BUS=kafka"],
+            cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        assert "--bus kafka://{}" in planned
+        assert ("--bus-ends" in planned) is ends

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.shell import STEPWIRE, Shell
+from tests.cli.shell import STEPWIRE, Shell, until
+
+from stepwire_handlers.dev.leash import DRAIN, PARTING
 
 FLOW = """
 from stepwire import App, Event, handler
@@ -34,7 +36,7 @@ class Dev:
     """The running command, and what it has shown."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+        self.process, self.shown = process, ""
         self._lines: queue.Queue[str] = queue.Queue()
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
@@ -44,10 +46,11 @@ class Dev:
         with self.process.stdout:
             for line in self.process.stdout:
                 self._lines.put(line)
+                self.shown += line
 
-    def end(self) -> int:
-        """Ctrl-C; the code it ends with."""
-        self.process.send_signal(signal.SIGINT)
+    def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        """By default Ctrl-C; the code it ends with."""
+        self.process.send_signal(number)
         code = self.process.wait(20)
         self._reading.join(20)
         return code
@@ -101,7 +104,62 @@ def test_what_is_saved_runs_next_and_a_broken_save_is_said(shell: Shell, dev: Ca
     running.shows("starting again")
     assert told(shell, "flow:app", "Ask", n=4) == {"type": "Told", "n": 12}
     assert running.end() == 130
-    assert not [process for process in Path("/proc").glob("[0-9]*") if works_in(process, shell.folder)]
+    assert not left_in(shell.folder)
+
+
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    """Children take SIGHUP as a terminal's do, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("hangup")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_no_worker_is_left_however_it_ends(shell: Shell, dev: Callable[..., Dev], number: signal.Signals) -> None:
+    """A signal to `stepwire dev` alone, kill -9 too, ends its worker, and with it the lock; it exits as at Ctrl-C."""
+    (shell.folder / "flow.py").write_text(FLOW.replace("FACTOR", "2"))
+    running = dev("flow:app")
+    told(shell, "flow:app", "Ask", n=4)
+    assert len(left_in(shell.folder)) == 2
+    assert running.end(number) == (-9 if number is signal.SIGKILL else 130)
+    until(lambda: not left_in(shell.folder), "the worker's end", 8)
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_does_not_outlive_kill_9(shell: Shell, dev: Callable[..., Dev]) -> None:
+    """The event loop of the worker stands still, so it drains nothing: it is gone a few seconds later all the same."""
+    hangs = FLOW.replace("return Told", 'print("hangs", flush=True)\n    time.sleep(600)\n    return Told')
+    (shell.folder / "flow.py").write_text("import time\n" + hangs.replace("FACTOR", "2"))
+    running = dev("flow:app")
+    subprocess.run(
+        [*STEPWIRE, "publish", "Ask", "--app", "flow:app", "--json-data", '{"n": 1}'],
+        cwd=shell.folder, env=shell.environment, capture_output=True, check=True,
+    )  # fmt: skip
+    running.shows("hangs")
+    running.end(signal.SIGKILL)
+    until(lambda: not left_in(shell.folder), "the worker's end", DRAIN + PARTING + 5)
+
+
+def test_another_worker_with_the_lock_is_said_at_once(shell: Shell, dev: Callable[..., Dev]) -> None:
+    """Before its own worker starts, with the file and the cure; and again, marked, by the worker that stands by."""
+    (shell.folder / "flow.py").write_text(FLOW.replace("FACTOR", "2"))
+    first = dev("flow:app")
+    told(shell, "flow:app", "Ask", n=4)
+    assert "!!" not in first.shown
+    second = dev("flow:app")
+    said = second.shows("!!")
+    assert f"another worker has the lock of {shell.path} for double: what you write here does NOT run" in said
+    assert "--bus sqlite:///" in said
+    assert "!!" in second.shows("standby for double")
+    first.end()
+    second.shows("took over double")
+
+
+def left_in(folder: Path) -> list[Path]:
+    return [process for process in Path("/proc").glob("[0-9]*") if works_in(process, folder)]
 
 
 def works_in(process: Path, folder: Path) -> bool:

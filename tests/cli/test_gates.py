@@ -22,7 +22,8 @@ def test_a_gate_is_listed_shown_and_decided(shell: Shell) -> None:
     assert (shown["kind"], shown["handler"], shown["event"]["n"]) == ("gate", "approve", 500)
     assert shown["until"] - shown["since"] == pytest.approx(7 * 86_400, abs=5)
     assert "event: Big" in shell("gates", "show", id_[:6]).out
-    shell("gates", "decide", id_[:6], "--approve", "--edit", '{"n": 60}', "--by", "ann", "--why", "fair")
+    said = shell("gates", "decide", id_[:6], "--approve", "--edit", '{"n": 60}', "--by", "ann", "--why", "fair")
+    assert said.out == f"decided {id_[:12]} of approve: approved, edited\n"
     assert shell("gates", "list", "--json").data == []  # no worker has carried it out yet
     assert shell.seen(run)["state"] == "running"
     assert "decided already?" in shell("gates", "decide", id_[:6], "--decline", code=1).err
@@ -33,7 +34,8 @@ def test_a_gate_is_listed_shown_and_decided(shell: Shell) -> None:
 def test_a_declined_gate_ends_the_run_without_a_result(shell: Shell) -> None:
     """Completed, result null."""
     run, id_ = waiting(shell, "Order", "--json-data", '{"n": 500}')
-    shell("gates", "decide", id_, "--decline", "--why", "too much")
+    said = shell("gates", "decide", id_, "--decline", "--why", "too much")
+    assert said.out.endswith("of approve: declined\n")
     shell.work()
     assert (shell.seen(run)["state"], shell.seen(run)["result"]) == ("completed", None)
 
@@ -56,19 +58,19 @@ def test_a_decision_is_signed_with_the_configured_key(shell: Shell, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("options", "emitted"),
+    ("options", "verdict", "emitted"),
     [
-        (["--done", '{"amount": 7}'], ["Charged"]),
-        (["--done", '{"reason": "no money"}', "--type", "Refused"], ["Refused"]),
-        (["--done", "null"], []),
-        (["--drop"], []),
+        (["--done", '{"amount": 7}'], "done", ["Charged"]),
+        (["--done", '{"reason": "no money"}', "--type", "Refused"], "done", ["Refused"]),
+        (["--done", "null"], "done", []),
+        (["--drop"], "drop", []),
     ],
 )
-def test_an_unknown_outcome_is_resolved(shell: Shell, options: list[str], emitted: list[str]) -> None:
+def test_an_unknown_outcome_is_resolved(shell: Shell, options: list[str], verdict: str, emitted: list[str]) -> None:
     """What it returned, nothing, or given up: the run goes on as if the step had said so; the step is not called."""
     run, id_ = waiting(shell, "Charge", "--json-data", '{"amount": 7}')
     assert "RuntimeError: the line went dead" in shell("gates", "show", id_[:6]).out
-    shell("gates", "decide", id_[:6], *options)
+    assert shell("gates", "decide", id_[:6], *options).out.endswith(f"of charge: {verdict}\n")
     assert shell("gates", "list", "--json").data == []
     shell.work()
     assert shell.seen(run)["state"] == "completed"

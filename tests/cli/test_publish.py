@@ -46,6 +46,21 @@ def test_wait_exits_by_what_the_run_came_to(shell: Shell, n: int, code: int, sta
     assert ("approve" in said.err) == (n == 500)
 
 
+def test_the_command_that_wait_prints_for_a_gate_can_be_run(shell: Shell) -> None:
+    """It approves as it is printed, on the bus that was named; the other answer is named behind it."""
+    shell("publish", "Order", "--json-data", '{"n": 500}', "--id", "a")
+    shell.work()
+    bus = f"sqlite:///{shell.path}"
+    again = ("publish", "Order", "--json-data", '{"n": 500}', "--id", "a", "--wait", "5", "--bus", bus)
+    (line,) = [line for line in shell(*again, code=3).err.splitlines() if "gates decide" in line]
+    printed, _, other = line.partition("stepwire ")[2].partition(" (")
+    assert other == "or --decline)"
+    assert printed.endswith(f"--bus {bus}")
+    assert shell(*printed.split()).out.endswith("of approve: approved\n")
+    shell.work()
+    assert shell(*again, "--json").data["result"] == {"type": "Done", "n": 500}
+
+
 def test_an_unknown_outcome_is_exit_3(shell: Shell) -> None:
     """What an effect at most once came to is a person's to say, like a gate."""
     shell("publish", "Charge", "--json-data", '{"amount": 7}', "--id", "a")

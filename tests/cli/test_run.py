@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import signal
 import subprocess
@@ -58,6 +59,36 @@ def test_a_second_worker_says_that_it_stands_by_and_takes_over_after_kill_9(shel
     assert said.out.rstrip().endswith("completed")
     second.send_signal(signal.SIGTERM)
     ended(second)
+
+
+def test_a_worker_says_once_what_it_runs_and_where(shell: Shell) -> None:
+    """One line of the structured log when it has started: app, the handlers it runs, bus."""
+    worker = shell.begin("run", APP, "--only", "check, read", "--log", "json")
+    assert worker.stderr is not None
+    line = json.loads(next(line for line in worker.stderr if line.startswith("{")))
+    assert (line.pop("event"), line.pop("level"), line.pop("app")) == ("started", "info", "market")
+    assert sorted(line.pop("handlers")) == ["check", "read"]
+    assert line.pop("bus") == f"sqlite:///{shell.path}"
+    assert line.keys() == {"time"}
+    worker.send_signal(signal.SIGTERM)
+    assert "started" not in ended(worker).err
+
+
+def test_the_bus_in_that_line_shows_no_password(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, shell: Shell
+) -> None:
+    """An address with a user and a password is masked."""
+    from market import app  # type: ignore[import-not-found]  # as the commands import it
+
+    from stepwire.bus.local import LocalBus
+    from stepwire.worker import Worker
+    from stepwire_handlers.cli.run import _say_started
+
+    monkeypatch.setattr(logging.getLogger("stepwire"), "propagate", True)
+    with caplog.at_level("INFO", "stepwire"):
+        _say_started(Worker(app, LocalBus(":memory:")), "kafka://ann:hunter2@broker:9092")
+    (record,) = caplog.records
+    assert record.__dict__["fields"]["bus"] == "kafka://***@broker:9092"
 
 
 def test_only_runs_the_handlers_that_are_named(shell: Shell) -> None:

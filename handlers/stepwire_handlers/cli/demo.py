@@ -18,6 +18,7 @@ def command(
     stay: Annotated[
         bool, typer.Option(help="Keep what the flow needs up afterwards, for a worker of your own.")
     ] = False,
+    bus_ends: Annotated[bool, typer.Option("--bus-ends", hidden=True, help="That broker ends with the demo.")] = False,
     bus: Annotated[str | None, typer.Option(help="kafka://host:port; default: a file in the folder.")] = None,
 ) -> None:
     """Run a flow on its input, show what happens, and end with a table."""
@@ -25,6 +26,6 @@ def command(
     async def main() -> int:
         from stepwire_handlers.demo.run import demo
 
-        return await demo(flow, folder, bus=bus, stays=stay)
+        return await demo(flow, folder, bus=bus, stays=stay, bus_ends=bus_ends)
 
     execute(main)

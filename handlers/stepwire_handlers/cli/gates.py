@@ -123,7 +123,9 @@ def decide(
             else:
                 data = text_of(done, "--done") if done is not None else "null"
                 await _resolve(gates, waiting, redo, drop, who, type, data)
-        typer.echo(f"decided {waiting.id[:12]} of {waiting.handler}")
+        said = "approved" if approve else "declined" if decline else "redo" if redo else "drop" if drop else "done"
+        with_edit = ", edited" if edited is not None else ""
+        typer.echo(f"decided {waiting.id[:12]} of {waiting.handler}: {said}{with_edit}")
         return COMPLETED
 
     execute(main)

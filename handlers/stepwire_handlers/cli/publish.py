@@ -97,7 +97,7 @@ def command(
                 echo_json({"run": run}) if json else typer.echo(run)
                 return COMPLETED
             view = await _result(loaded, app, where, run, wait)
-        return _report(view, json, app)
+        return _report(view, json, _with(app, bus))
 
     execute(main)
 
@@ -225,21 +225,33 @@ async def _result(app: App, name: str, bus: LocalBus, run: str, seconds: float) 
     return view
 
 
-def _report(view: RunView, as_json: bool, app: str) -> int:
+def _with(app: str, bus: str | None) -> str:
+    """The options with which another command finds the same run; an address without its user and password."""
+    from shlex import quote
+
+    from stepwire_handlers.configuration import shown
+
+    return f"--app {quote(app)}" + (f" --bus {quote(str(shown(bus)))}" if bus else "")
+
+
+def _report(view: RunView, as_json: bool, there: str) -> int:
+    from stepwire_handlers.services.gates import GATE
     from stepwire_handlers.services.runs import summary
 
     for waiting in view.gates:
+        answer, else_ = ("--approve", "--decline") if waiting.kind == GATE else ("--redo", "--drop, --done JSON")
         complain(f"waits for a person: {waiting.handler} ({waiting.kind}): "
-                 f"stepwire gates decide {waiting.id[:12]} --app {app}")  # fmt: skip
+                 f"stepwire gates decide {waiting.id[:12]} {answer} {there} (or {else_})")  # fmt: skip
     for letter in view.dead:
         complain(f"dead letter: {letter.handler}: {letter.error}: {letter.message} "
-                 f"(stepwire dlq show {letter.id[:12]} --app {app})")  # fmt: skip
+                 f"(stepwire dlq show {letter.id[:12]} {there})")  # fmt: skip
     data = summary(view)
     code = _code(view)
     if code == TIMED_OUT:
         open_ = ", ".join(sorted({f"{item.handler} ({item.kind})" for item in view.open}))
-        complain(f"time is up; open: {open_}. It goes on without you, if a worker runs: stepwire run {app}; "
-                 f"look again with: stepwire runs show {view.id[:12]} --app {app}")  # fmt: skip
+        complain(f"time is up; open: {open_}. It goes on without you, if a worker runs: "
+                 f"stepwire run {there.removeprefix('--app ')}; look again with: "
+                 f"stepwire runs show {view.id[:12]} {there}")  # fmt: skip
     if as_json:
         echo_json(data)
     else:

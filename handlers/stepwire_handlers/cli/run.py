@@ -31,6 +31,7 @@ Only = Annotated[str | None, typer.Option("--only", help="Some of the handlers, 
 Accept = Annotated[bool, typer.Option("--accept-owes-change", help="Start although open joins get other parts now.")]
 Loss = Annotated[bool, typer.Option("--accept-loss", help="Go on after records that retention deleted unfinished.")]
 Log = Annotated[str | None, typer.Option("--log", help="auto, json, console or off.")]
+Leash = Annotated[int | None, typer.Option("--leash", hidden=True, help="End when this descriptor is closed.")]
 Port = Annotated[int | None, typer.Option("--http-port", help="Serve /metrics, /livez, /readyz, /startupz here.")]
 
 
@@ -42,6 +43,7 @@ def command(
     http_port: Port = None,
     accept_owes_change: Accept = False,
     accept_loss: Loss = False,
+    leash: Leash = None,
 ) -> None:
     """Run an app's handlers until SIGTERM or SIGINT: then finish, commit and leave.
 
@@ -49,6 +51,10 @@ def command(
     """
 
     async def main() -> int:
+        if leash is not None:
+            from stepwire_handlers.dev.leash import end_with
+
+            end_with(leash)
         loaded, values = target(app, bus, log=log, http_port=http_port)
         names = _names(loaded, only)
         async with opened(values) as where:
@@ -108,16 +114,17 @@ async def _serve(
             from stepwire_handlers.services.watching import measuring
 
             await stack.enter_async_context(measuring(metrics.backlog))
-        return await _until_told(worker, metrics.backlog, app.name)
+        return await _until_told(worker, metrics.backlog, values.bus)
 
 
-async def _until_told(worker: Worker, backlog: Backlog | None, name: str) -> int:
+async def _until_told(worker: Worker, backlog: Backlog | None, bus: str) -> int:
     """Start, work, and stop in order: the first signal drains, the second ends it at once."""
     import asyncio
     import signal
 
     from stepwire_handlers.services.watching import Watch
 
+    name = worker.app.name
     told, cut = asyncio.Event(), asyncio.Event()
 
     def tell() -> None:
@@ -127,6 +134,7 @@ async def _until_told(worker: Worker, backlog: Backlog | None, name: str) -> int
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
     await worker.start()
+    _say_started(worker, bus)
     watching = asyncio.create_task(Watch(worker, backlog, name, complain).run())
     try:
         await _first(asyncio.create_task(worker.wait()), asyncio.create_task(told.wait()))
@@ -138,6 +146,17 @@ async def _until_told(worker: Worker, backlog: Backlog | None, name: str) -> int
         complain(f"{name}: cut off; what was not committed runs again")
         return CUT_OFF
     return COMPLETED
+
+
+def _say_started(worker: Worker, bus: str) -> None:
+    """One line in the log; an address without its user and password."""
+    import logging
+
+    from stepwire_handlers.configuration import shown
+
+    handlers = [dispatcher.step.name for dispatcher in worker.dispatchers]
+    fields = {"app": worker.app.name, "handlers": handlers, "bus": shown(bus)}
+    logging.getLogger("stepwire").info("started", extra={"fields": fields})
 
 
 async def _first(one: asyncio.Task[None], other: asyncio.Task[bool]) -> None:

@@ -17,8 +17,8 @@ from stepwire_handlers.configuration import load
 from stepwire_handlers.services.runs import RunView
 
 
-def report(flow: str, folder: Path, bus: str, views: dict[str, RunView]) -> None:
-    """Print the table on stdout, what waits or failed below it."""
+def report(flow: str, folder: Path, bus: str | None, views: dict[str, RunView]) -> None:
+    """Print the table on stdout, what waits or failed below it; `bus` is None if nobody can go on there."""
     columns = ("file", "vendor", "number", "total", "account manager", "draft", "state")
     drawn = Table(
         *(columns if flow == "invoices" else ("input", "result", "steps", "state")), title=f"{flow}, {len(views)} runs"
@@ -31,6 +31,18 @@ def report(flow: str, folder: Path, bus: str, views: dict[str, RunView]) -> None
     console.print(drawn)
     if flow == "invoices":
         console.print(f"drafts: {folder / 'drafts'}    messages: {folder / 'slack'}    log: {folder / 'worker.log'}")
+    if bus is not None:
+        _commands(console, flow, bus, views)
+    elif waiting := [name for name, view in views.items() if view.gates or view.dead]:
+        console.print(
+            f"{len(waiting)} wait for you or could not be read. This broker ends with this command, and they with it; "
+            f"to go on with them, use a broker of your own: {program()} demo {flow} --bus kafka://HOST:PORT",
+            soft_wrap=True,
+        )
+
+
+def _commands(console: Console, flow: str, bus: str, views: dict[str, RunView]) -> None:
+    """With which a person goes on."""
     prefix = load().prefix
     stepwire = f"STEPWIRE_PREFIX={shlex.quote(prefix)} {program()}" if prefix else program()
     target = f"--app stepwire_handlers.flows.{flow}:app --bus {shlex.quote(bus)}"

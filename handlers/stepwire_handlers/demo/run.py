@@ -36,8 +36,12 @@ FLOWS = ("invoices", "support", "articles", "review", "polish")
 PATIENCE = 120.0  #: seconds for one run
 
 
-async def demo(flow: str, folder: Path, *, bus: str | None = None, stays: bool = False) -> int:
+async def demo(
+    flow: str, folder: Path, *, bus: str | None = None, stays: bool = False, bus_ends: bool = False
+) -> int:  # fmt: skip
     """Run it, on a bus in the folder or on this one; with `stays`, what it needs stays up afterwards.
+
+    With `bus_ends` the bus ends with the demo: no command is printed that would need it.
 
     Raises SettingsError for an unknown flow or a folder that cannot be used, BusUnavailable.
     """
@@ -56,7 +60,7 @@ async def demo(flow: str, folder: Path, *, bus: str | None = None, stays: bool =
         tell(f"{flow}: asking {model}")
         app: App = importlib.import_module(f"stepwire_handlers.flows.{flow}").app
         views = await _work(app, flow, folder, load(bus=url), tell)
-        report(flow, folder, url, views)
+        report(flow, folder, None if bus_ends else url, views)
         tell(f"done in {time.monotonic() - started:.0f} s")
         if stays:
             await stay(app, flow, folder, url, before, tell)

@@ -1,7 +1,8 @@
 """A worker that starts again when a file changes.
 
 In: the command's arguments, a folder, who hears what happens. Out: nothing, until it is cancelled. The worker is a
-process of its own, so that changed modules are read anew; it gets SIGTERM and drains, as it would in production.
+process of its own, so that changed modules are read anew; it gets SIGTERM and drains, as it would in production. It
+ends with this process, however that ends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stepwire.errors import SettingsError
+from stepwire_handlers.dev.leash import leash
 
 PATIENCE = 10.0  #: seconds for calls to finish after a change; whoever saves wants to see the new code
 LINE = 16 * 1024 * 1024  #: bytes of one log line; payloads may be in it
@@ -36,20 +38,21 @@ async def reloading(arguments: Sequence[str], folder: Path, listener: Listener) 
     except ImportError as error:
         raise SettingsError(f"stepwire dev needs {error.name}: pip install 'stepwire[dev]'") from None
     changes = awatch(folder, watch_filter=PythonFilter(extra_extensions=(".md", ".toml", ".json")), step=20)
-    # Begin to watch before the first start, so that nothing saved meanwhile is missed.
-    first_change = asyncio.create_task(anext(changes))
-    worker = await _Worker.start(arguments, listener)
-    try:
-        changed = await first_change
-        while True:
-            names = ", ".join(sorted({Path(path).name for _, path in changed}))
-            listener.say(f"changed: {names}; starting again")
+    with leash() as end:
+        # Begin to watch before the first start, so that nothing saved meanwhile is missed.
+        first_change = asyncio.create_task(anext(changes))
+        worker = await _Worker.start(arguments, end, listener)
+        try:
+            changed = await first_change
+            while True:
+                names = ", ".join(sorted({Path(path).name for _, path in changed}))
+                listener.say(f"changed: {names}; starting again")
+                await worker.end()
+                worker = await _Worker.start(arguments, end, listener)
+                changed = await anext(changes)
+        finally:
+            first_change.cancel()
             await worker.end()
-            worker = await _Worker.start(arguments, listener)
-            changed = await anext(changes)
-    finally:
-        first_change.cancel()
-        await worker.end()
 
 
 class _Worker:
@@ -60,9 +63,10 @@ class _Worker:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, arguments: Sequence[str], listener: Listener) -> _Worker:
+    async def start(cls, arguments: Sequence[str], end: int, listener: Listener) -> _Worker:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "stepwire_handlers.cli.main", *arguments, stderr=asyncio.subprocess.PIPE, limit=LINE,
+            sys.executable, "-m", "stepwire_handlers.cli.main", *arguments, "--leash", str(end), pass_fds=(end,),
+            stderr=asyncio.subprocess.PIPE, limit=LINE,
             env={"STEPWIRE_LOG_LEVEL": "info", **os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         return cls(process, listener)

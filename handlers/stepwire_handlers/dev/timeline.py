@@ -15,6 +15,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from stepwire_handlers.services.watching import STANDS_BY
+
+ALARM = "bold black on yellow"
 STYLES = {"ok": "green", "retry": "yellow", "dead_letter": "bold red", "unknown": "bold magenta"}
 COLOURS = ("cyan", "blue", "magenta", "yellow", "green", "bright_cyan", "bright_blue", "bright_magenta")
 KNOWN = frozenset({"event", "level", "time", "run", "handler", "key"})
@@ -30,6 +33,10 @@ class Timeline:
         """Something about the worker."""
         self._console.print(Text(f"• {message}", style="dim"))
 
+    def alarm(self, message: str) -> None:
+        """Something that must not be missed."""
+        self._console.print(Text(f" !! {message} ", style=ALARM))
+
     def line(self, line: str) -> None:
         """A line of the worker."""
         try:
@@ -37,7 +44,7 @@ class Timeline:
         except ValueError:
             found = None
         if not isinstance(found, dict) or "event" not in found:
-            self._console.print(Text(line))
+            self.alarm(line) if STANDS_BY in line else self._console.print(Text(line))
         elif "outcome" in found:
             self._console.print(_step(found))
         else:

@@ -6,6 +6,7 @@ In: an app and an open bus. Out: a row for each group: who is in it, and how muc
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from stepwire import App
@@ -49,6 +50,13 @@ def handlers_of(app: App, groups: Iterable[str]) -> list[tuple[str, bool]]:
     begin = app.name + "."
     former = sorted(name.removeprefix(begin) for name in groups if name.startswith(begin))
     return [(name, True) for name in mine] + [(name, False) for name in former if name not in mine]
+
+
+def held_elsewhere(app: App, path: str) -> list[str]:
+    """The handlers of the app that another process works for on this file; nothing is made."""
+    if not Path(path + ".locks").is_dir():
+        return []
+    return [handler.name for handler in app.runnable if _locked(group_name(app.name, handler.name), path)]
 
 
 def _locked(group: str, path: str) -> list[str]:

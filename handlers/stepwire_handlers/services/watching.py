@@ -14,6 +14,7 @@ from stepwire_handlers.telemetry.backlog import Backlog
 
 SAMPLE = 5.0  #: seconds between two looks at how much there is to do; a probe reads the last one and asks nobody
 LOOK = 0.1  #: seconds between two looks
+STANDS_BY = "standby for"  #: how the line begins that says another worker has the lock
 CALM = 3.0  #: seconds without trouble before it is said to be over
 
 
@@ -39,7 +40,7 @@ class Watch:
         idle = {d.step.name for d in joined if not d.committer.ledgers}
         if idle - self._idle:
             self._tell(
-                f"standby for {', '.join(sorted(idle))}: another worker has the lock; this one takes over when it ends"
+                f"{STANDS_BY} {', '.join(sorted(idle))}: another worker has the lock; this one takes over when it ends"
             )
         if took := sorted(self._idle - idle):
             self._tell(f"took over {', '.join(took)}")

@@ -130,6 +130,7 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             about = {name: getattr(record, name) for name in ("run", "handler", "key") if hasattr(record, name)}
+            about |= getattr(record, "fields", {})
             if (traced := CURRENT.get()) is not None:
                 about |= {"trace_id": traced.trace_id, "span_id": traced.span_id}
             if record.exc_info and record.exc_info[1] is not None:
