@@ -36,9 +36,7 @@ class Shut(Event, topic="fields.shut"):
 
 def test_every_mistake_is_in_one_message() -> None:
     """Unknown names, what there is instead, what is missing; each once, also where pydantic forbids extras."""
-    with pytest.raises(
-        Unfit, match=r"^Plain has no field cuont \(it has sku, count\); .*: count: Field required$"
-    ):
+    with pytest.raises(Unfit, match=r"^Plain has no field cuont \(it has sku, count\); .*: count: Field required$"):
         event_of(Plain, {"sku": "a", "cuont": 5})
     with pytest.raises(Unfit, match=r"^Shut has no field two \(it has one\)$"):
         event_of(Shut, {"one": 1, "two": 2})
@@ -56,3 +54,10 @@ def test_a_field_has_the_names_that_pydantic_reads() -> None:
 def test_an_author_may_take_any_name() -> None:
     """`extra="allow"` is kept."""
     assert event_of(Open, {"one": 1, "two": 2}).model_dump() == {"one": 1, "two": 2}
+
+
+@pytest.mark.parametrize("fields", [{"sku": "\ud800", "count": 1}, {"sku": "a", "count": 1, "\ud800": 1}])
+def test_what_cannot_be_written_is_no_name(fields: dict[str, object]) -> None:
+    """Half a surrogate pair is refused as such, also in a name that nobody could be told."""
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        event_of(Plain, fields)

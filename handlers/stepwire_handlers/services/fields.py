@@ -37,10 +37,12 @@ class Unfit(SettingsError):
 
 def event_of(kind: type[Event], fields: Mapping[str, Any]) -> Event:
     """The event. Raises Unfit, and ValueError for a text that is none in UTF-8."""
-    strange = unknown(kind, fields)
-    rest = to_json({name: value for name, value in fields.items() if name not in set(strange)})
+    text, strange = to_json(fields), unknown(kind, fields)
+    if strange:
+        left = fields.keys() - strange
+        text = to_json({name: value for name, value in fields.items() if name in left})
     try:
-        event = kind.model_validate_json(rest)
+        event = kind.model_validate_json(text)
     except ValidationError as error:
         raise Unfit(kind, strange, error) from None
     if strange:
