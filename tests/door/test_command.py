@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,26 @@ def test_a_door_does_not_open_by_accident(options: list[str], why: str) -> None:
     assert (done.exit_code, why in done.stderr) == (2, True), done.stderr
 
 
-def test_a_new_key_fits_the_lines_that_are_printed_for_it(tmp_path: Path) -> None:
-    """The key goes to stdout alone; what goes into the access file is its hash and no more."""
-    done = CliRunner().invoke(cli, ["door", "--new-key", "crm"])
-    key = done.stdout.strip()
-    path = tmp_path / "access.toml"
-    path.write_text(done.stderr.partition("\n")[2])
-    (found,) = load_access(path).keys
-    assert (done.exit_code, found.name, found.hash) == (0, "crm", hashed(key))
-    assert key not in done.stderr and len(key) > 40
+@pytest.mark.parametrize("name", ["crm", 'the "old" Ä\\crm', "🔑"])
+def test_what_is_printed_for_a_new_key_is_an_access_file(tmp_path: Path, name: str) -> None:
+    """The key goes to stdout alone; stderr as it stands is a file with its hash and no more, also behind another's."""
+    path, printed = tmp_path / "access.toml", ""
+    for each in (name, "other"):
+        done = CliRunner().invoke(cli, ["door", "--new-key", each])
+        printed += done.stderr
+        path.write_text(printed, "utf-8")
+        found, key = load_access(path).keys[-1], done.stdout.strip()
+        assert (done.exit_code, found.name, found.hash) == (0, each, hashed(key))
+        assert found.roles == {"*": {"viewer"}}
+        assert key not in printed and len(key) > 40
+
+
+@pytest.mark.parametrize(("command", "module"), [("door", "jwt"), ("console", "jwt"), ("console", "jinja2")])
+def test_a_missing_extra_is_named_after_the_command(command: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 2 with what to install for what was started, not for what it shares its parts with."""
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, real=importlib.util.find_spec: None if name == module else real(name)
+    )
+    done = CliRunner().invoke(cli, [command, *APPS, "--insecure", "--port", "0"])
+    assert done.exit_code == 2
+    assert f"the {command} needs {module}: pip install 'stepwire[{command}]'" in done.stderr

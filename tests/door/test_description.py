@@ -33,6 +33,14 @@ async def test_every_route_is_described(inside: Inside) -> None:
     assert routes - own == {path for path in document["paths"] if not path.startswith("/apps/")}
 
 
+async def test_the_document_rules_out_other_fields(inside: Inside) -> None:
+    """As the door does: in an event's JSON and in its form, where each field has a place."""
+    found = await inside.get("/openapi.json")
+    assert found["components"]["schemas"]["Order"]["additionalProperties"] is False
+    form = found["paths"]["/apps/files/Scan"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert (form["additionalProperties"], sorted(form["properties"])) == (False, ["pdf", "title"])
+
+
 async def test_the_page_loads_nothing_and_runs_nothing(inside: Inside) -> None:
     """No script, no address of elsewhere, and a policy that would refuse both."""
     answer = await inside.client.get("/docs")

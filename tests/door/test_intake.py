@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,6 +211,41 @@ async def test_a_wrong_field_is_named_without_its_value(inside: Inside) -> None:
     answer = await inside.client.post("/apps/shop/Order", json={"n": "hunter2hunter2", "slow": 99})
     assert [each["pointer"] for each in answer.json()["errors"]] == ["/n", "/slow"]
     assert "hunter2" not in answer.text
+
+
+async def test_every_mistake_is_told_at_once(inside: Inside) -> None:
+    """A misspelt field is refused, not dropped, together with wrong types; the detail says which fields there are."""
+    sent = {"n": "hunter2hunter2", "slwo": "hunter2hunter2", "a/b": 1}
+    answer = await inside.client.post("/apps/shop/Order", json=sent)
+    assert (answer.status_code, answer.json()["detail"]) == (422, "this is no Order; its fields are n, slow, card")
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/slwo", "/a~1b", "/n"]
+    assert "hunter2" not in answer.text
+    assert (await inside.client.post("/apps/shop/Order", json={"n": 1, "slwo": 1})).status_code == 422
+    assert (await inside.client.post("/apps/shop/Order", json={f"x{n}": n for n in range(999)})).text.count("/x") == 20
+    run = (await inside.order(1)).json()["run"]
+    assert inside.door.places.all[0].history.run_named("") == run  # nothing before it was published
+
+
+async def test_a_form_has_no_other_fields(inside: Inside, tmp_path: Path) -> None:
+    """Texts and files under names that the event does not have are refused together; such a file is not stored."""
+    files = {"pdf": ("a.pdf", PDF, "application/pdf"), "pfd": ("b.pdf", b"other", "application/pdf")}
+    answer = await inside.client.post("/apps/files/Scan", files=files, data={"tilte": "A"})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "this is no Scan; its fields are pdf, title")
+    assert {each["pointer"] for each in answer.json()["errors"]} == {"/pfd", "/tilte"}
+    assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file() and path.read_bytes() == b"other"]
+
+
+async def test_a_cloudevent_may_say_more(inside: Inside) -> None:
+    """A producer of a newer version sends fields that this release does not know: its event is taken."""
+    headers = {"content-type": "application/cloudevents+json"}
+    sent = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/crm",
+        "type": "shop.orders.Order.v1",
+        "data": {"n": 1, "new": 2},
+    }
+    assert (await inside.client.post("/events", json=sent, headers=headers)).status_code == 202
 
 
 def test_a_check_of_the_author_does_not_quote_the_value() -> None:

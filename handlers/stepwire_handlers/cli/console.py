@@ -34,15 +34,11 @@ def command(
 
     async def main() -> int:
         from contextlib import AsyncExitStack
-        from importlib.util import find_spec
 
         from stepwire.errors import SettingsError
-        from stepwire_handlers.cli.door import _installed, access_of, opened
+        from stepwire_handlers.cli.door import access_of, installed, opened
 
-        _installed()
-        for name in ("jinja2", "httpx2"):
-            if find_spec(name) is None:
-                raise SettingsError(f"the console needs {name}: pip install 'stepwire[console]'")
+        installed("console", "jinja2", "httpx2")
         if not apps:
             raise SettingsError("say which apps: stepwire console MODULE:app …")
         found = [target(app, bus, log=log, http_port=http_port, door_access=access) for app in apps]

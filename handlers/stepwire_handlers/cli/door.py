@@ -49,7 +49,7 @@ def command(
 
         from stepwire.errors import SettingsError
 
-        _installed()
+        installed("door")
         if new_key is not None:
             return _make_key(new_key)
         if not apps:
@@ -70,25 +70,28 @@ def command(
     execute(main)
 
 
-def _installed() -> None:
-    """Raises SettingsError if the extra is missing."""
+def installed(command: str, *more: str) -> None:
+    """Raises SettingsError if the extra that is called like the command is missing; `more` are modules beside ours."""
     from importlib.util import find_spec
 
     from stepwire.errors import SettingsError
 
-    for name in ("starlette", "uvicorn", "jwt", "python_multipart"):
+    for name in ("starlette", "uvicorn", "jwt", "python_multipart", *more):
         if find_spec(name) is None:
-            raise SettingsError(f"the door needs {name}: pip install 'stepwire[door]'")
+            raise SettingsError(f"the {command} needs {name}: pip install 'stepwire[{command}]'")
 
 
 def _make_key(name: str) -> int:
+    from json import dumps  # quotes a text as TOML does
+
     from stepwire_handlers.services.door.access import new_key
 
     key, hash_ = new_key()
     typer.echo(key)
     complain(
-        "that is the key: it is shown only now. Into the access file goes its hash:\n"
-        f'[[keys]]\nname = "{name}"\nhash = "{hash_}"\nroles = {{ "*" = ["viewer"] }}'
+        "# the key is on stdout, and shown only now; these lines are for the access file: 2>> access.toml\n"
+        '# roles: viewer reads, operator publishes and replays, approver decides; "*" is every app\n'
+        f'[[keys]]\nname = {dumps(name, ensure_ascii=False)}\nhash = "{hash_}"\nroles = {{ "*" = ["viewer"] }}'
     )
     return COMPLETED
 

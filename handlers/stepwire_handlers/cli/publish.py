@@ -80,6 +80,7 @@ def command(
     async def main() -> int:
         from stepwire.errors import SettingsError
         from stepwire.worker import prepare
+        from stepwire_handlers.services.fields import event_of
 
         if id == "" or source == "":
             raise SettingsError("--id and --source must not be empty; without --id, one is made")
@@ -87,9 +88,8 @@ def command(
         kind = _entry(loaded, type)
         files = _files(kind, attach or [])
         given = {} if json_data is None else fields_of(json_data, "--json-data")
-        _check_names(kind, given)
         fields, key = await _attached(kind, given, files, values)
-        event = _event(kind, fields)
+        event = event_of(kind, fields)
         async with looking(values, loaded) as where:
             await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
             run = await _publish(loaded, where, event, id or key, source)
@@ -169,27 +169,6 @@ async def _attached(
             key, data = attachment.sha256, attachment.model_dump()
             found[field] = [*found.get(field, []), data] if _is_list(kind, field) else data
     return found, key if len(files) == 1 else None
-
-
-def _check_names(kind: type[Event], fields: dict[str, Any]) -> None:
-    """A field that the event does not have is a typing mistake: the model would ignore it."""
-    from stepwire.errors import SettingsError
-
-    known = {alias for name, info in kind.model_fields.items() for alias in (name, info.alias) if alias}
-    if unknown := sorted(fields.keys() - known):
-        raise SettingsError(f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}")
-
-
-def _event(kind: type[Event], fields: dict[str, Any]) -> Event:
-    from pydantic import ValidationError
-
-    from stepwire.errors import SettingsError
-    from stepwire_handlers.services.gates import reasons
-
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        raise SettingsError(f"these fields are no {kind.__name__}: {reasons(error)}") from None
 
 
 # -- publishing

@@ -23,6 +23,7 @@ from stepwire.gate import decision
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
+from stepwire_handlers.services.fields import reasons
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without
@@ -194,9 +195,3 @@ def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
     if fits:
         raise SettingsError(f"that fits {' and '.join(type(event).__name__ for event in fits)}; say which with --type")
     raise SettingsError(f"that is nothing that {handler.name} returns; it returns {names}{problem}")
-
-
-def reasons(error: ValidationError) -> str:
-    """What is wrong with which field, without any value."""
-    wrong = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, issue['loc'])) or 'value'}: {issue['msg']}" for issue in wrong)

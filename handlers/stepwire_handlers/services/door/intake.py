@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from stepwire import Event
 from stepwire.bus.protocol import Out, Record
@@ -20,7 +19,8 @@ from stepwire_handlers.services.door.events import CloudEvent
 from stepwire_handlers.services.door.idempotency import HEADER, check, digest_of
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
-from stepwire_handlers.services.door.problems import Problem, invalid
+from stepwire_handlers.services.door.problems import Problem, invalid, unfit
+from stepwire_handlers.services.fields import Unfit, event_of
 from stepwire_handlers.services.known import Offer
 
 ECHOED = frozenset({"swrun", "swcause", "swscope", "swhandler"})  #: what says where a foreign service's answer belongs
@@ -39,11 +39,11 @@ class Begun(NamedTuple):
 async def publish_fields(
     place: Place, kind: type[Event], fields: Mapping[str, Any], key: str | None, headers: Mapping[str, str]
 ) -> Begun:
-    """An event of an app, under the id of an idempotency key or a new one."""
+    """An event of an app, under the id of an idempotency key or a new one. Raises Problem 422 with every mistake."""
     try:
-        event = kind.model_validate_json(to_json(fields))
-    except ValidationError as error:
-        raise invalid(error, kind.__name__) from None
+        event = event_of(kind, fields)
+    except Unfit as error:
+        raise unfit(error) from None
     except ValueError:  # half a surrogate pair, from a form
         raise Problem(422, "invalid", "a field holds what is no text in UTF-8") from None
     source = f"stepwire:door/{place.app.name}"

@@ -16,6 +16,7 @@ from stepwire import Event
 from stepwire_handlers.services.door.events import LONGEST
 from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.uploads import FORM, attachment_fields
+from stepwire_handlers.services.fields import known
 
 REF = "#/components/schemas/{model}"
 OWN = "Door."  #: how the names of our own schemas begin: an app may have an event of any name
@@ -31,6 +32,9 @@ def document(places: Sequence[Place], window: str, max_bytes: int) -> dict[str, 
     kinds = list(dict.fromkeys(kind for place in places for kind in place.entries.values()))
     names, definitions = models_json_schema([(kind, "validation") for kind in kinds], ref_template=REF)
     schemas = {**definitions.get("$defs", {}), **_own()}
+    for kind in kinds:
+        if kind.model_config.get("extra") != "allow":  # a misspelt field is refused
+            schemas[names[kind, "validation"]["$ref"].rpartition("/")[2]]["additionalProperties"] = False
     paths: dict[str, Any] = {}
     for place in places:
         for kind in place.entries.values():
@@ -104,9 +108,11 @@ def _begin(place: Place, kind: type[Event], schema: Mapping[str, Any], window: s
 
 def _form(kind: type[Event], files: Mapping[str, bool]) -> dict[str, Any]:
     """The event as a form: its files as parts, everything else as text."""
-    properties = {name: {"type": "array", "items": FILE} if many else FILE for name, many in files.items()}
+    texts: dict[str, Any] = {name: {} for name in known(kind)}
+    properties = texts | {name: {"type": "array", "items": FILE} if many else FILE for name, many in files.items()}
+    more = kind.model_config.get("extra") == "allow"
     needed = [info.alias or name for name, info in kind.model_fields.items() if info.is_required()]
-    return {"type": "object", "properties": properties, "required": needed, "additionalProperties": True}
+    return {"type": "object", "properties": properties, "required": needed, "additionalProperties": more}
 
 
 def _operation(id_: str, summary: str, answers: Mapping[str, Any], *parameters: Mapping[str, Any], **more: Any) -> Any:

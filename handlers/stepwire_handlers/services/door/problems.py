@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from stepwire.errors import BusError, DecodeError, OutcomeUnknown, PublishError, SettingsError, Signal, StepwireError
+from stepwire_handlers.services.fields import Unfit, known
 from stepwire_handlers.telemetry.mask import MASK, SHORTEST
 
 MEDIA = "application/problem+json"
@@ -78,6 +79,15 @@ def unavailable(why: str) -> Problem:
 def invalid(error: ValidationError, what: str) -> Problem:
     """422 with pydantic's reasons: where and what, without any value."""
     return Problem(422, "invalid", f"this is no {what}", errors=reasons(error))
+
+
+def unfit(error: Unfit) -> Problem:
+    """422 with every mistake, names that the event does not have first; the detail says which it has."""
+    faults = [{"pointer": f"/{_escaped(name)}", "reason": "there is no such field"} for name in error.unknown[:SHOWN]]
+    if error.error is not None:
+        faults += reasons(error.error)
+    its = f"; its fields are {', '.join(known(error.kind))}" if error.unknown else ""
+    return Problem(422, "invalid", f"this is no {error.kind.__name__}{its}", errors=faults[:SHOWN])
 
 
 def reasons(error: ValidationError) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from stepwire.errors import Reject
 from stepwire_handlers.blobs import BlobStore
 from stepwire_handlers.services.door.bodies import an_object, is_json, media_type, parsed, pieces, whole
 from stepwire_handlers.services.door.problems import Problem
+from stepwire_handlers.services.fields import unknown
 from stepwire_topics.attachment import Attachment
 
 FORM = "multipart/form-data"
@@ -38,7 +39,7 @@ async def fields_of(request: Request, kind: type[Event], blobs: BlobStore, max_b
     if not files:
         raise _no_file(kind, JSON)
     if media == FORM:
-        return await _form(request, files, blobs, max_bytes)
+        return await _form(request, kind, blobs, max_bytes)
     if not media or media == "application/x-www-form-urlencoded":
         raise _no_file(kind, f"{JSON}, {FORM}, */*")
     if len(files) > 1:
@@ -103,7 +104,8 @@ async def put(blobs: BlobStore, source: AsyncIterator[bytes], media: str, name: 
 # -- forms
 
 
-async def _form(request: Request, files: dict[str, bool], blobs: BlobStore, max_bytes: int) -> dict[str, Any]:
+async def _form(request: Request, kind: type[Event], blobs: BlobStore, max_bytes: int) -> dict[str, Any]:
+    files = attachment_fields(kind)
     stream = pieces(request, max_bytes + BODY)
     try:
         form = await MultiPartParser(
@@ -120,7 +122,9 @@ async def _form(request: Request, files: dict[str, bool], blobs: BlobStore, max_
     found: dict[str, Any] = {}
     try:
         for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
+            if isinstance(value, UploadFile) and unknown(kind, [name]):
+                found[name] = None  # not stored: the name is refused together with whatever else is wrong
+            elif isinstance(value, UploadFile):
                 await _file(found, name, value, files, blobs, max_bytes)
             elif name in found:
                 raise Problem(422, "invalid", f"the form has a field twice: {name[:100]!r}")
