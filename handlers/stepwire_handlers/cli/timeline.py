@@ -40,7 +40,7 @@ def lines(view: RunView) -> list[Text]:
             continue
         if step.stamps:
             found.append(Text(f"{indent}{_stamps(step.stamps)}", style="dim italic"))
-        found += [Text(f"{indent}{_said(said)}", style="bold") for said in step.said]
+        found += [Text(f"{indent}{line_of(said)}", style="bold") for said in step.said]
         found += [Text(f"{indent}{_event(line.event)}", style="dim") for line in step.outputs[:MOST]]
         if len(step.outputs) > MOST:
             found.append(Text(f"{indent}and {len(step.outputs) - MOST} more", style="dim"))
@@ -79,7 +79,7 @@ def _step(step: Step, started: float, wide: int) -> Text:
     return text
 
 
-def _said(said: Said) -> str:
+def line_of(said: Said) -> str:
     """Who did what, what they changed, and their remark."""
     edited = said.edited if said.edited is not None else {}
     changes = f"edited {_fields(edited)}" if edited else "edited nothing" if said.edited is not None else ""

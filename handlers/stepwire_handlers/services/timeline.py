@@ -68,6 +68,14 @@ def _published(line: Line) -> Step:
     return Step(PUBLISHED, line.identity, "published", line.time, line.time, (), (line,))
 
 
+def _edited(inputs: Sequence[Line], said: Sequence[Said]) -> Sequence[Line]:
+    """What it was called with: a replay may have brought another payload. What is masked in it stays so."""
+    fields = {name: value for each in said if each.decision == "replay" for name, value in (each.edited or {}).items()}
+    if not fields or len(inputs) != 1:
+        return inputs
+    return [inputs[0]._replace(event=inputs[0].event.model_copy(update=fields))]
+
+
 def _distinct(lines: Sequence[Line]) -> list[Line]:
     return list({line.identity: line for line in lines}.values())
 
@@ -98,7 +106,7 @@ def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -
     known = [line.time for line in inputs] or [asked]
     ended = outputs[0].time if outputs else end.time if end is not None else letter.record.time if letter else None
     begun = max(known) or ended or 0.0
-    step = Step(handler, id_, "", begun, ended, inputs, outputs, said=delivery.said)
+    step = Step(handler, id_, "", begun, ended, _edited(inputs, delivery.said), outputs, said=delivery.said)
     if outputs:
         return step._replace(outcome="emitted", stamps=dict(outputs[0].stamps))
     if end is not None:
