@@ -61,6 +61,28 @@ def test_an_edited_replay_heals_the_run(shell: Shell) -> None:
     assert shell("dlq", "show", id_[:6], "--json", schema="dlq-show").data["status"] == "replayed"
 
 
+def test_who_replayed_a_dead_letter_is_told_with_the_run_and_the_letter(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whom, and which fields they changed; a sensitive one is masked; a drop is told too."""
+    monkeypatch.setattr("getpass.getuser", lambda: "ann")
+    run, id_ = failed(shell)
+    shell("dlq", "replay", id_, "--edit", '{"n": 3, "card": "4222 2222"}')
+    shell.work()
+    (said,) = shell("dlq", "show", id_, "--json", schema="dlq-show").data["said"]
+    assert (said["decision"], said["by"], said["edited"]) == ("replay", "ann", {"n": 3, "card": "***"})
+    (step,) = (step for step in shell.seen(run)["steps"] if step["handler"] == "check")
+    assert (step["outcome"], step["said"]) == ("emitted", [said])
+    line = "replayed with an edit by ann, edited n=3 card=***"
+    assert line in shell("runs", "show", run).out
+    assert f"answered: {line}" in shell("dlq", "show", id_).out
+    other = shell.order(-2)
+    shell.work()
+    shell("dlq", "drop", "--run", other)
+    shell.work()
+    assert "dropped by ann" in shell("runs", "show", other).out
+
+
 def test_a_replay_that_fails_again_is_one_dead_letter_with_its_number(shell: Shell) -> None:
     """The last one counts."""
     _, id_ = failed(shell)

@@ -49,6 +49,32 @@ def test_a_run_is_shown_step_by_step(shell: Shell) -> None:
     assert "open: gate of approve" in said.err
 
 
+def test_who_decided_a_gate_is_told_with_the_run(shell: Shell) -> None:
+    """By whom, what they changed and their remark; what is sensitive is masked, also where the remark quotes it."""
+    run = shell("publish", "Order", "--json-data", '{"n": 500, "card": "4111 1111"}').out.strip()
+    other = shell.order(600)
+    shell.work()
+    gates = {gate["run"]: gate["id"] for gate in shell("gates", "list", "--json").data}
+    edit = '{"n": 7, "card": "4222 2222"}'
+    why = "not 4111 1111, thanks"
+    shell("gates", "decide", gates[run], "--approve", "--edit", edit, "--why", why, "--by", "ann")
+    shell("gates", "decide", gates[other], "--decline", "--why", "too dear", "--by", "bob")
+    shell.work()
+    step = next(step for step in shell.seen(run)["steps"] if step["handler"] == "approve")
+    (said,) = step["said"]
+    assert said.pop("time") > 0
+    assert said == {
+        "handler": "approve", "id": gates[run], "decision": "approve", "by": "ann", "why": "not ***, thanks",
+        "edited": {"n": 7, "card": "***"},
+    }  # fmt: skip
+    assert step["outcome"] == "emitted"
+    shown = shell("runs", "show", run)
+    assert 'approved by ann, edited n=7 card=***, "not ***, thanks"' in shown.out
+    assert "4111" not in shown.out and "4222" not in shown.out
+    assert 'declined by bob, "too dear"' in shell("runs", "show", other).out
+    assert shell.seen(other)["state"] == "completed"
+
+
 def test_what_a_dead_letter_holds_up_is_shown(shell: Shell) -> None:
     """The failed step with its attempts and cause, and the join that waits for it."""
     shell("publish", "Left", "--json-data", '{"number": "7"}')

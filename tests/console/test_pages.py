@@ -156,6 +156,8 @@ async def test_a_gate_is_decided_with_an_edit_by_an_approver(opened: Opened, cap
         await desk.work()
         view = desk.console.places["office"].runs.view(run)
         assert view.result.model_dump() == {"customer": "Ada", "amount": 400, "iban": IBAN}
+        page = await desk.get(f"/runs/{run}")
+        assert "approved by key:boss: “fair”" in page and "&#34;amount&#34;: 400" in page.split("approved by")[1]
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     (said,) = [line for line in lines if line["event"] == "decided"]
     assert (said["by"], said["decision"], said["edited"]) == ("key:boss", "approve", True)
@@ -178,6 +180,8 @@ async def test_a_dead_letter_is_replayed_with_an_edit_or_dropped_by_an_operator(
         await desk.work()
         view = desk.console.places["office"].runs.view(run)
         assert view.result.model_dump() == {"customer": "Ada", "amount": 5, "iban": IBAN}
+        page = (await desk.get(f"/runs/{run}")).split("replayed with an edit by key:crm")[1]
+        assert "&#34;amount&#34;: 5" in page and "&#34;amount&#34;: -1" not in page
         assert "answered already" in await desk.get(letter)
         assert (await desk.post(f"{letter}/replay", plain="")).status_code == 404
         await desk.publish("Bob", -1)

@@ -11,6 +11,7 @@ from tests.door.doors import Inside
 from tests.door.shop import APP
 
 from stepwire_handlers.services.door.access import Access, new_key
+from stepwire_handlers.services.timeline import REFUSED, timeline
 
 KEYS = {name: new_key() for name in ("eye", "crm", "boss")}
 ACCESS = Access.model_validate({
@@ -56,7 +57,10 @@ async def test_a_gate_is_decided_with_an_edit_by_an_approver(
         again = await inside.client.post(f"/gates/{id_}", json=body, headers=by("boss"))
         assert again.status_code == 404
         await inside.work(APP)
-        assert (await inside.get(run, **by("eye")))["result"]["n"] == 60
+        seen = await inside.get(run, **by("eye"))
+        assert seen["result"]["n"] == 60
+        (told,) = seen["said"]
+        assert (told["decision"], told["by"], told["why"], told["edited"]) == ("approve", "key:boss", "fair", {"n": 60})
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     (said,) = [line for line in lines if line["event"] == "decided"]
     assert (said["by"], said["decision"], said["id"], said["edited"]) == ("key:boss", "approve", id_, True)
@@ -70,6 +74,7 @@ async def test_a_decision_is_signed_with_the_key_of_the_door(opened: Callable[..
         assert (await unsigned.client.post(f"/gates/{id_}", json=body, headers=by("boss"))).status_code == 202
         await unsigned.work(APP, "hunter2hunter2")
         assert (await unsigned.get(run, **by("eye")))["state"] == "waiting"
+        assert timeline(unsigned.door.places.all[0].runs.view(run.rpartition("/")[2]))[-1].about == REFUSED
     async with opened(ACCESS, decision_key="hunter2hunter2") as signed:
         assert (await signed.client.post(f"/gates/{id_}", json=body, headers=by("boss"))).status_code == 202
         await signed.work(APP, "hunter2hunter2")

@@ -17,6 +17,7 @@ from stepwire_handlers.cli.target import (
     execute,
     existing,
     has_handler,
+    me,
     moment,
     table,
     target,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stepwire_handlers.services.dead_letters import Blocked, DeadLetter, DeadLetters, Filter
+    from stepwire_handlers.services.said import Said
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, stats, replay, drop.")
 Handler = Annotated[str, typer.Option("--handler", help="Only those of this handler.")]
@@ -98,12 +100,14 @@ def show(
             letters = DeadLetters(loaded, where)
             letter = letters.read(id)
             status, blocked = letters.status(letter), letters.blocked_by(letter)
+            said = letters.said(letter)
             payload = _payload(letters, letter, raw)
             letter = letter if raw else letters.shown(letter)
         data = _data(letter, status) | {
             "headers": dict(letter.record.headers), "payload": payload, "blocks": [each._asdict() for each in blocked],
+            "said": [each.data() for each in said],
         }  # fmt: skip
-        echo_json(data) if json else _draw(letter, data, blocked)
+        echo_json(data) if json else _draw(letter, data, blocked, said)
         return COMPLETED
 
     execute(main)
@@ -117,10 +121,14 @@ def _payload(letters: DeadLetters, letter: DeadLetter, raw: bool) -> object:
     return letter.record.value.decode(errors="replace") if found is None else masked(found, shorten=False)
 
 
-def _draw(letter: DeadLetter, data: dict[str, Any], blocked: Sequence[Blocked]) -> None:
+def _draw(letter: DeadLetter, data: dict[str, Any], blocked: Sequence[Blocked], said: Sequence[Said]) -> None:
+    from stepwire_handlers.cli.timeline import line_of
+
     for name in ("id", "handler", "run", "status", "error", "message", "attempts", "replays"):
         typer.echo(f"{name}: {data[name]}")
     typer.echo(f"since: {moment(letter.record.time)}")
+    for done in said:
+        typer.echo(f"answered: {line_of(done)} ({moment(done.time)})")
     for each in blocked:
         typer.echo(f"holds up: {each.handler} ({each.id[:12]}, {each.slot})")
     typer.echo("\npayload:")
@@ -176,7 +184,7 @@ def replay(
             found = _chosen(letters, ids, Filter(handler, error, run), all)
             if handler and not found:
                 has_handler(loaded, handler, "--handler")
-            await letters.resume(found[:max], edited)
+            await letters.resume(found[:max], edited, by=me())
         _say("replayed", len(found), max)
         return COMPLETED
 
@@ -199,7 +207,7 @@ def drop(
             found = _chosen(letters, ids, Filter(handler, error, run), all)
             if handler and not found:
                 has_handler(loaded, handler, "--handler")
-            await letters.drop(found[:max])
+            await letters.drop(found[:max], by=me())
         _say("dropped", len(found), max)
         return COMPLETED
 

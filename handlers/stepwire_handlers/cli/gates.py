@@ -16,6 +16,7 @@ from stepwire_handlers.cli.target import (
     execute,
     existing,
     fields_of,
+    me,
     moment,
     table,
     target,
@@ -113,7 +114,7 @@ def decide(
             raise SettingsError("--edit goes with --approve or --decline; an unknown outcome takes --done JSON")
         edited = fields_of(edit, "--edit") if edit is not None else None
         loaded, values = target(app, bus)
-        who = by or _me()
+        who = by or me()
         async with existing(values, loaded) as where:
             gates = Gates(loaded, where)
             waiting = gates.find(id)
@@ -138,14 +139,3 @@ async def _resolve(gates: Gates, waiting: Waiting, redo: bool, drop: bool, who: 
 
 def _key(values: Configuration) -> str:
     return values.decision_key.get_secret_value() if values.decision_key else ""
-
-
-def _me() -> str:
-    """Who runs this; a container may have a user without a name."""
-    import getpass
-    import os
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

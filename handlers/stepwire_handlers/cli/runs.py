@@ -159,6 +159,7 @@ def _step(step: Step) -> dict[str, Any]:
         "inputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.inputs],
         "outputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.outputs],
         "about": step.about, "due": step.due, "stamps": dict(step.stamps),
+        "said": [said.data() for said in step.said],
     }  # fmt: skip
 
 

@@ -325,6 +325,17 @@ def fields_of(given: str, option: str) -> dict[str, Any]:
     return found
 
 
+def me() -> str:
+    """Who runs this; a container may have a user without a name."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 __all__ = [
     "COMPLETED",
     "CUT_OFF",
@@ -344,6 +355,7 @@ __all__ = [
     "fields_of",
     "load_app",
     "looking",
+    "me",
     "moment",
     "opened",
     "table",

@@ -17,6 +17,7 @@ from stepwire_handlers.telemetry.mask import masked
 
 if TYPE_CHECKING:
     from stepwire_handlers.services.runs import RunView
+    from stepwire_handlers.services.said import Said
 
 MOST = 3  #: events of one step that are shown
 STYLES = {
@@ -39,6 +40,7 @@ def lines(view: RunView) -> list[Text]:
             continue
         if step.stamps:
             found.append(Text(f"{indent}{_stamps(step.stamps)}", style="dim italic"))
+        found += [Text(f"{indent}{line_of(said)}", style="bold") for said in step.said]
         found += [Text(f"{indent}{_event(line.event)}", style="dim") for line in step.outputs[:MOST]]
         if len(step.outputs) > MOST:
             found.append(Text(f"{indent}and {len(step.outputs) - MOST} more", style="dim"))
@@ -75,6 +77,14 @@ def _step(step: Step, started: float, wide: int) -> Text:
     if step.about:
         text.append(f"  {step.about}")
     return text
+
+
+def line_of(said: Said) -> str:
+    """Who did what, what they changed, and their remark."""
+    edited = said.edited if said.edited is not None else {}
+    changes = f"edited {_fields(edited)}" if edited else "edited nothing" if said.edited is not None else ""
+    why = '"' + " ".join(said.why.split()) + '"' if said.why else ""
+    return short(", ".join(part for part in (said.words, changes, why) if part))
 
 
 def _stamps(stamps: Mapping[str, str]) -> str:

@@ -28,6 +28,7 @@ from stepwire.jsontext import load
 from stepwire.telemetry import silent
 from stepwire.wiring.wiring import Owed
 from stepwire_handlers.services.dead_letters import DeadLetter
+from stepwire_handlers.services.said import Said, told
 
 ANY = ""  #: in a key: a join id names its handler by itself
 Key = tuple[str, str]  #: (identity, handler), or (join id, ANY)
@@ -71,6 +72,7 @@ class Folded:
     run: str
     lines: list[Line] = field(default_factory=list)
     ends: list[Ended] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)  #: what people did, oldest first
     letters: list[DeadLetter] = field(default_factory=list)  #: the last one of each delivery, oldest first
     parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> the events that it was made of
     arrived: dict[str, set[str]] = field(default_factory=dict)  #: join id -> slots whose parts lie on a topic
@@ -162,6 +164,9 @@ class _Fold:
 
     def _ended(self, record: Record) -> None:
         body = load(record.value)
+        if (said := told(body, record.time)) is not None:
+            self._out.said.append(said)
+            return
         self._out.ends.append(Ended(record.time, body["handler"], body["delivery"], body["why"]))
         self._close(body["delivery"], body["handler"], record.time)
         for id_ in body["joins"]:

@@ -18,9 +18,12 @@ from stepwire import App, Event
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.codec import Codec
-from stepwire.dispatch.step import control_topic, dead_letter_topic
+from stepwire.dispatch.step import control_topic, dead_letter_topic, runs_topic
 from stepwire.errors import DecodeError, SettingsError, StepwireError
+from stepwire.jsontext import load
 from stepwire.memory import replay
+from stepwire_handlers.services.history import History
+from stepwire_handlers.services.said import Said, changed, note, told
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without
@@ -177,6 +180,15 @@ class DeadLetters:
                 if by.partition("#")[0] == key
             ]
 
+    def said(self, letter: DeadLetter) -> list[Said]:
+        """What people did about it, oldest first."""
+        if not letter.run or self._bus.store.find_run(letter.run) is None:
+            return []
+        records = History(self._bus.store).of_run(letter.run)
+        ends = (record for record in records if record.topic == runs_topic(self._app.name))
+        found = (told(load(record.value), record.time) for record in ends)
+        return [said for said in found if said is not None and (said.handler, said.id) == (letter.handler, letter.id)]
+
     # -- what it is about
 
     def shown(self, letter: DeadLetter) -> DeadLetter:
@@ -207,16 +219,15 @@ class DeadLetters:
 
     # -- answers
 
-    async def resume(self, letters: Sequence[DeadLetter], edited: bytes | None = None) -> None:
-        """Resume deliveries; an edited payload is for one that takes a single event.
+    async def resume(self, letters: Sequence[DeadLetter], edited: bytes | None = None, *, by: str = "") -> None:
+        """Resume deliveries; an edited payload is for one that takes a single event. `by` is who wants it.
 
         Raises SettingsError for an edit that does not fit, BusUnavailable.
         """
-        if edited is not None:
-            self._check_edit(letters, edited)
-        await self._send(letters, drop=False, edited=edited)
+        event = None if edited is None else self._edited(letters, edited)
+        await self._send(letters, "replay", by, edited, event)
 
-    def _check_edit(self, letters: Sequence[DeadLetter], edited: bytes) -> None:
+    def _edited(self, letters: Sequence[DeadLetter], edited: bytes) -> Event:
         if len(letters) != 1:
             raise SettingsError(f"an edited payload is for one dead letter, not for {len(letters)}; name one id")
         (letter,) = letters
@@ -229,15 +240,24 @@ class DeadLetters:
         if isinstance(event, str):
             kind = letter.record.headers.get("ce_type", "")
             raise StepwireError(f"{kind} is {event} to this release; replay it from the release that knows it")
+        return event
 
-    async def drop(self, letters: Sequence[DeadLetter]) -> None:
-        """Give deliveries up: what they owe is absent."""
-        await self._send(letters, drop=True, edited=None)
+    def _changed(self, letter: DeadLetter, event: Event | None) -> dict[str, Any] | None:
+        before = None if event is None else self.payload(letter)
+        return None if event is None else changed(before if isinstance(before, Event) else None, event)
 
-    async def _send(self, letters: Sequence[DeadLetter], *, drop: bool, edited: bytes | None) -> None:
+    async def drop(self, letters: Sequence[DeadLetter], *, by: str = "") -> None:
+        """Give deliveries up: what they owe is absent. `by` is who wants it."""
+        await self._send(letters, "drop", by)
+
+    async def _send(
+        self, letters: Sequence[DeadLetter], what: str, by: str, edited: bytes | None = None, event: Event | None = None
+    ) -> None:
         outs = []
         for letter in letters:
-            entry = replay(letter.record, drop=drop, edited=edited)
+            said = Said(letter.handler, letter.id, what, by, "", self._changed(letter, event))
+            outs += note(self._app.name, letter.run, said)
+            entry = replay(letter.record, drop=what == "drop", edited=edited)
             topic = control_topic(self._app.name, letter.handler)
             outs.append(Out(topic, str(entry.meta["id"]), {}, entry.encode()))
         await self._bus.publish(outs)

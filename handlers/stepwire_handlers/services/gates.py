@@ -24,6 +24,7 @@ from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
 from stepwire_handlers.services.fields import reasons
+from stepwire_handlers.services.said import Said, changed, note
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without
@@ -133,12 +134,15 @@ class Gates:
         """
         if gate.kind != GATE:
             raise SettingsError(f"{gate.id[:12]} is an unknown outcome: use --done JSON, --redo or --drop")
-        value = b"" if edited is None else self._edited(gate, edited)
+        event = None if edited is None else self._edited(gate, edited)
+        value = b"" if event is None else event.model_dump_json().encode()
         entry = decision(gate.id, approved=approved, by=by, why=why, edited=value, key=key, sent=time.time())
-        await self._send(gate, entry)
+        fields = None if event is None else changed(gate.event, event)
+        said = Said(gate.handler, gate.id, "approve" if approved else "decline", by, why, fields)
+        await self._send(gate, entry, said, event)
 
     @staticmethod
-    def _edited(gate: Waiting, fields: dict[str, Any]) -> bytes:
+    def _edited(gate: Waiting, fields: dict[str, Any]) -> Event:
         if gate.event is None:
             raise SettingsError(f"the event of {gate.id[:12]} cannot be read by this release, so it cannot be edited")
         kind = type(gate.event)
@@ -147,10 +151,9 @@ class Gates:
                 f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}"
             )
         try:
-            event = kind.model_validate({**gate.event.model_dump(mode="json"), **fields})
+            return kind.model_validate({**gate.event.model_dump(mode="json"), **fields})
         except ValidationError as error:
             raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}") from None
-        return event.model_dump_json().encode()
 
     async def resolve(self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null") -> None:
         """Say what became of an unknown outcome: done (with the event it returned), redo or drop.
@@ -163,11 +166,12 @@ class Gates:
         if verdict == "done":
             name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
         meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name}
-        await self._send(waiting, Entry(meta, {}, value.encode()))
+        await self._send(waiting, Entry(meta, {}, value.encode()), Said(waiting.handler, waiting.id, verdict, by))
 
-    async def _send(self, waiting: Waiting, entry: Entry) -> None:
+    async def _send(self, waiting: Waiting, entry: Entry, said: Said, edited: Event | None = None) -> None:
         topic = control_topic(self._app.name, waiting.handler)
-        await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode())])
+        noted = note(self._app.name, waiting.run, said, waiting.event, edited)
+        await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
 
 
 def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:

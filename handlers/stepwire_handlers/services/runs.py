@@ -22,6 +22,7 @@ from stepwire_handlers.services.closing import Ended, Folded, Line, Opened, Read
 from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, without_quotes
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.history import History
+from stepwire_handlers.services.said import Said
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without
@@ -56,6 +57,7 @@ class RunView:
     gates: list[Waiting] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)  #: that nobody replayed or dropped
     ends: list[Ended] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)  #: what people did, oldest first
     parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> what it was made of
     result: Event | None = None  #: the event that is marked as the result, in root scope
 
@@ -106,7 +108,7 @@ class Runs:
 
     def _view(self, run: str, look: _Look) -> RunView:
         folded = fold(History(self._bus.store).of_run(run), run, self._reader)
-        view = RunView(run, folded.lines, ends=folded.ends, parts=folded.parts)
+        view = RunView(run, folded.lines, ends=folded.ends, parts=folded.parts, said=folded.said)
         view.result = next((line.event for line in view.lines if type(line.event) in self._reader.results), None)
         view.dead = [letter for letter in folded.letters if look.letters.status(letter) in ("open", "forgotten")]
         unanswered = {(letter.handler, letter.id): letter for letter in view.dead}

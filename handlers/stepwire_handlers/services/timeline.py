@@ -16,7 +16,9 @@ from typing import NamedTuple
 from stepwire_handlers.services.closing import Ended, Line
 from stepwire_handlers.services.dead_letters import DeadLetter
 from stepwire_handlers.services.runs import OpenItem, RunView
+from stepwire_handlers.services.said import PAST, Said
 
+REFUSED = "the decision was not taken: is it signed with the workers' key?"
 PUBLISHED = ""  #: in place of a handler: the event came from outside
 
 
@@ -25,7 +27,7 @@ class Step(NamedTuple):
 
     handler: str  #: empty: published
     id: str  #: identity of its event, or join id; of a published event its own identity
-    outcome: str  #: published | emitted | ended | absent | dropped | retired | dead letter | the kind of its open item
+    outcome: str  #: published | emitted | ended | absent | dropped | retired | dead letter | an open item's kind
     begun: float
     ended: float | None
     inputs: Sequence[Line]
@@ -34,6 +36,7 @@ class Step(NamedTuple):
     about: str = ""  #: an error, or what it waits for
     due: float | None = None
     stamps: Mapping[str, str] = {}
+    said: Sequence[Said] = ()  #: what people decided about it, oldest first
 
     @property
     def seconds(self) -> float | None:
@@ -47,6 +50,7 @@ class _Delivery:
     end: Ended | None = None
     letter: DeadLetter | None = None
     item: OpenItem | None = None
+    said: list[Said] = field(default_factory=list)
 
 
 def timeline(view: RunView) -> list[Step]:
@@ -62,6 +66,14 @@ def timeline(view: RunView) -> list[Step]:
 
 def _published(line: Line) -> Step:
     return Step(PUBLISHED, line.identity, "published", line.time, line.time, (), (line,))
+
+
+def _edited(inputs: Sequence[Line], said: Sequence[Said]) -> Sequence[Line]:
+    """What it was called with: a replay may have brought another payload. What is masked in it stays so."""
+    fields = {name: value for each in said if each.decision == "replay" for name, value in (each.edited or {}).items()}
+    if not fields or len(inputs) != 1:
+        return inputs
+    return [inputs[0]._replace(event=inputs[0].event.model_copy(update=fields))]
 
 
 def _distinct(lines: Sequence[Line]) -> list[Line]:
@@ -83,15 +95,18 @@ def _deliveries(view: RunView) -> dict[tuple[str, str], _Delivery]:
         of(letter.id, letter.handler).letter = letter
     for item in view.open:
         of(item.id, item.handler).item = item
+    for said in view.said:
+        of(said.id, said.handler).said.append(said)
     return found
 
 
 def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -> Step:
     outputs, end, letter, item = delivery.outputs, delivery.end, delivery.letter, delivery.item
-    known = [line.time for line in inputs] or [item.since if item else 0.0]
+    asked = item.since if item else delivery.said[0].time if delivery.said and not (outputs or end or letter) else 0.0
+    known = [line.time for line in inputs] or [asked]
     ended = outputs[0].time if outputs else end.time if end is not None else letter.record.time if letter else None
     begun = max(known) or ended or 0.0
-    step = Step(handler, id_, "", begun, ended, inputs, outputs)
+    step = Step(handler, id_, "", begun, ended, _edited(inputs, delivery.said), outputs, said=delivery.said)
     if outputs:
         return step._replace(outcome="emitted", stamps=dict(outputs[0].stamps))
     if end is not None:
@@ -99,6 +114,8 @@ def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -
     if letter is not None:
         about = f"{letter.error}: {letter.message}"
         return step._replace(outcome="dead letter", attempts=letter.attempts, about=about)
-    assert item is not None
+    if item is None:  # a person answered, and what it was about left nothing else
+        return step._replace(outcome=PAST.get(delivery.said[-1].decision, "running"))
     attempts = None if item.attempt is None else item.attempt - 1
-    return step._replace(outcome=item.kind, attempts=attempts, about=item.about, due=item.due)
+    about = REFUSED if item.kind == "gate" and delivery.said else item.about  # one under way is no gate any more
+    return step._replace(outcome=item.kind, attempts=attempts, about=about, due=item.due)

@@ -19,6 +19,7 @@ from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.listing import newest
 from stepwire_handlers.services.runs import RunView
+from stepwire_handlers.services.said import Said
 from stepwire_handlers.services.timeline import Step, timeline
 from stepwire_handlers.telemetry.mask import masked
 
@@ -91,9 +92,15 @@ def _step(step: Step, view: RunView, whole: float) -> dict[str, Any]:
         "handler": step.handler, "outcome": step.outcome, "seconds": step.seconds, "attempts": step.attempts,
         "after": after, "left": min(round(after / whole * 100, 2), 100.0), "share": max(share, 0.6), "id": step.id,
         "about": step.about, "due": step.due, "usage": step.stamps.get("usage", ""), "stamps": rest,
+        "said": [_said(said) for said in step.said],
         "inputs": [_event(line.event) for line in step.inputs],
         "outputs": [_event(line.event) for line in step.outputs],
     }  # fmt: skip
+
+
+def _said(said: Said) -> tuple[str, str, str]:
+    """Who did what, their remark, and the fields that they changed."""
+    return said.words, said.why, "" if said.edited is None else pretty(said.edited)
 
 
 def _event(event: object) -> tuple[str, str]:

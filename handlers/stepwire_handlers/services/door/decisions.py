@@ -125,14 +125,15 @@ class Decisions:
         wanted = _read(Replay, {} if body is None else body)
         place, letters, letter = self._dead(caller, id_)
         caller.must("operator", place.app.name)
-        await letters.resume([letter], None if wanted.edited is None else to_json(wanted.edited))
+        edited = None if wanted.edited is None else to_json(wanted.edited)
+        await letters.resume([letter], edited, by=caller.name)
         return self._answered(caller, place, letter, "replay", edited=wanted.edited is not None)
 
     async def drop(self, caller: Caller, id_: str) -> Decided:
         """Give a delivery up."""
         place, letters, letter = self._dead(caller, id_)
         caller.must("operator", place.app.name)
-        await letters.drop([letter])
+        await letters.drop([letter], by=caller.name)
         return self._answered(caller, place, letter, "drop", edited=False)
 
     def _dead(self, caller: Caller, id_: str) -> tuple[Place, DeadLetters, DeadLetter]:

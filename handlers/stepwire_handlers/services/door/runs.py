@@ -58,6 +58,7 @@ def shown(place: Place, view: RunView) -> dict[str, Any]:
              "attempts": letter.attempts}
             for letter in view.dead
         ],
+        "said": [said.data() for said in view.said],
         "links": {"self": address(view.id), "stream": f"{address(view.id)}/stream"},
     }  # fmt: skip
 
