@@ -87,8 +87,8 @@ def test_the_bus_in_that_line_shows_no_password(
     monkeypatch.setattr(logging.getLogger("stepwire"), "propagate", True)
     with caplog.at_level("INFO", "stepwire"):
         _say_started(Worker(app, LocalBus(":memory:")), "kafka://ann:hunter2@broker:9092")
-    (record,) = caplog.records
-    assert record.__dict__["fields"]["bus"] == "kafka://***@broker:9092"
+    # a log that another test left open passes the record on a second time
+    assert {record.__dict__["fields"]["bus"] for record in caplog.records} == {"kafka://***@broker:9092"}
 
 
 def test_only_runs_the_handlers_that_are_named(shell: Shell) -> None:
