@@ -165,7 +165,7 @@ def local_bus(values: Configuration) -> LocalBus:
     """The local bus that the configuration names, not opened yet. Raises SettingsError if it names Kafka."""
     if values.bus.startswith(KAFKA):
         raise SettingsError(f"{shown(values.bus)} is no file; this needs sqlite:///path")
-    return LocalBus(_path_of(values.bus), durability=values.durability, retention=values.retention)
+    return LocalBus(_path_of(values.bus), durability=values.durability)
 
 
 def kafka_bus(values: Configuration) -> KafkaBus | None:

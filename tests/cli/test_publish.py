@@ -225,7 +225,7 @@ def test_a_file_that_is_locked_damaged_foreign_or_of_another_version_is_said_so(
 
 def test_a_network_file_system_is_refused(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks do not hold there; nothing is written."""
-    monkeypatch.setattr("stepwire.bus.sqlite.file_system", lambda _: "nfs4")
+    monkeypatch.setattr("stepwire_handlers.file_system.file_system", lambda _: "nfs4")
     said = shell("publish", "Order", "--json-data", '{"n": 1}', code=1).err
     assert "network file system (nfs4)" in said and "use a local disk" in said
     assert not shell.path.exists()

@@ -10,6 +10,7 @@ import pytest
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Progress, Transaction
 from stepwire.errors import BusCorrupt, BusUnavailable, SettingsError
+from stepwire_handlers.services.retention import expire
 
 
 def out(topic: str, key: str, value: bytes = b"{}", partition: int | None = None) -> Out:
@@ -87,5 +88,5 @@ async def test_expired_records_are_deleted_only_where_everybody_is_done(bus: Loc
     member = await bus.join("g", ["three"], "g.control")
     place = Partition("three", 0)
     await member.commit(Transaction(progress={place: Progress(4)}), member.assignment.generation)
-    await bus.expire(older_than=-1.0)
+    await expire(bus, older_than=-1.0)
     assert [record.offset for record in bus.store.read("three", 1, 0, 0, 100)] == [4, 5, 6, 7, 8, 9]

@@ -29,11 +29,12 @@ async def test_start_survives_a_lock(tmp_path: Path) -> None:
 
     async def then_locked(write):
         nonlocal n
-        await alone(write)
+        found = await alone(write)
         n += 1
-        if "register" in getattr(write, "__qualname__", ""):  # the seat is registered; now others write
+        if "join" in getattr(write, "__qualname__", ""):  # the seat is registered; now others write
             other.execute("BEGIN IMMEDIATE")
             asyncio.get_running_loop().call_later(0.3, other.execute, "ROLLBACK")
+        return found
 
     bus._alone = then_locked
     await worker.start()

@@ -53,7 +53,7 @@ async def test_what_comes_later_does_not_wait_for_the_suspects() -> None:
 
 
 async def test_what_no_worker_can_have_begun_is_no_suspect() -> None:
-    """A backlog behind a crash is worked off as always: only so much was under way as fits into one worker."""
+    """A backlog behind a crash is worked off as always: only so much was begun as one worker calls and keeps."""
 
     @handler()
     async def h(a: A) -> None: ...
@@ -71,7 +71,7 @@ async def test_what_no_worker_can_have_begun_is_no_suspect() -> None:
     worker = Worker(app, bus, settings=settings)
     await worker.start()
     await worker.settle()
-    assert worker.dispatchers[0].committer.ledgers[Partition("a", 0)].careful == 10
+    assert worker.dispatchers[0].committer.ledgers[Partition("a", 0)].careful == 4 * settings.concurrency
     await worker.stop()
     await bus.close()
 

@@ -93,6 +93,7 @@ async def _serve(
     from contextlib import AsyncExitStack
 
     from stepwire.worker import Worker
+    from stepwire_handlers.services.retention import retaining
     from stepwire_handlers.telemetry import Metrics, build
     from stepwire_handlers.telemetry.otlp import tracing
 
@@ -114,6 +115,7 @@ async def _serve(
             from stepwire_handlers.services.watching import measuring
 
             await stack.enter_async_context(measuring(metrics.backlog))
+        await stack.enter_async_context(retaining(bus, values.retention))
         return await _until_told(worker, metrics.backlog, values.bus)
 
 

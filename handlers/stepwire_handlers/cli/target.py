@@ -192,12 +192,20 @@ async def existing(values: Configuration, app: App) -> AsyncIterator[LocalBus]:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """What is no bus is not written into. Raises SettingsError, BusCorrupt; what cannot be read, the bus says."""
+    """What is no bus, or no place for one, is not written into. Raises SettingsError, BusCorrupt, BusUnavailable.
+
+    What cannot be read, the bus says.
+    """
     import sqlite3
     from contextlib import closing, suppress
 
-    from stepwire.errors import BusCorrupt, SettingsError
+    from stepwire.errors import BusCorrupt, BusUnavailable, SettingsError
+    from stepwire_handlers.file_system import network
 
+    if kind := network(path):
+        raise BusUnavailable(
+            f"{path} lies on a network file system ({kind}), where locks do not hold; use a local disk, or Kafka"
+        )
     if path.is_dir():
         raise SettingsError(f"{path} is a folder; name a file in it with --bus sqlite:///{path}/bus.db")
     if not path.is_file():

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
-from stepwire.bus.sqlite import NETWORK_FILE_SYSTEMS, VERSION, file_system
+from stepwire.bus.sqlite import VERSION
 from stepwire.errors import StepwireError
 from stepwire_handlers.configuration import Configuration, local_bus
 from stepwire_handlers.doctor.line import Line, failed, note, ok
 from stepwire_handlers.doctor.surroundings import surroundings
 from stepwire_handlers.drawing.plan import lacking, plan
+from stepwire_handlers.file_system import network
 from stepwire_handlers.services.groups import groups_locally
 
 FILE, DISK, LOCK, TOPICS, FORMER = "file", "disk", "lock", "topics", "former steps"
@@ -39,7 +40,7 @@ async def examine(app: App, values: Configuration) -> list[Line]:
 
 def _file(path: Path) -> Line:
     folder = _existing(path.parent)
-    if (kind := file_system(folder.resolve())) in NETWORK_FILE_SYSTEMS:
+    if kind := network(folder):
         return failed(FILE, f"{path} lies on {kind}, where locks do not hold", "use a local disk, or Kafka")
     if not path.exists():
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):

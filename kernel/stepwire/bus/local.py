@@ -24,7 +24,6 @@ from stepwire.errors import BusError, BusUnavailable, RecordRefused, SettingsErr
 
 POLL = 0.01  #: seconds between two looks for other processes' commits
 STANDBY = 0.2  #: seconds between two tries to take over a group
-RETENTION = 60.0  #: seconds between two deletions of old records
 T = TypeVar("T")
 PURGE = 1_000  #: finished control records that are deleted at once
 
@@ -36,19 +35,18 @@ class LocalBus:
         path: the file, or ":memory:".
         durability: "process" survives kill -9; "power" a power cut too.
         clock: who stamps the records.
-        retention: seconds after which records that every group has finished are deleted; None: never.
         split: how a group's partitions are shared by its members in this process; tests share them out.
     """
 
     def __init__(
         self, path: str = ":memory:", *, durability: str = "process", clock: Clock | None = None,
-        retention: float | None = None, split: Split = exclusive,
+        split: Split = exclusive,
     ) -> None:  # fmt: skip
         if durability not in ("process", "power"):
             raise SettingsError(f'durability must be "process" or "power", not {durability!r}')
         self.path, self.colocated, self._power = path, split is exclusive, durability == "power"
         self.clock: Clock = clock or SystemClock()
-        self._split, self._retention = split, retention
+        self._split = split
         self._groups: dict[str, Group] = {}
         self._waiting: list[Write] = []
         self._scheduled: asyncio.Handle | None = None
@@ -86,14 +84,11 @@ class LocalBus:
         A damaged file ends it; then every fetch says so, and with it the worker.
         """
         loop = asyncio.get_running_loop()
-        next_try, next_purge = loop.time(), loop.time() + RETENTION
+        next_try = loop.time()
         while self.broken is None:
             await asyncio.sleep(POLL)
             try:
                 self.catch_up()
-                if self._retention is not None and loop.time() >= next_purge:
-                    next_purge = loop.time() + RETENTION
-                    await self.expire(self._retention)
                 if loop.time() >= next_try:
                     next_try = loop.time() + STANDBY
                     for group in self._groups.values():
@@ -178,26 +173,17 @@ class LocalBus:
         known = self.store.groups().get(group)
         return self.store.entries(known[0], "j/") if known else 0
 
-    async def expire(self, older_than: float) -> int:
-        """Delete records older than so many seconds that every group has finished; how many partitions shrank."""
-        before, shrunk = self.clock.now() - older_than, 0
-        watermarks: dict[tuple[int, int], int] = {}
-        for number, _ in self.store.groups().values():
-            for place, progress in self.store.progress(number).items():
-                watermarks[place] = min(progress.watermark, watermarks.get(place, progress.watermark))
-        for (topic, part), watermark in watermarks.items():
-            if end := self.store.expired(topic, part, before, watermark):
-                await self._alone(lambda t=topic, p=part, e=end: self.store.delete_before(t, p, e))  # type: ignore[misc]
-                shrunk += 1
-        return shrunk
+    async def delete_before(self, topic: int, partition: int, offset: int) -> None:
+        """Delete the records of a topic, by its number, that lie before `offset`; waits up to 5 s for a locked file."""
+        await self._alone(lambda: self.store.delete_before(topic, partition, offset))
 
-    async def _alone(self, write: Callable[[], object]) -> None:
+    async def _alone(self, write: Callable[[], T]) -> T:
         """Run some rare write in a transaction of its own."""
 
-        async def once() -> None:
-            self._at_once(write)
+        async def once() -> T:
+            return self._at_once(write)
 
-        await self._patiently(once)
+        return await self._patiently(once)
 
     @staticmethod
     async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -211,14 +197,15 @@ class LocalBus:
                     raise
                 await asyncio.sleep(POLL)
 
-    def _at_once(self, write: Callable[[], object]) -> None:
+    def _at_once(self, write: Callable[[], T]) -> T:
         try:
             self.store.begin()
-            write()
+            value = write()
             self.store.commit()
         except BaseException:
             self.store.rollback()
             raise
+        return value
 
     # -- groups
 
@@ -226,13 +213,7 @@ class LocalBus:
         """Take a seat in a group; it owns nothing while another process holds the group's lock."""
         seat = self._groups.get(group)
         if seat is None:
-            number = 0
-
-            def register() -> None:
-                nonlocal number
-                number, _ = self.store.group(group)
-
-            await self._alone(register)
+            number, _ = await self._alone(lambda: self.store.group(group))
             seat = self._groups[group] = Group(group, number, tuple(topics), control)
         member = LocalMembership(self, seat)
         seat.members.append(member)

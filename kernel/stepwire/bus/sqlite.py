@@ -40,9 +40,6 @@ NEW_RUN = (
     "INSERT INTO runs (number, name, time) SELECT ?1, ?2, ?3 "
     "WHERE NOT EXISTS (SELECT 1 FROM runs WHERE number = ?1 AND name = ?2)"
 )
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"}
-)
 
 
 def run_hash(run: str) -> int:
@@ -51,19 +48,6 @@ def run_hash(run: str) -> int:
         return int(run[:15], 16)
     except ValueError:
         return int(digest(run)[:15], 16)
-
-
-def file_system(path: Path) -> str:
-    """The type of the file system that `path` lies on, as /proc/mounts says; empty where that is unknown."""
-    mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return ""
-    best, kind = "", ""
-    for line in mounts.read_text().splitlines():
-        _, where, fs, *_ = line.split()
-        if str(path).startswith(where) and len(where) >= len(best):
-            best, kind = where, fs
-    return kind
 
 
 class Store:
@@ -79,21 +63,13 @@ class Store:
         self._runs: dict[str, int] = {}
         try:
             if path != ":memory:":
-                self._check_place(Path(path).resolve())
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
             self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.05)
             self._prepare(power)
         except sqlite3.Error as error:
             raise meaning(error, "open", path) from error
         except OSError as error:
             raise BusUnavailable(f"cannot open {path}: {error.strerror}; give another path") from error
-
-    @staticmethod
-    def _check_place(path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if (kind := file_system(path)) in NETWORK_FILE_SYSTEMS:
-            raise BusUnavailable(
-                f"{path} lies on a network file system ({kind}), where locks do not hold; use a local disk, or Kafka"
-            )
 
     def _prepare(self, power: bool) -> None:
         self.db.execute("PRAGMA journal_mode=WAL")
@@ -313,15 +289,6 @@ class Store:
     def save_wiring(self, app: str, table: Mapping[str, Sequence[str]]) -> None:
         """Store the table of owed slots."""
         self.db.execute("INSERT OR REPLACE INTO wirings VALUES (?, ?)", (app, dump(table).decode()))
-
-    @told("read")
-    def expired(self, topic: int, partition: int, before: float, watermark: int) -> int:
-        """The offset up to which records are older than `before`, never past `watermark`."""
-        first = position(topic, partition, 0)
-        (last,) = self.db.execute(
-            "SELECT max(pos) FROM events WHERE pos >= ? AND pos < ? AND time < ?", (first, first + watermark, before)
-        ).fetchone()
-        return 0 if last is None else last - first + 1
 
     @told("read")
     def state(self, group: int, partition: int, after: str, limit: int) -> list[tuple[str, bytes]]:

@@ -46,6 +46,7 @@ class Committer:
         self.ledgers: dict[Partition, Ledger] = {}
         self.mailboxes: dict[int, Mailbox] = {}
         self.queue: deque[Finished] = deque()
+        self.returned = 0  #: how many deliveries wait here for their commit
         self.busy = False  #: is a commit under way?
         self.behind = False  #: was a commit interrupted, so that memory may lag behind what is stored?
         self.trouble = ""  #: why the bus does not take commits just now
@@ -63,6 +64,7 @@ class Committer:
         delivery = finished.delivery
         if delivery is not None and delivery.mailbox is not None:
             delivery.mailbox.fresh.pop(delivery.entry, None)
+        self.returned += delivery is not None
         self.add(finished)
 
     def owns(self, partition: Partition, progress: Progress) -> bool:
@@ -124,6 +126,7 @@ class Committer:
 
     async def _bisect(self, batch: list[Finished], member: Membership, generation: int, error: RecordRefused) -> None:
         if len(batch) == 1:
+            self.returned -= batch[0].delivery is not None
             self._culprit(batch[0], error)
             return
         middle = len(batch) // 2
@@ -179,6 +182,7 @@ class Committer:
     def _follow(self, finished: Finished) -> None:
         """Memory follows what is stored now."""
         delivery = finished.delivery
+        self.returned -= delivery is not None
         fresh: set[str] = set()
         if delivery is not None and delivery.mailbox is not None:
             delivery.mailbox.calling.discard(delivery.entry)

@@ -134,7 +134,12 @@ class Dispatcher:
     @property
     def room(self) -> int:
         """How many more records may be taken in."""
-        return max(0, min(self.step.settings.prefetch, self.step.concurrency - self.active) - len(self.committer.queue))
+        return max(0, min(self.step.settings.prefetch - len(self.committer.queue), self.slots))
+
+    @property
+    def slots(self) -> int:
+        """How many more calls may begin. One that returned keeps no slot, unless as many as may run wait for commits."""
+        return self.step.concurrency + min(self.committer.returned, self.step.concurrency) - self.active
 
     # -- 5: call
 
@@ -192,6 +197,7 @@ class Dispatcher:
         finished.delivery = delivery
         finished.fact = fact(self.step, delivery, outcome, context)
         self.committer.conclude(finished)
+        self._go_on(at=self.step.concurrency // 8 or 1)
 
     def _retried(self, delivery: Delivery, outcome: Outcome, context: Context) -> None:
         self.step.telemetry(fact(self.step, delivery, outcome, context))
@@ -212,10 +218,14 @@ class Dispatcher:
     def _after_commit(self) -> None:
         """Slots are free: what waits in state may start, and a fetch that had no room may go on."""
         self.pump.run()
-        if self._held_back and self._member is not None and self.room > 0:
+        self._go_on(at=1)
+        self.moved.set()
+
+    def _go_on(self, at: int) -> None:
+        """A fetch that had no room goes on once there is room for `at`."""
+        if self._held_back and self._member is not None and self.room >= at:
             self._held_back = False
             self._member.notice()
-        self.moved.set()
 
     def _culprit(self, finished: Finished, error: RecordRefused) -> None:
         """R11: the one whose record can never be written is dead-lettered alone."""
@@ -275,8 +285,8 @@ class Dispatcher:
             unfinished = ends.get(partition, 0) > ledger.watermark or bool(ledger.suspects)
             ledger.taken_over_again(unfinished)
             if unfinished and (ledger.writer.takeovers >= CAREFUL or ledger.writer.marker):
-                # no more than fit into one worker had begun, each with at most a transaction's marker behind it
-                ledger.careful = min(ends.get(partition, 0), ledger.reach + 2 * self.step.concurrency)
+                # no more than ran or waited for a commit had begun, each with at most a transaction's marker behind it
+                ledger.careful = min(ends.get(partition, 0), ledger.reach + 4 * self.step.concurrency)
 
     def _drop(self, partitions: set[Partition], kind: str) -> None:
         """Forget partitions and everything in flight that belongs to them; calls are cut off."""
@@ -292,13 +302,14 @@ class Dispatcher:
         keep = [f for f in self.committer.queue if not self._touches(f, partitions)]
         gone = [f for f in self.committer.queue if self._touches(f, partitions)]
         self.active -= sum(f.delivery is not None or f.holds for f in gone)
+        self.committer.returned -= sum(f.delivery is not None for f in gone)
         self.committer.queue.clear()
         self.committer.queue.extend(keep)
         head, self._alone = self._alone[:1], [d for d in self._alone if self._home(d) not in partitions]
         if self._alone and self._alone[:1] != head:
             self._mark(self._alone[0])
         if whole:  # the batch whose commit failed is gone too
-            self.active = 0
+            self.active = self.committer.returned = 0
         for partition in partitions:
             self.committer.ledgers.pop(partition, None)
             if partition.topic == self.step.control:

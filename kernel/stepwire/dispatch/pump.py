@@ -48,16 +48,13 @@ class Pump:
         self._pumping = True
         try:
             for mailbox in dispatcher.committer.mailboxes.values():
-                while mailbox.touched and self._has_room():
+                while mailbox.touched and dispatcher.slots > 0:
                     self._look(mailbox, mailbox.touched.popitem(last=False)[0])
-                while mailbox.ready and self._has_room():
+                while mailbox.ready and dispatcher.slots > 0:
                     self._take(mailbox, mailbox.ready.popleft())
         finally:
             self._pumping = False
         dispatcher.remind()
-
-    def _has_room(self) -> bool:
-        return self._dispatcher.active < self._step.concurrency
 
     def expire(self) -> None:
         """A timer rang: bring what is due forward, and forget what was kept long enough."""

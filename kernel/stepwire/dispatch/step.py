@@ -5,9 +5,11 @@ In: handler, wiring, settings, resources. Out: a `Step`, which every file of `di
 
 from __future__ import annotations
 
+import dis
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import Any
 
 from stepwire.clock import Clock
@@ -20,6 +22,8 @@ from stepwire.signature import EventType
 from stepwire.telemetry import Telemetry, guarded
 from stepwire.wiring.graph import AnyHandler
 from stepwire.wiring.wiring import ITEM, Wiring
+
+WAITS = frozenset({"SEND", "YIELD_VALUE", "YIELD_FROM", "GET_AWAITABLE"})  #: how Pythons compile an await
 
 
 def group_name(app: str, handler: str) -> str:
@@ -66,6 +70,7 @@ class Step:
     timeout: float = field(init=False)
     concurrency: int = field(init=False)
     is_join: bool = field(init=False)  #: does it wait for more than one thing?
+    instant: bool = field(init=False)  #: is its code without any await, so that a call never waits?
     once: bool = field(init=False)  #: R13: at most once?
     group: str = field(init=False)
     control: str = field(init=False)
@@ -87,6 +92,7 @@ class Step:
         self.timeout = options.timeout or self.settings.timeout
         self.concurrency = options.concurrency or self.settings.concurrency
         self.is_join, self.keeps_first = handler.signature.is_join, keeps_first(handler)
+        self.instant = never_waits(handler.function)
         self.once = options.effect == "once"
         self.group, self.control = group_name(self.app, self.name), control_topic(self.app, self.name)
 
@@ -98,6 +104,12 @@ class Step:
         """The value by which events are handled one after another."""
         field_name = self.handler.options.order
         return None if field_name is None else str(getattr(event, field_name))
+
+
+def never_waits(function: Callable[..., Any]) -> bool:
+    """Is this a coroutine function whose code has no place to wait at: no await, async for, async with?"""
+    code = function.__code__ if iscoroutinefunction(function) and hasattr(function, "__code__") else None
+    return code is not None and WAITS.isdisjoint(each.opname for each in dis.get_instructions(code))
 
 
 def keeps_first(handler: AnyHandler) -> bool:
