@@ -35,6 +35,11 @@ COUNTS = ("lost", "duplicated", "hung", "order_violations", "state_errors")
 NUMBER = re.compile(rb'"n": ?(\d+)')
 GLANCE = 1.0  #: seconds; longer than a broker keeps a reader waiting that has read everything
 SILENCE = 30.0  #: seconds without a word from the brokers after which reading fails
+MOVING = 60.0  #: seconds that a group may take to get another coordinator
+MOVED = (
+    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._WAIT_COORD,
+)  # fmt: skip
 
 
 class Reading:
@@ -166,10 +171,22 @@ class Facts:
         })  # fmt: skip
         places = [TopicPartition(self._prefix + topic, n) for topic, n in self._log if topic in topics]
         try:
-            rows = consumer.committed(places, timeout=SILENCE) if places else []
+            rows = _answered(lambda: consumer.committed(places, timeout=SILENCE)) if places else []
         finally:
             consumer.close()
         return {(row.topic.removeprefix(self._prefix), row.partition): row.offset for row in rows}
+
+
+def _answered(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+    """The answer to a question that a broker may have to pass on first: groups move when brokers come and go."""
+    until = time.monotonic() + MOVING
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if time.monotonic() > until or error.args[0].code() not in MOVED:
+                raise
+            time.sleep(0.5)
 
 
 def expected(number: int) -> Mapping[str, Any]:
