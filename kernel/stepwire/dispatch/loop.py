@@ -138,7 +138,7 @@ class Dispatcher:
 
     @property
     def slots(self) -> int:
-        """How many more calls may begin. One that returned keeps no slot, unless as many as may run wait for commits."""
+        """How many more calls may begin. One that returned keeps no slot, unless as many as run wait for commits."""
         return self.step.concurrency + min(self.committer.returned, self.step.concurrency) - self.active
 
     # -- 5: call
