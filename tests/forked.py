@@ -82,4 +82,5 @@ def _become(module: str, arguments: list[str], environment: dict[str, str], fold
         os.dup2(said, stream)
     os.close(said)
     sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)  # it runs anew, as the main one
     runpy.run_module(module, run_name="__main__", alter_sys=True)
