@@ -32,8 +32,9 @@ operate: $(VENV)/.ready ## Kafka (or a file), workers, door, console, Prometheus
 test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
+# three at a time on two cores: a third of what the tests do is waiting; in the order that tests/conftest.py gives
 test-all: $(VENV)/.ready ## all tests; needs Node, Java 17 and Maven (or Docker, or STEPWIRE_TEST_KAFKA=host:port) and skips nothing
-	@STEPWIRE_TEST_ALL=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@STEPWIRE_TEST_ALL=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.ready ## format, lint, strict types, import contracts
 	@$(BIN)/ruff format --check -q . || { echo "run: make format"; exit 1; }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _MISSED = pytest.StashKey[set[str]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that may take longest come first, so that at the end no core waits for another's long one."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        if item.get_closest_marker("slow"):
+            seconds[item.path] += limit.args[0] if limit else 60
+    items.sort(key=lambda item: -seconds[item.path])  # stable: what else is in a file's order stays
 
 
 def missing(config: pytest.Config, service: str, why: str) -> None:

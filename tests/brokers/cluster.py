@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -64,16 +64,18 @@ def start_cluster(
     settings: Mapping[str, str] | None = None,
     version: str = VERSION,
     address: str = "127.0.0.1",
+    java: Sequence[str] = (),
 ) -> Cluster:
     """Fetch, format and start; `NotHere` if this machine cannot, `BrokerFailed` if it should have.
 
     `address` is where clients reach it: another one than loopback for clients that live in a network of the test's own.
+    `java` is more for the command line of Java.
     """
     jars = kafka_jars(version)
     for attempt in range(1, ATTEMPTS + 1):
         place = home / f"cluster{attempt}"
         place.mkdir()
-        cluster = _lay_out(place, jars, nodes, settings or {}, address)
+        cluster = _lay_out(place, jars, nodes, settings or {}, address, java)
         try:
             _bring_up(cluster)
         except BaseException as wrong:
@@ -102,14 +104,16 @@ def free_ports(count: int) -> list[int]:
     raise BrokerFailed(f"fewer than {count} free ports in {PORTS}")
 
 
-def _lay_out(place: Path, jars: Path, nodes: int, settings: Mapping[str, str], address: str) -> Cluster:
+def _lay_out(
+    place: Path, jars: Path, nodes: int, settings: Mapping[str, str], address: str, java: Sequence[str]
+) -> Cluster:
     ports = free_ports(2 * nodes)
     seats = [Seat(number, *ports[2 * number - 2 : 2 * number]) for number in range(1, nodes + 1)]
     made = []
     for seat in seats:
         told = properties(seat, seats, address, str(place / f"data{seat.number}"), settings)
         told["advertised.listeners"] = f"PLAINTEXT://{address}:{seat.port}"
-        made.append(Node(seat, place, jars, told, address))
+        made.append(Node(seat, place, jars, told, address, java))
     return Cluster(made, place)
 
 

@@ -51,7 +51,7 @@ def kafka_jars(version: str = VERSION) -> Path:
     if jars.is_dir():
         return jars
     cache.mkdir(parents=True, exist_ok=True)
-    with _alone(cache / f"kafka-{version}.lock"):
+    with alone(cache / f"kafka-{version}.lock"):
         if not jars.is_dir():
             _fetch(version, jars)
     return jars
@@ -61,14 +61,19 @@ def need_java() -> None:
     """`NotHere` unless a Java that runs Kafka is on the PATH."""
     if not shutil.which("java"):
         raise NotHere(f"no java on the PATH; install Java {JAVA} or later")
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    said = java_version()
     found = re.search(r'version "(?:1\.)?(\d+)', said)
     if not found or int(found[1]) < JAVA:
         raise NotHere(f"`java -version` says {said.strip() or 'nothing'!r}; Kafka needs Java {JAVA} or later")
 
 
+def java_version() -> str:
+    """What the Java on the PATH says of itself."""
+    return subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+
+
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Hold a lock that the system lets go when this process dies."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -25,9 +25,14 @@ def leashed(command: list[str]) -> list[str]:
     return [sys.executable, "-S", "-E", __file__, str(os.getpid()), *command]
 
 
-def _main(parent: int, command: list[str]) -> None:
+def hold() -> None:
+    """Put this process on the leash."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
+
+
+def _main(parent: int, command: list[str]) -> None:
+    hold()
     if os.getppid() != parent:  # it died before the leash was on
         sys.exit(1)
     os.execvp(command[0], command)  # noqa: S606 - no shell is wanted

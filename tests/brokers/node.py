@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.brokers.asking import brokers_known_at, wait_until
 from tests.brokers.leash import leashed
 from tests.brokers.settings import Seat
+from tests.brokers.warm import CLUSTER_ID, flags, format_like
 
-CLUSTER_ID = "c3RlcHdpcmUtdGVzdHMtMA"  # any 16 bytes, base64
 START_SECONDS = 60
 LOGGING = """rootLogger.level=WARN
 rootLogger.appenderRef.all.ref=All
@@ -34,7 +34,13 @@ class Node:
     """A broker. `launch` in the main thread, `wait` anywhere; the rest returns when it is done."""
 
     def __init__(
-        self, seat: Seat, home: Path, jars: Path, properties: Mapping[str, str], host: str = "127.0.0.1"
+        self,
+        seat: Seat,
+        home: Path,
+        jars: Path,
+        properties: Mapping[str, str],
+        host: str = "127.0.0.1",
+        java: Sequence[str] = (),
     ) -> None:
         self.seat = seat
         self.number = seat.number
@@ -47,7 +53,8 @@ class Node:
         logging.write_text(LOGGING)
         # it starts in half the time without the second compiler; most tests end before that would pay
         self._java = ["java", "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        self._java += [f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*"]
+        self._java += [f"-Dlog4j2.configurationFile={logging}", *flags(jars), "-cp", f"{jars}/*"]
+        self._jars, self._more = jars, java
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,6 +64,8 @@ class Node:
 
     def format(self) -> None:
         """Make its empty data folder."""
+        if format_like(self._jars, self.data, self.number):
+            return
         tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._file)]
         done = subprocess.run([*self._java, *tool], capture_output=True, text=True, check=False, timeout=START_SECONDS)
         if done.returncode:
@@ -66,7 +75,7 @@ class Node:
         """Begin to start it, on the data that it has."""
         if self.pid:
             raise BrokerFailed(f"broker {self.number} runs already, as process {self.pid}; kill or stop it first")
-        command = leashed([*self._java, "kafka.Kafka", str(self._file)])
+        command = leashed([*self._java, *self._more, "kafka.Kafka", str(self._file)])
         with self.log.open("ab") as log:
             # a session of its own: Ctrl-C is for the tests, which then end it
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

@@ -6,29 +6,29 @@ In: STEPWIRE_TEST_KAFKA, and what this machine has. Out: bootstrap servers, or `
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tests.brokers.asking import brokers_known_at, wait_until
 from tests.brokers.cluster import start_cluster
 from tests.brokers.container import need_image, start_container
 from tests.brokers.jars import NotHere, kafka_jars
+from tests.brokers.node import BrokerFailed
+from tests.brokers.warm_up import warm_up
 
 VARIABLE = "STEPWIRE_TEST_KAFKA"
 ANSWER_SECONDS = 20
 
 
 def fetch_what_is_needed() -> None:
-    """Download ahead of the tests, whose time limits are not meant for that. What is missing shows later."""
+    """Download and warm up ahead of the tests, whose time limits are not meant for it. What is missing shows later."""
     if os.environ.get(VARIABLE):
         return
     try:
         need_image()
     except NotHere:
-        try:
-            kafka_jars()
-        except NotHere:
-            return
+        with suppress(NotHere, BrokerFailed):
+            warm_up(kafka_jars())
 
 
 def open_broker(stack: ExitStack, home: Path) -> str:

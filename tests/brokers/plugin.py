@@ -26,7 +26,7 @@ class OwnKafka(Protocol):
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """The first run on a machine downloads 54 MB: now, where no test's time limit runs."""
+    """The first run on a machine downloads 54 MB and starts a broker: now, where no test's time limit runs."""
     wanted = any({"kafka", "own_kafka"} & set(getattr(item, "fixturenames", ())) for item in session.items)
     if wanted and not session.config.option.collectonly:
         fetch_what_is_needed()

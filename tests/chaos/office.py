@@ -9,10 +9,11 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 LIMITS = {"STEPWIRE_WORKER__CONCURRENCY": "16", "STEPWIRE_WORKER__DRAIN": "5", "STEPWIRE_LOG": "json"}
@@ -34,17 +35,14 @@ class Office:
         self._broken = broken
         if broken:
             self._environment["CHAOS_BROKEN"] = "1"
-        self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self._model: subprocess.Popen[bytes] | None = None
+        self.workers: dict[str, Forked] = {}
+        self._model: Forked | None = None
 
     # -- starting
 
-    def _spawn(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        with (self._logs / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **self._environment}, stdout=log,
-                stderr=log,
-            )  # fmt: skip
+    def _spawn(self, name: str, module: str, *arguments: str) -> Forked:
+        environment = {**os.environ, **self._environment}
+        return Forked(module, arguments, environment, ROOT, self._logs / f"{name}.log")
 
     def start_model(self) -> None:
         """The offline model, always at the same address."""

@@ -10,12 +10,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.brokers.leash import leashed
 from tests.chaos_kafka.flow import calls_at
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 GUEST = "guest"  #: a worker beside the others
@@ -28,10 +27,9 @@ class Crew:
 
     def __init__(self, servers: str, prefix: str, folder: Path, broken: str, detour: Mapping[int, int]) -> None:
         self._servers, self._prefix, self._folder, self._broken = servers, prefix, folder, broken
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._detour = detour
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
-        self._leaving: dict[str, subprocess.Popen[bytes]] = {}
+        self._workers: dict[str, Forked] = {}
+        self._leaving: dict[str, Forked] = {}
         self.away: set[str] = set()  #: not to be harmed, and out of reach
         self.died = 0  #: ended by themselves
         self.stuck = 0  #: did not leave in order in time
@@ -42,14 +40,11 @@ class Crew:
         return sorted(self._workers.keys() - self.away - {GUEST})
 
     def start(self, name: str) -> None:
-        """A new process; in the main thread."""
+        """A new process."""
+        detour = json.dumps(self._detour if name == FAR else {})
+        arguments = [self._servers, self._prefix, str(self._desk(name)), self._broken, detour]
         log = self._folder / f"{name}.log"
-        command = [sys.executable, "-m", "tests.chaos_kafka.worker", self._servers, self._prefix]
-        command += [str(self._desk(name)), self._broken, json.dumps(self._detour if name == FAR else {})]
-        with log.open("ab") as file:
-            self._workers[name] = subprocess.Popen(
-                leashed(command), cwd=ROOT, env=self._environment, stdout=file, stderr=file
-            )
+        self._workers[name] = Forked("tests.chaos_kafka.worker", arguments, os.environ, ROOT, log)
 
     def _desk(self, name: str) -> Path:
         return self._folder / f"{name}.desk"

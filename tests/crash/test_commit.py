@@ -9,8 +9,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.crash.victim import Begin, Event, Kept, LocalBus, Poison, Worker, app
+from tests.forked import Forked
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 ROOT = Path(__file__).parents[2]
@@ -26,10 +25,10 @@ RUNS = 6
 
 
 @contextmanager
-def victim(folder: Path, what: str = "work", at: str = "") -> Iterator[subprocess.Popen[bytes]]:
+def victim(folder: Path, what: str = "work", at: str = "") -> Iterator[Forked]:
     """A process that may kill itself; it is ended at the latest when the block is left."""
-    environment = {**os.environ, "CRASH_FOLDER": str(folder), "CRASH_AT": at, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "tests.crash.victim", what], env=environment, cwd=ROOT)
+    environment = {**os.environ, "CRASH_FOLDER": str(folder), "CRASH_AT": at}
+    process = Forked("tests.crash.victim", [what], environment, ROOT, folder / "victim.log")
     try:
         yield process
     finally:

@@ -20,7 +20,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 from tests.kafka.guarded import Guarded, guarded, lent
-from tests.kafka.place import PATIENCE, Place, says, working
+from tests.kafka.place import APP, PATIENCE, Place, says, working
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 PAGE = Path(__file__).parents[2] / "docs" / "failures-kafka.md"
@@ -48,8 +48,8 @@ def send(place: Place, value: bytes | None, headers: Mapping[str, bytes] | None 
 
 def letters(place: Place) -> list[dict[str, str]]:
     """`stepwire dlq list`."""
-    command, environment = place.command("open", {})
-    command = [*command[:3], "dlq", "list", "--app", command[4], "--json"]
+    command = [sys.executable, "-m", "stepwire_handlers.cli.main", "dlq", "list", "--app", APP, "--json"]
+    environment = place.environment("open", {})
     done = subprocess.run(command, env=environment, cwd=place.home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: list[dict[str, str]] = json.loads(done.stdout)
@@ -155,17 +155,17 @@ def a_deleted_output_topic(place: Place) -> Seen:
 @case
 def a_deleted_input_topic(place: Place) -> Seen:
     """The topic that it reads is deleted and made anew under a running worker."""
-    command, environment = place.command("open", {})
-    with subprocess.Popen(command, env=environment, cwd=place.home, stderr=subprocess.PIPE, text=True) as running:
-        try:
-            place.publish(1)
-            assert place.answers(1) == [b'{"n":1}']
-            delete(place, ASKED)
-            make(place, ASKED)
-            said = running.communicate(timeout=PATIENCE)[1].splitlines()[-1]
-        finally:
-            running.kill()
-    assert running.returncode == 1
+    file = place.home / "ended"
+    running = place.run(place.environment("open", {}), file)
+    try:
+        place.publish(1)
+        assert place.answers(1) == [b'{"n":1}']
+        delete(place, ASKED)
+        make(place, ASKED)
+        assert running.wait(PATIENCE) == 1
+    finally:
+        running.kill()
+    said = file.read_text().splitlines()[-1]
     assert "Say where" in place.refused("open")
     return said, "exit 1: where it goes on is for a person to say; until then it does not start"
 

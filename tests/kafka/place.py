@@ -6,15 +6,13 @@ In: a broker, a prefix. Out: what the worker says, what lies on topics (read by 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import Consumer, Message, Producer
+from tests.forked import Forked
 from tests.kafka import secured_app
 from tests.kafka.guarded import Guarded
 
@@ -24,6 +22,7 @@ from stepwire_handlers.cluster.rights import Right, rights
 
 PATIENCE = 60.0  #: seconds for what takes about three
 ROOT = Path(__file__).parents[2]
+APP = "tests.kafka.secured_app:app"
 
 
 class Place:
@@ -71,35 +70,41 @@ class Place:
         consumer.close()
         return found
 
-    def command(self, way: str, changed: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-        """`stepwire run`, and its environment."""
+    def environment(self, way: str, changed: Mapping[str, str]) -> dict[str, str]:
+        """What `stepwire` is told."""
         address, told = self.broker.properties(way)
         settings = {f"STEPWIRE_KAFKA__{name.replace('.', '_').upper()}": value for name, value in told.items()}
         settings |= {"STEPWIRE_BUS": f"kafka://{address}", "STEPWIRE_PREFIX": self.prefix, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "stepwire_handlers.cli.main", "run", "tests.kafka.secured_app:app"]
-        return command, {**os.environ, **settings, **changed}
+        return {**os.environ, **settings, **changed}
+
+    def run(self, environment: Mapping[str, str], said: Path) -> Forked:
+        """`stepwire run`, which writes to a file."""
+        return Forked("stepwire_handlers.cli.main", ["run", APP], environment, self.home, said)
 
     def refused(self, way: str, **changed: str) -> str:
         """What it says when it does not start."""
-        command, environment = self.command(way, changed)
-        done = subprocess.run(
-            command, env=environment, cwd=self.home, capture_output=True, text=True, check=False, timeout=PATIENCE
-        )
-        assert done.returncode in (1, 2), done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stderr
+        said = self.home / "refused"
+        said.unlink(missing_ok=True)
+        running = self.run(self.environment(way, changed), said)
+        try:
+            code = running.wait(PATIENCE)
+        finally:
+            running.kill()
+        text = said.read_text()
+        assert code in (1, 2), text
+        assert "Traceback" not in text
+        return text
 
 
 @contextmanager
 def working(place: Place, way: str) -> Iterator[Path]:
     """A worker that runs; the file with what it says. It must end in order."""
-    command, environment = place.command(way, {})
     said = place.home / "said"
-    with said.open("w") as stderr:
-        running = subprocess.Popen(command, env=environment, cwd=place.home, stderr=stderr, start_new_session=True)
+    said.write_text("")
+    running = place.run(place.environment(way, {}), said)
     try:
         yield said
-        running.send_signal(signal.SIGTERM)
+        running.terminate()
         assert running.wait(PATIENCE) == 0, said.read_text()
     finally:
         running.kill()
