@@ -7,6 +7,7 @@ connection of their own, and take at most a tenth of the time, however much is o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
@@ -36,6 +37,9 @@ async def counting(places: Places, measures: Measures) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        for teller in tellers.values():
+            with contextlib.suppress(sqlite3.Error):  # of a broken bus nothing has to be given back
+                teller.close()
         for place in places.all:
             own = readers.pop(id(place.bus), place.bus)
             if own is not place.bus:
