@@ -33,8 +33,8 @@ class Verdict(NamedTuple):
     rss_last_mb: float
 
 
-def memory(process: int) -> float:
-    """Resident megabytes of a process."""
+def memory(process: int | str) -> float:
+    """Resident megabytes of a process, or of "self"."""
     line = next(x for x in Path(f"/proc/{process}/status").read_text().splitlines() if x.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 

@@ -7,6 +7,7 @@ temporary tables, for small cases: it costs half a kilobyte for each run that is
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition, Progress
