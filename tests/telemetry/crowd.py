@@ -58,7 +58,7 @@ def _write(store: Store, rows: list[Row]) -> None:
 
 
 def _rows(store: Store, kind: type[Event], numbers: range) -> Iterator[Row]:
-    out, _ = APP.record(kind(n=1), now=1.0)  # type: ignore[call-arg]  # each of these kinds has it
+    out, _ = APP.record(kind(n=1), now=1.0)
     topic, partitions = store.topics()[out.topic]
     for number in numbers:
         headers = {**out.headers, "ce_id": f"{number:032x}", "ce_swrun": _name(number)}
