@@ -17,7 +17,6 @@ from pathlib import Path
 from tests.door.load import memory
 from tests.door.shop import APP, Big, Order
 
-from stepwire import Event
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Change, Out, Record
 from stepwire.bus.sqlite import Store, place, position
@@ -38,8 +37,8 @@ def fill(path: Path, behind: int, gates: int = 0, letters: int = 0) -> None:
     group, _ = store.group(group_name(APP.name, "approve"))
     store.commit()
     for begin in range(0, behind, PAGE):
-        _write(store, [*_rows(store, Order, range(begin, min(begin + PAGE, behind)))])
-    asked = [*_rows(store, Big, range(behind, behind + gates))]
+        _write(store, [*_rows(store, Order.spec.topic, range(begin, min(begin + PAGE, behind)))])
+    asked = [*_rows(store, Big.spec.topic, range(behind, behind + gates))]
     _write(store, asked)
     _, partitions = store.topics()[control_topic(APP.name, "approve")]
     store.begin()
@@ -57,13 +56,13 @@ def _write(store: Store, rows: list[Row]) -> None:
     store.commit()
 
 
-def _rows(store: Store, kind: type[Event], numbers: range) -> Iterator[Row]:
-    out, _ = APP.record(kind(n=1), now=1.0)
-    topic, partitions = store.topics()[out.topic]
+def _rows(store: Store, topic: str, numbers: range) -> Iterator[Row]:
+    out, _ = APP.record(Order(n=1), now=1.0)
+    id_, partitions = store.topics()[topic]
     for number in numbers:
         headers = {**out.headers, "ce_id": f"{number:032x}", "ce_swrun": _name(number)}
-        where = position(topic, number % partitions, number // partitions)
-        yield where, 1e9 + number, Out(out.topic, f"{number:032x}", headers, out.value)
+        where = position(id_, number % partitions, number // partitions)
+        yield where, 1e9 + number, Out(topic, f"{number:032x}", headers, out.value)
 
 
 def _name(number: int) -> str:

@@ -134,6 +134,7 @@ def test_a_look_costs_what_is_open_not_what_lies_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_memory_does_not_follow_how_many_runs_are_open(tmp_path: Path) -> None:
     """200,000 runs that nobody took, 20,000 that wait for a person, 3,000 that failed: some MB, and 20 us for each."""
     path = tmp_path / "bus.db"

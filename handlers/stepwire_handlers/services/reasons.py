@@ -82,7 +82,7 @@ class Reasons:
         """Runs with a message that no mailbox has taken yet; False if there are too many to look at."""
         (start, end), ledger, looked = self._range(place), Ledger(progress), 0
         rows = self._bus.store.db.execute(
-            "SELECT pos, substr(value, 1, instr(value, x'0a')) FROM events WHERE pos >= ? AND pos < ? "
+            "SELECT pos, coalesce(substr(value, 1, instr(value, x'0a')), x'') FROM events WHERE pos >= ? AND pos < ? "
             "ORDER BY pos LIMIT ?",
             (start + ledger.next, end, MOST),
         )

@@ -67,7 +67,7 @@ class Stored:
         known = self._groups.get(group_name(self._app.name, handler))
         for number in self._partitions(handler) if known is not None else ():
             rows = self._bus.store.db.execute(
-                "SELECT key, substr(value, 1, instr(value, x'0a')) FROM state "
+                "SELECT key, coalesce(substr(value, 1, instr(value, x'0a')), x'') FROM state "
                 "WHERE grp = ? AND part = ? AND key > ? ORDER BY key",
                 (known[0], number, _just_before(prefix)),
             )
