@@ -36,8 +36,7 @@ def fill(path: Path, behind: int, gates: int = 0, letters: int = 0) -> None:
     store.add_topics(topics_of(APP, APP.settings))
     group, _ = store.group(group_name(APP.name, "approve"))
     store.commit()
-    for begin in range(0, behind, PAGE):
-        _write(store, [*_rows(store, Order.spec.topic, range(begin, min(begin + PAGE, behind)))])
+    orders(store, 0, behind)
     asked = [*_rows(store, Big.spec.topic, range(behind, behind + gates))]
     _write(store, asked)
     _, partitions = store.topics()[control_topic(APP.name, "approve")]
@@ -48,6 +47,12 @@ def fill(path: Path, behind: int, gates: int = 0, letters: int = 0) -> None:
     store.commit()
     _write(store, [*_letters(store, range(behind + gates, behind + gates + letters))])
     store.close()
+
+
+def orders(store: Store, begin: int, end: int) -> None:
+    """Orders of so many runs."""
+    for first in range(begin, end, PAGE):
+        _write(store, [*_rows(store, Order.spec.topic, range(first, min(first + PAGE, end)))])
 
 
 def _write(store: Store, rows: list[Row]) -> None:

@@ -127,7 +127,7 @@ class Reasons:
         self._sets.execute(
             "INSERT INTO $now SELECT run, CASE WHEN why = ?1 AND ?1 != "
             "(SELECT why FROM $queued WHERE line = q.line ORDER BY seq, number LIMIT 1) THEN ?2 ELSE why END "
-            "FROM $queued q WHERE run IS NOT NULL ON CONFLICT (run) DO UPDATE SET why = max(why, excluded.why)",
+            "FROM $queued q WHERE run IS NOT NULL $largest",
             MOVES, REST,
         )  # fmt: skip
 

@@ -34,6 +34,7 @@ TABLES = {
     "letters": "(pos INTEGER PRIMARY KEY, topic INTEGER, id TEXT, UNIQUE (topic, id))",  # the last of each delivery
 }
 PHRASES = {
+    "largest": "ON CONFLICT (run) DO UPDATE SET why = excluded.why WHERE excluded.why > why",
     "gone": "run NOT IN (SELECT run FROM $now)",
     "fresh": "run NOT IN (SELECT run FROM $was) AND run NOT IN (SELECT run FROM $closing)",
 }
@@ -103,19 +104,19 @@ class RunSets:
         )  # fmt: skip
 
     def add(self, begin: int, end: int, why: int) -> None:
-        """Runs with records at these positions are open, unless they are already."""
+        """Runs with records at these positions are open. Here and below, of several reasons the largest counts."""
         self.execute(
-            "INSERT OR IGNORE INTO $now "
-            "SELECT run, ? FROM events NOT INDEXED WHERE pos >= ? AND pos < ? AND run IS NOT NULL",
+            "INSERT INTO $now SELECT run, ? FROM events NOT INDEXED "
+            "WHERE pos >= ? AND pos < ? AND run IS NOT NULL $largest",
             why, begin, end,
         )  # fmt: skip
 
     def add_each(self, runs: Iterable[int], why: int) -> None:
-        """These are open, unless they are already."""
-        self.many("INSERT OR IGNORE INTO $now VALUES (?, ?)", ((run, why) for run in runs))
+        """These are open."""
+        self.many("INSERT INTO $now VALUES (?, ?) $largest", ((run, why) for run in runs))
 
     def name(self, run: str, why: int) -> None:
-        """The run of this name is open, whyever else it is; the largest reason counts. `flush` when all are named."""
+        """The run of this name is open. `flush` when all are named."""
         if run:
             self._named[run] = max(self._named.get(run, why), why)
         if len(self._named) >= CHUNK:
@@ -124,8 +125,7 @@ class RunSets:
     def flush(self) -> None:
         """Write what was named."""
         self.many(
-            "INSERT INTO $now SELECT id, ? FROM runs WHERE number = ? AND name = ? "
-            "ON CONFLICT (run) DO UPDATE SET why = max(why, excluded.why)",
+            "INSERT INTO $now SELECT id, ? FROM runs WHERE number = ? AND name = ? $largest",
             ((why, run_hash(name), name) for name, why in self._named.items()),
         )
         self._named.clear()
