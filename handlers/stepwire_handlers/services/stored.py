@@ -64,12 +64,12 @@ class Stored:
 
     def metas(self, handler: str, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Keys that begin so, with their metas; one at a time, and nothing of what is kept with them."""
-        known = self._groups.get(group_name(self._app.name, handler))
-        for number in self._partitions(handler) if known is not None else ():
+        group, _ = self._groups.get(group_name(self._app.name, handler), (-1, 0))
+        for number in self._partitions(handler):
             rows = self._bus.store.db.execute(
                 "SELECT key, coalesce(substr(value, 1, instr(value, x'0a')), x'') FROM state "
                 "WHERE grp = ? AND part = ? AND key > ? ORDER BY key",
-                (known[0], number, _just_before(prefix)),
+                (group, number, _just_before(prefix)),
             )
             yield from ((key, decode_meta(raw)) for key, raw in takewhile(lambda row: row[0].startswith(prefix), rows))
 
