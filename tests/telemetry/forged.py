@@ -53,8 +53,8 @@ class Forger:
     def step(self) -> None:
         """One more thing happens to the file."""
         steps: list[Callable[[], None]] = [
-            self._event, self._event, self._progress, self._progress, self._item, self._join, self._message,
-            self._letter, self._verdict, self._elsewhere,
+            self._event, self._event, self._progress, self._progress, self._item, self._item, self._join, self._join,
+            self._message, self._letter, self._verdict, self._elsewhere,
         ]  # fmt: skip
         self.clock.turn(self.clock.now() + 1.0)
         self.bus.store.begin()
@@ -80,8 +80,8 @@ class Forger:
             self.bus.log.refresh()
         self._append("elsewhere", {"ce_swrun": self._run()}, b"{}")
 
-    def _group(self) -> tuple[str, int]:
-        name = self._dice.choice(self._handlers)
+    def _group(self, *names: str) -> tuple[str, int]:
+        name = self._dice.choice(names or self._handlers)
         return name, self.bus.store.group(group_name(APP.name, name))[0]
 
     def _progress(self) -> None:
@@ -96,29 +96,32 @@ class Forger:
             row = (group, self.bus.log.topics[place.topic][0], place.number, watermark, encode_map(Writer(), bits))
             self.bus.store.save_progress([row])
 
-    def _save(self, key: str, entry: Entry) -> None:
-        _, group = self._group()
+    def _save(self, key: str, entry: Entry, *handlers: str) -> None:
+        _, group = self._group(*handlers)
         raw = None if self._dice.random() < 0.4 else entry.encode()
         self.bus.store.save_state(group, [Change(0, key, raw)])
 
     def _item(self) -> None:
         meta: dict[str, object] = {"kind": "parked", "run": self._run(), "seq": self._dice.randrange(9)}
         meta |= self._dice.choice([{}, {}, {"due": 9e9}, {"unknown": "the line went dead"}])
-        meta |= self._dice.choice([{}, {"order": self._dice.choice("ab")}])
-        self._save("i/" + self._dice.choice(IDS), Entry(meta))
+        if self._dice.random() < 0.5:
+            self._save("i/" + self._dice.choice(IDS), Entry({**meta, "order": self._dice.choice("ab")}), "serve")
+        else:
+            self._save("i/" + self._dice.choice(IDS), Entry(meta))
 
     def _join(self) -> None:
-        kept = {"run": self._run(), "scope": "", "at": self.bus.clock.now()}
+        part = {"run": self._run(), "scope": "", "at": self.bus.clock.now()}
         slot, meta = self._dice.choice([
-            ("asked", {"kind": "part", **kept}), ("left", {"kind": "part", **kept}),
-            ("weighed", {"kind": self._dice.choice(["part", "absent"]), **kept}),
-            ("left", {"kind": "blocked", "by": "market/weigh/x", **kept}),
+            ("asked", {"kind": "part", **part}), ("left", {"kind": "part", **part}),
+            ("weighed", {"kind": self._dice.choice(["part", "absent"]), **part}),
+            ("left", {"kind": "blocked", "by": "market/weigh/x", **part}),
             ("#call", {"kind": "call", "due": 9e9}), ("#call", {"kind": "call", "unknown": "?"}),
             ("#call", {"kind": "call", "dead": True, "until": 9e9}),
             ("#decision", {"kind": "decision", "sent": self.bus.clock.now()}),
             ("#stub", {"kind": "stub", "until": 9e9, "outstanding": ["left"]}),
         ])  # fmt: skip
-        self._save(f"j/{self._dice.choice(IDS)}/{slot}", Entry(meta, {}, b"kept\nwith a line feed"))
+        kept = Entry(meta, {}, b"kept\nwith a line feed")
+        self._save(f"j/{self._dice.choice(IDS[:3])}/{slot}", kept, "approve", "pair")
 
     def _message(self) -> None:
         kind = self._dice.choice(["part", "replay", "decision"])

@@ -29,6 +29,7 @@ REST, DEAD, PERSON, MOVES = range(4)
 NAMES = {REST: WAITING, DEAD: FAILED, PERSON: WAITING, MOVES: RUNNING}
 CHUNK = 500  #: runs that are asked for in one statement
 PAGE = 2_000
+MOST = 20_000  #: unread messages of one partition that are looked at
 
 
 class PlainTeller:
@@ -165,14 +166,14 @@ class PlainTeller:
             progress = self._bus.store.progress(groups.get(group_name(self._app.name, handler.name), (-1, 0))[0])
             for part in range(partitions):
                 ledger, looked = Ledger(progress.get((number, part), Progress(0))), 0
-                while looked < 10 * PAGE and (
-                    records := self._bus.log.take(Partition(topic, part), ledger.next, PAGE)
+                while looked < MOST and (
+                    records := self._bus.log.take(Partition(topic, part), ledger.next, min(PAGE, MOST - looked))
                 ):  # fmt: skip
                     looked += len(records)
                     for record in records:
                         if ledger.begin(record.offset) and (name := _run_of(record.value)):
                             named[name] = MOVES
-                whole = whole and looked < 10 * PAGE
+                whole = whole and looked < MOST
         return whole
 
     def _stored(self, named: dict[str, int]) -> None:
