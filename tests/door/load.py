@@ -2,8 +2,14 @@
 
     python -m tests.door.load [--rate 500] [--seconds 60]
 
-The last line is for machines: sent, failed, p50_ms, p99_ms, cpu_ms, rss_first_mb, rss_last_mb. Each event is sent when
-its moment has come, whether or not the earlier ones were answered, and its time counts from that moment.
+The last line is for machines: sent, failed, p50_ms, p99_ms, cpu_ms, rss_first_mb, rss_last_mb, early_bytes, late_bytes.
+Each event is sent when its moment has come, whether or not the earlier ones were answered, and its time counts from
+that moment. No worker runs, so every event stays open: what a door keeps of an open run shows.
+
+Memory is looked at every second. The first fifth is warm-up; of what is left, `early_bytes` is what the door grew for
+each event in the first half, `late_bytes` in the second. A leak is in both. Where only the first has it, something of
+bounded size was filled. A door fills such things (pages of the file, young records, the numbers of 50,000 runs) for its
+first 100,000 events: a run with fewer can show that memory grows, not that it is flat; `--seconds 300` can.
 """
 
 from __future__ import annotations
@@ -13,7 +19,9 @@ import asyncio
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import linear_regression
 from typing import NamedTuple
 
 from tests.door.doors import Doors
@@ -31,10 +39,12 @@ class Verdict(NamedTuple):
     cpu_ms: float  #: of the door, for each event: what it costs however busy the machine is
     rss_first_mb: float
     rss_last_mb: float
+    early_bytes: float  #: growth for each event, after warm-up, in the first half of the rest
+    late_bytes: float  #: in the second half; near 0: memory is flat
 
 
-def memory(process: int) -> float:
-    """Resident megabytes of a process."""
+def memory(process: int | str) -> float:
+    """Resident megabytes of a process, or of "self"."""
     line = next(x for x in Path(f"/proc/{process}/status").read_text().splitlines() if x.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
@@ -43,6 +53,17 @@ def processor(process: int) -> float:
     """Seconds of CPU that a process took."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def growth(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Of (events, MB): bytes for each event, in the first and in the second half of what follows the warm-up.
+
+    By a line through all samples of a half: two single ones would say what a garbage collector did in between.
+    """
+    warm = samples[len(samples) // 5 :]
+    halves = warm[: len(warm) // 2 + 1], warm[len(warm) // 2 :]
+    early, late = (linear_regression(*zip(*half, strict=True)).slope * 1024 * 1024 for half in halves)
+    return early, late
 
 
 class Line:
@@ -85,22 +106,24 @@ async def load(host: str, port: int, process: int, rate: float, seconds: float) 
         took.append(time.perf_counter() - due)
         failed += status != 202
 
-    tasks, first = set[asyncio.Task[None]](), 0.0
+    tasks, samples = set[asyncio.Task[None]](), list[tuple[float, float]]()
     total = int(rate * seconds)
     for number in range(total):
         await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
         tasks.add(task := asyncio.create_task(one(number)))
         task.add_done_callback(tasks.discard)
-        if number == total // 5:  # caches are warm
-            first = memory(process)
+        if number % int(rate) == 0:
+            samples.append((number, memory(process)))
     await asyncio.gather(*tasks)
-    last, cost = memory(process), (processor(process) - worked) / total
+    samples.append((total, memory(process)))
+    cost = (processor(process) - worked) / total
     for line in lines:
         await line.close()
     took.sort()
     return Verdict(
-        len(took), failed, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3, cost * 1e3, first, last
-    )
+        len(took), failed, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3, cost * 1e3,
+        samples[len(samples) // 5][1], samples[-1][1], *growth(samples),
+    )  # fmt: skip
 
 
 def main() -> None:

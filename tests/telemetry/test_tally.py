@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli import market
+from tests.telemetry.plain_tally import PlainTeller
 
 from stepwire import Event
 from stepwire.bus.local import LocalBus
@@ -27,6 +28,7 @@ class World:
     def __init__(self, run: Run, worker: Worker, bus: LocalBus) -> None:
         self.run, self.worker, self.bus = run, worker, bus
         self.teller, self.runs = Teller(market.app, bus), Runs(market.app, bus)
+        self.plain = PlainTeller(market.app, bus)
         self.started = self.completed = self.failed = 0
         self.names: list[str] = []
 
@@ -39,6 +41,7 @@ class World:
         """Look twice: what closed is counted when it is seen closed again."""
         for _ in range(2):
             tally = self.teller.look()
+            assert tally == self.plain.look()
             self.started += tally.started
             self.completed += tally.completed
             self.failed += tally.failed

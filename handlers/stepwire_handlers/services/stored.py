@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.join import JoinState
-from stepwire.state import ITEM, JOIN, VERDICT, Entry, Mailbox, decode_entry
+from stepwire.state import ITEM, JOIN, VERDICT, Entry, Mailbox, decode_entry, decode_meta
 
 PAGE = 2_000
 
@@ -60,6 +61,28 @@ class Stored:
                     continue
                 break
         return mailbox
+
+    def metas(self, handler: str, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Keys that begin so, with their metas; one at a time, and nothing of what is kept with them."""
+        group, _ = self._groups.get(group_name(self._app.name, handler), (-1, 0))
+        for number in self._partitions(handler):
+            rows = self._bus.store.db.execute(
+                "SELECT key, coalesce(substr(value, 1, instr(value, x'0a')), x'') FROM state "
+                "WHERE grp = ? AND part = ? AND key > ? ORDER BY key",
+                (group, number, _just_before(prefix)),
+            )
+            yield from ((key, decode_meta(raw)) for key, raw in takewhile(lambda row: row[0].startswith(prefix), rows))
+
+    def outlines(self, handler: str) -> Iterator[JoinState]:
+        """Every stored join of a handler, one at a time; its slots are there, what they keep is not."""
+        join = JoinState("")
+        for key, meta in self.metas(handler, JOIN):  # entries of one join follow each other
+            id_, _, slot = key.removeprefix(JOIN).partition("/")
+            if id_ != join.id:
+                yield from () if join.empty else (join,)
+                join = JoinState(id_)
+            join.put(slot, b"kept", meta)
+        yield from () if join.empty else (join,)
 
     def join(self, handler: str, id_: str) -> JoinState | None:
         """One join of a handler."""

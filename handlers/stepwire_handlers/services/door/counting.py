@@ -7,13 +7,13 @@ connection of their own, and take at most a tenth of the time, however much is o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from stepwire.bus.local import LocalBus
-from stepwire.errors import BusError
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.places import Places
 from stepwire_handlers.services.tally import Tally, Teller, reader
@@ -36,6 +36,9 @@ async def counting(places: Places, measures: Measures) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        for teller in tellers.values():
+            with contextlib.suppress(sqlite3.Error):  # of a broken bus nothing has to be given back
+                teller.close()
         for place in places.all:
             own = readers.pop(id(place.bus), place.bus)
             if own is not place.bus:
@@ -50,19 +53,18 @@ async def _count(tellers: dict[str, Teller], measures: Measures, *, own: bool) -
             try:
                 # shielded: the connection must not be closed under a look that nobody waits for any more
                 measures.runs(app, await _unbroken(teller) if own else teller.look())
-            except (BusError, sqlite3.Error):
-                measures.runs(app, None)  # /readyz says why
             except Exception as error:  # noqa: BLE001 - who counts must not end the door
-                measures.runs(app, None)
+                measures.runs(app, None)  # of a bus that is away /readyz tells too, of a full /tmp nobody else
                 _say(app, error, said)
         await asyncio.sleep(max(LOOK, SHARE * (loop.time() - begun)))
 
 
 def _say(app: str, error: Exception, said: set[str]) -> None:
-    """Once for each app, without the error's text, which may quote an event."""
-    if app not in said:
-        said.add(app)
-        logging.getLogger("stepwire").error("counting the runs of %s failed: %s", app, type(error).__name__)
+    """Once for each app and kind of error, without the error's text, which may quote an event."""
+    what = f"counting the runs of {app} failed: {type(error).__name__}"
+    if what not in said:
+        said.add(what)
+        logging.getLogger("stepwire").error("%s", what)
 
 
 async def _unbroken(teller: Teller) -> Tally:

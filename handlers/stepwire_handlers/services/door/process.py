@@ -33,6 +33,7 @@ from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.known import Turns
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
 
+CACHE = 16_384  #: KiB of the file's pages in memory; a worker's 64 MB would be full only after minutes of load
 GRACE = 10  #: seconds for requests under way; an upload that takes longer is repeated by its sender
 
 
@@ -43,6 +44,7 @@ async def places_of(stack: AsyncExitStack, opened: Sequence[tuple[App, LocalBus]
     for app, bus in opened:
         await prepare(app, bus, app.settings)
         if id(bus) not in shared:
+            bus.store.db.execute(f"PRAGMA cache_size=-{CACHE}")
             watch = Watch(bus)
             watching = asyncio.create_task(watch.run())
             stack.callback(watching.cancel)

@@ -1,0 +1,21 @@
+"""What the load on a door says of its memory; the load itself is no test, for a busy machine would decide about it."""
+
+from __future__ import annotations
+
+import pytest
+from tests.door.load import growth
+
+
+def test_a_leak_shows_in_both_halves() -> None:
+    """512 bytes for each event, whatever the warm-up took."""
+    samples = [(500.0 * n, 80.0 + (40.0 if n else 0.0) + 500 * n * 512 / 2**20) for n in range(60)]
+    early, late = growth(samples)
+    assert early == pytest.approx(512.0)
+    assert late == pytest.approx(512.0)
+
+
+def test_what_is_full_one_day_shows_in_the_first_half_only() -> None:
+    """Memory that grows up to 100 MB and no further."""
+    early, late = growth([(500.0 * n, min(60.0 + 1.5 * n, 100.0)) for n in range(60)])
+    assert early > 1_000
+    assert late == pytest.approx(0.0, abs=1e-6)
