@@ -111,15 +111,21 @@ def test_a_load_that_did_not_do_its_work_gives_no_figure(
 
 @pytest.mark.parametrize(
     ("appended", "per_s"),
-    [([1_000, 1_500, 2_000], 2.0), ([2_000, 1_000, 1_500], 2.0), ([1_000] * 500 + [2_000] * 500, 500.0)],
+    [
+        (range(0, 10_000, 10), 100.0),
+        (range(9_990, -1, -10), 100.0),  # partitions are read one after another
+        ([0, *range(5_000, 14_990, 10)], 100.0),  # a slow start
+        ([*range(0, 9_990, 10), 60_000], 100.0),  # a straggler
+        ([stamp for stamp in range(10) for _ in range(500)], 500_000.0),  # records of a batch have one stamp
+    ],
 )
-def test_the_rate_is_of_what_came_after_the_first_append(appended: Sequence[int], per_s: float) -> None:
+def test_the_rate_is_that_of_the_eighty_percent_in_the_middle(appended: Sequence[int], per_s: float) -> None:
     assert rate(appended) == per_s
 
 
 def test_of_outputs_that_came_at_once_there_is_no_rate() -> None:
-    with pytest.raises(Void, match="2 outputs were appended within a millisecond"):
-        rate([5, 5])
+    with pytest.raises(Void, match="20 outputs were appended within a millisecond"):
+        rate([5] * 20)
 
 
 def test_outputs_are_counted_in_all_partitions_with_the_brokers_stamps(kafka: str, topic_prefix: str) -> None:
