@@ -47,6 +47,7 @@ format: $(VENV)/.ready ## rewrite files in the project's format
 
 bench: $(VENV)/.ready ## speed and memory: against peers, and on a Kafka broker that is started for it (needs Java)
 	@UV_PROJECT_ENVIRONMENT=.venv-peers $(BIN)/uv sync --quiet --frozen --only-group peers
+	@$(BIN)/uv sync --quiet --frozen --script bench/peer_quix.py
 	@$(BIN)/python -m bench.run; local=$$?; $(BIN)/python -m bench.kafka; exit $$((local + $$?))
 
 chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from outside (about 6 minutes): make chaos BUS=local|kafka

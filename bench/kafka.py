@@ -1,9 +1,10 @@
-"""The Kafka table of `make bench`: our worker beside the bare client on one real broker, in turns, exactly once.
+"""The Kafka table of `make bench`: our worker beside the bare client and peers on one real broker, in turns.
 
     python -m bench.kafka [--rounds 3] [--only hop ...]
 
 In: nothing; a broker is started for it (Java needed). Out: a line for each question with pass or fail. Each figure
 comes from a fresh process; where records are counted, librdkafka does it: one output too many or too few makes it void.
+Ours and the bare client write exactly once; what a peer promises says its script.
 Exit code 0: every bar cleared; 1: one failed; 2: no figure.
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,14 @@ from tests.brokers.client import create
 from tests.brokers.cluster import start_cluster
 from tests.brokers.jars import VERSION, NotHere
 
+from bench import process
 from bench.machine import description
 
 PARTITIONS, TEXT = 4, "x" * 200
+PEERS = ("faststream-hop", "quix-hop")  #: they print no figure: they are timed by what they append
+HOPS = ("hop", "wait", "bare-hop", "behind", *PEERS)  #: they turn `came` into `went`
+STAMPED = {"message.timestamp.type": "LogAppendTime"}  #: by the broker: the one clock that all clients share
+QUIX = "bench/peer_quix.py"
 Figures = Mapping[str, float]
 
 
@@ -35,7 +40,7 @@ class Void(Exception):
 
 
 class Bar(NamedTuple):
-    """What one figure must come to."""
+    """What one figure must come to; with neither bound it is only shown."""
 
     title: str
     figure: str  #: load.field, or load.field/load.field
@@ -51,9 +56,15 @@ class Bar(NamedTuple):
         """Is it cleared by the median of the rounds? And the line that says so."""
         median = statistics.median(values)
         passed = (self.least is None or median >= self.least) and (self.most is None or median <= self.most)
-        bar = f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
+        word, bar = "pass" if passed else "FAIL", "none"
+        if self.least is not None:
+            bar = f"at least {self.least:g}"
+        elif self.most is not None:
+            bar = f"at most {self.most:g}"
+        else:
+            word = "seen"
         spread = f"({min(values):.3g} to {max(values):.3g})"
-        return passed, f"{'pass' if passed else 'FAIL'}  {self.title}: {median:.3g} {spread}, bar: {bar}"
+        return passed, f"{word}  {self.title}: {median:.3g} {spread}, bar: {bar}"
 
 
 class Question(NamedTuple):
@@ -68,6 +79,11 @@ class Question(NamedTuple):
 QUESTIONS = {
     "hop": Question({"bare-hop": 30_000, "hop": 30_000}, PARTITIONS, [
         Bar("one hop, of the bare loop's rate", "hop.per_s/bare-hop.per_s", least=1.0)]),
+    "faststream": Question({"faststream-hop": 10_000, "hop": 30_000}, PARTITIONS, [
+        Bar("one hop exactly once, of FastStream's rate at most once",
+            "hop.appended_per_s/faststream-hop.appended_per_s", least=10.0)]),
+    "quix": Question({"quix-hop": 30_000, "hop": 30_000}, PARTITIONS, [
+        Bar("one hop exactly once, of Quix Streams' rate exactly once", "hop.appended_per_s/quix-hop.appended_per_s")]),
     "wait": Question({"wait": 10_000}, 1, [
         Bar("handlers that wait 1 s, 1,000 at once on one partition, of the ideal", "wait.of_ideal", least=0.95)]),
     "chain": Question({"bare-transaction": 100, "chain-1": 100}, 1, [
@@ -105,32 +121,57 @@ def fill(servers: str, topic: str, records: int) -> None:
     assert producer.flush(60) == 0
 
 
-def counted(servers: str, topic: str, partitions: int) -> int:
-    """How many records of a topic are committed."""
+def stamps(servers: str, topic: str, partitions: int) -> list[int]:
+    """When each record of a topic that is committed was stamped, in milliseconds."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "count", "isolation.level": "read_committed"})
     consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
-    count = 0
-    while found := consumer.consume(10_000, 2.0):
-        count += sum(message.error() is None for message in found)
+    found: list[int] = []
+    while messages := consumer.consume(10_000, 2.0):
+        found += [message.timestamp()[1] for message in messages if message.error() is None]
     consumer.close()
-    return count
+    return found
+
+
+def rate(appended: Sequence[int]) -> float:
+    """Records a second between the appends of the tenth and the ninetieth percent of the outputs.
+
+    So neither who starts slowly nor who has much under way at the start and nothing at the end is judged by that.
+    Raises Void when they came at once.
+    """
+    ordered = sorted(appended)
+    first, last = ordered[len(ordered) // 10], ordered[len(ordered) * 9 // 10]
+    if first == last:
+        raise Void(f"{len(ordered)} outputs were appended within a millisecond: too few for a rate")
+    return sum(first < stamp <= last for stamp in ordered) / (last - first) * 1_000
+
+
+def command(load: str) -> list[str]:
+    """The process of a load, but for broker, prefix and count. Raises MeasureFailed if a peer's is not installed."""
+    if load == "faststream-hop":
+        return [process.python("peers"), "-m", "bench.peer_faststream"]
+    if load == "quix-hop":
+        return [str(Path(sys.executable).with_name("uv")), "run", "--quiet", "--frozen", "--script", QUIX]
+    return [sys.executable, "-m", "bench.kafka_loads", load]
 
 
 def measured(load: str, servers: str, prefix: str, count: int, partitions: int) -> Figures:
-    """The figures of one load, in a fresh process. Raises Void."""
-    topics = ("came", "went") if not load.startswith(("chain", "restore")) else ()
-    for topic in topics:
-        create(servers, prefix + topic, partitions)
-    hops = load in ("hop", "wait", "bare-hop", "behind")
-    if hops:
+    """The figures of one load, in a fresh process. Raises Void, or MeasureFailed when it does not end."""
+    if not load.startswith(("chain", "restore")):
+        create(servers, prefix + "came", partitions)
+        create(servers, prefix + "went", partitions, STAMPED)
+    if load in HOPS:
         fill(servers, prefix + "came", count)
-    command = [sys.executable, "-m", "bench.kafka_loads", load, servers, prefix, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Void(f"{load} ended with {done.returncode}: {done.stderr[-2000:]}")
-    if hops and (outputs := counted(servers, prefix + "went", partitions)) != count:
-        raise Void(f"{load} made {outputs} outputs of {count}")
-    found: Figures = json.loads(done.stdout)
+    with tempfile.TemporaryFile("w+") as log:
+        output, code = process.run([*command(load), servers, prefix, str(count)], log.fileno())
+        log.seek(0)
+        if code:
+            raise Void(f"{load} ended with {code}: {log.read()[-2000:]}")
+    found: dict[str, float] = {} if load in PEERS else json.loads(output)
+    if load in HOPS:
+        appended = stamps(servers, prefix + "went", partitions)
+        if len(appended) != count:
+            raise Void(f"{load} made {len(appended)} outputs of {count}")
+        found["appended_per_s"] = rate(appended)
     return found
 
 
@@ -155,6 +196,9 @@ def main(arguments: Sequence[str]) -> int:
     failed = False
     with tempfile.TemporaryDirectory() as home:
         try:
+            for name in told.only:
+                for load in QUESTIONS[name].loads:
+                    command(load)  # whoever is missing is noticed now, not after minutes
             with start_cluster(Path(home), 1) as cluster:
                 print(f"Kafka {VERSION}, one broker; {description(Path(home))}")
                 for name in told.only:
@@ -163,7 +207,7 @@ def main(arguments: Sequence[str]) -> int:
                         passed, line = bar.verdict([bar.value(each) for each in found])
                         failed |= not passed
                         print(line)
-        except (NotHere, Void) as wrong:
+        except (NotHere, Void, process.MeasureFailed) as wrong:
             print(f"no figure: {wrong}", file=sys.stderr)
             return 2
     return int(failed)

@@ -30,10 +30,10 @@ class MeasureFailed(Exception):
 def measured(measure: Measure, scratch: Path) -> dict[str, Any]:
     """Run the script and return the line it printed last. Raises MeasureFailed with the end of its log."""
     script = ("-m", measure.module, *measure.arguments)
-    command = [_python(measure.environment), *script, "--scratch", str(scratch)]
+    command = [python(measure.environment), *script, "--scratch", str(scratch)]
     log = scratch / "log.txt"
     with log.open("w") as errors:
-        output, code = _run(command, errors.fileno())
+        output, code = run(command, errors.fileno())
     if code != 0:
         raise MeasureFailed(f"{measure.name} ended with code {code}; its log ends:\n{_end(log)}")
     try:
@@ -45,13 +45,14 @@ def measured(measure: Measure, scratch: Path) -> dict[str, Any]:
 
 def installed(environment: Environment) -> dict[str, str]:
     """The versions of all packages in the environment. Raises MeasureFailed if it is not there."""
-    command = [_python(environment), "-m", "bench.machine"]
+    command = [python(environment), "-m", "bench.machine"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     found: dict[str, str] = json.loads(done.stdout)
     return found
 
 
-def _python(environment: Environment) -> str:
+def python(environment: Environment) -> str:
+    """The interpreter of an environment. Raises MeasureFailed if it is not there."""
     if environment == "ours":
         return sys.executable
     if not PEERS.exists():
@@ -59,8 +60,11 @@ def _python(environment: Environment) -> str:
     return str(PEERS)
 
 
-def _run(command: list[str], errors: int) -> tuple[str, int]:
-    """Output and exit code; on a timeout the script and what it started are killed, as one process group."""
+def run(command: list[str], errors: int) -> tuple[str, int]:
+    """Output and exit code; on a timeout the script and what it started are killed, as one process group.
+
+    Raises MeasureFailed on that timeout.
+    """
     environment = {
         **os.environ,
         "LANGSMITH_TRACING": "false",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 
-def create(kafka: str, topic: str, partitions: int = 1) -> None:
+def create(kafka: str, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
     """Make a topic; it is there when this returns."""
     admin = AdminClient({"bootstrap.servers": kafka})  # kept: its requests end with it
-    admin.create_topics([NewTopic(topic, partitions)])[topic].result(20)
+    admin.create_topics([NewTopic(topic, partitions, config=dict(config or {}))])[topic].result(20)
 
 
 def read_all(kafka: str, topic: str, isolation: str) -> list[bytes | None]:
