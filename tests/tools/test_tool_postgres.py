@@ -197,7 +197,7 @@ async def test_a_role_that_only_reads_cannot_reach_files_or_the_server(call: str
 
 
 async def test_a_connection_of_its_own_cannot_be_opened_without_a_password(guarded: str) -> None:
-    """By dblink one would write outside of the read-only transaction; the database's trust in the server is not lent."""
+    """By dblink one would write outside of the transaction; the database's trust in the server is not lent."""
     async with on(postgres.make({"DATABASE_URL": reader(guarded)})) as tools:
         error = await failed(tools, "SELECT dblink_exec('dbname=postgres', 'DELETE FROM customers')")
         assert isinstance(tools.classify(error), Reject) and "password" in str(error)
