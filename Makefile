@@ -68,6 +68,7 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 	@$(BIN)/python -m tests.telemetry.test_telemetry
 	@$(BIN)/python -m helm.grafana.write
 	@$(BIN)/python -m tests.kernel.test_refusals
+	@$(BIN)/python -m tests.drawing.test_flows_page
 	@$(BIN)/python -m tests.failures.test_failures
 	@$(BIN)/python -m tests.failures.test_failures_on_kafka
 

@@ -30,6 +30,7 @@ FILE = "stepwire.toml"
 PREFIX = "STEPWIRE_"
 WORKER, CLIENT, REGISTRY, TOPICS = "worker", "kafka", "registry", "topics"
 KAFKA = "kafka://"
+BESIDE = "default, beside the bus"  #: the source of `blobs`, where nobody named a place
 KAFKA_DEFAULT = "default for Kafka"  #: the source of the values that follow
 #: a control topic's partitions are fixed once made, so eight workers can share a join from the first day; a business
 #: topic may grow at any time
@@ -55,7 +56,7 @@ class Configuration(BaseModel):
     topics: dict[str, FormatName] = {}  #: what lies on a topic of Kafka: [topics."support.tickets"] format = "avro"
     durability: Literal["process", "power"] = "process"  #: survive kill -9, or a power cut too (fsync every commit)
     retention: float | None = Field(None, gt=0)  #: seconds after which finished events are deleted; none: never
-    blobs: str = ".stepwire/blobs"  #: a folder, or s3://bucket/prefix
+    blobs: str = ".stepwire/blobs"  #: a folder, or s3://bucket/prefix; not set: beside the bus, where that is a file
     decision_key: SecretStr | None = None  #: with it, gates take only decisions that are signed
     anthropic_api_key: SecretStr | None = None  #: ANTHROPIC_API_KEY, as every client of the provider calls it
     anthropic_base_url: str | None = None  #: ANTHROPIC_BASE_URL; any server that speaks the Messages API
@@ -122,6 +123,8 @@ def load_with_sources(folder: Path | None = None, **flags: Any) -> Loaded:
     tables = {table: _table(found, table) for table in (CLIENT, REGISTRY, TOPICS)}
     if str(found.get("bus", "")).startswith(KAFKA):
         _kafka_defaults(found, worker, sources)
+    elif "blobs" not in found and (folder_of := _folder_of(found.get("bus"))) is not None:
+        found["blobs"], sources["blobs"] = str(folder_of / "blobs"), BESIDE
     try:
         values = Configuration(**found, **tables, **({WORKER: worker} if worker else {}))
         return Loaded(values, sources)
@@ -143,6 +146,12 @@ def _kafka_defaults(found: dict[str, Any], worker: dict[str, Any], sources: dict
     for name, value in KAFKA_SETTINGS.items():
         if name not in worker:
             worker[name], sources[f"{WORKER}.{name}"] = value, KAFKA_DEFAULT
+
+
+def _folder_of(bus: object) -> Path | None:
+    """Where the bus's file lies: who publishes to it from another folder then means the same blobs as its worker."""
+    path = str(bus or "").removeprefix("sqlite:///")
+    return Path(path).parent if bus and path and path != bus else None
 
 
 def export(values: Configuration, environment: MutableMapping[str, str] = os.environ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from tests.cli.shell import APP, Shell, until
 
+from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.doctor import local
+from stepwire_handlers.doctor.surroundings import surroundings
 
 
 def lines(shell: Shell, code: int = 0, app: str = APP) -> dict[str, str]:
@@ -88,3 +91,18 @@ def test_a_model_is_looked_for_where_the_app_asks_one(shell: Shell, monkeypatch:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "hunter2")
     assert lines(shell, app=app)["model"] == "ok"
     assert "hunter2" not in shell("doctor", app).out
+
+
+@pytest.mark.parametrize(("blobs", "state"), [(".stepwire/blobs", "note"), ("/absolute", "ok"), ("file://", "ok")])
+def test_on_kafka_a_relative_folder_for_files_is_noted(
+    blobs: str, state: str, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that are started in other folders would look for the same file in another place."""
+    from market import app  # type: ignore[import-not-found]  # as the commands import it
+
+    monkeypatch.chdir(tmp_path)
+    where = {"/absolute": str(tmp_path / "b"), "file://": f"file://{tmp_path}/b"}.get(blobs, blobs)
+    found = asyncio.run(surroundings(app, Configuration(bus="kafka://127.0.0.1:9", blobs=where)))
+    (line,) = (line for line in found if line.what == "blob store")
+    assert line.state == state
+    assert ("STEPWIRE_BLOBS" in line.cure) is (state == "note")

@@ -231,6 +231,20 @@ def test_a_network_file_system_is_refused(shell: Shell, monkeypatch: pytest.Monk
     assert not shell.path.exists()
 
 
+def test_a_file_from_any_folder_lies_beside_the_bus(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a setting, who publishes from another folder than the worker's puts it where the worker looks."""
+    paper = Path("market.py").absolute()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.delenv("STEPWIRE_BLOBS")
+    shell("publish", "Scan", "--attach", f"paper={paper}")
+    assert (shell.folder / "blobs" / hashlib.sha256(paper.read_bytes()).hexdigest()).exists()
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_a_bucket_that_cannot_be_reached_is_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the client library says of it is pages long."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):

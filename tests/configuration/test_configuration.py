@@ -175,6 +175,29 @@ def test_the_bus_is_named_by_an_address(url: str, path: str) -> None:
     assert local_bus(Configuration(bus=url)).path == path
 
 
+@pytest.mark.parametrize(
+    ("bus", "blobs"),
+    [
+        (None, ".stepwire/blobs"),
+        ("sqlite:///.stepwire/bus.db", ".stepwire/blobs"),
+        ("sqlite:///bus.db", "blobs"),
+        ("sqlite:////data/shop/bus.db", "/data/shop/blobs"),
+        ("sqlite://:memory:", ".stepwire/blobs"),
+        ("kafka://127.0.0.1:9", ".stepwire/blobs"),
+    ],
+)
+def test_files_lie_beside_the_bus_unless_a_place_is_named(
+    bus: str | None, blobs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who publishes to a file from another folder means the blobs that its worker reads."""
+    loaded = load_with_sources(tmp_path, bus=bus)
+    beside = bus is not None and bus.startswith("sqlite:///")
+    assert loaded.values.blobs == blobs
+    assert loaded.sources.get("blobs") == ("default, beside the bus" if beside else None)
+    monkeypatch.setenv("STEPWIRE_BLOBS", "elsewhere")
+    assert load_with_sources(tmp_path, bus=bus).values.blobs == "elsewhere"
+
+
 def test_what_flows_read_themselves_is_handed_on() -> None:
     """A key from a file or from stepwire.toml reaches the client; what the environment says stays."""
     values = Configuration(

@@ -13,8 +13,8 @@ from stepwire_handlers.flows import invoices as flow
 from stepwire_handlers.flows.invoices import samples
 from stepwire_handlers.flows.polish import Evaluation
 from stepwire_handlers.flows.polish import app as polish
-from stepwire_handlers.flows.review import Check, Opinion
 from stepwire_handlers.flows.review import app as review
+from stepwire_handlers.flows.review.answers import Check, Opinion
 from stepwire_handlers.flows.support import app as support
 from stepwire_handlers.steps.claude import Claude
 from stepwire_handlers.steps.tool import Tool

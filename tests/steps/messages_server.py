@@ -101,9 +101,9 @@ class MessagesServer:
                     return
                 body = reply.body.replace(b'"ASKED"', json.dumps(request["model"]).encode())
                 self.send_response(reply.status)
-                for name, value in {"content-type": "application/json", **reply.headers}.items():
+                usual = {"content-type": "application/json", "content-length": str(len(body))}
+                for name, value in {**usual, **reply.headers}.items():
                     self.send_header(name, value)
-                self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anthropic
+import httpx2
 import pytest
+from anthropic.types import StopReason
 from pydantic import BaseModel
 from tests.steps.asking import KEY, asked
 from tests.steps.messages_server import Reply, breaks_off, fails, hangs, messages_server, says
 
 from stepwire import Context, Reject, RetryLater, Transient
-from stepwire_handlers.steps.claude import Claude
+from stepwire_handlers.steps.claude import Claude, Refused
 
 GOOD = '{"vendor": "Acme", "total": 5}'
 
@@ -199,7 +201,13 @@ async def test_a_bad_key_names_its_setting_and_is_nowhere_in_what_is_said(prompt
             assert KEY not in str(signal) + repr(llm)
 
 
+ASKED = httpx2.Request("POST", "http://127.0.0.1/v1/messages")
 UNSENT: list[tuple[anthropic.AnthropicError, type[Exception]]] = [
+    (anthropic.APIConnectionError(request=ASKED), Transient),
+    (anthropic.APITimeoutError(ASKED), Transient),
+    (anthropic.APIResponseValidationError(httpx2.Response(200, request=ASKED), None), Reject),
+    (anthropic.APIWebhookValidationError("not of this API", ASKED, body=None), Reject),
+    (anthropic.APIError("something else", ASKED, body=None), Reject),
     (anthropic.CredentialsError("no file"), Reject),
     (anthropic.IdentityTokenFileError("not there yet"), Transient),
     (anthropic.RetryableError("a middleware's"), Transient),
@@ -215,6 +223,48 @@ UNSENT: list[tuple[anthropic.AnthropicError, type[Exception]]] = [
 def test_an_error_without_an_answer_has_a_meaning_too(error: Exception, kind: type[Exception]) -> None:
     """Credentials that may come up soon are waited for, those that are wrong are not."""
     assert type(Claude().classify(error)) is kind
+
+
+def test_no_class_of_the_sdks_errors_is_left_out() -> None:
+    """A release of the SDK with a new one has to be looked at; those with a status are met in the table above."""
+    named = {error for error in vars(anthropic).values() if isinstance(error, type)}
+    errors = {error for error in named if issubclass(error, anthropic.AnthropicError)}
+    statuses = {error for error in errors if issubclass(error, anthropic.APIStatusError)}
+    assert errors - statuses == {type(error) for error, _ in UNSENT}
+
+
+# What becomes of an answer that fits, by why the model stopped: taken, the next model's turn, or the end.
+STOPPED = {
+    "end_turn": "taken",
+    "stop_sequence": "taken",
+    "tool_use": "taken",
+    "pause_turn": "taken",
+    "max_tokens": "next",
+    "model_context_window_exceeded": "next",
+    "refusal": "end",
+}
+
+
+async def test_every_reason_to_stop_has_its_meaning(prompts: Path) -> None:
+    """What was cut off is not taken though it parses, and a refusal is not taken though it says something."""
+    assert set(STOPPED) == set(get_args(StopReason)), "a new reason in the SDK needs a row here"
+    for reason, meaning in STOPPED.items():
+        with messages_server(says(GOOD, reason), says(GOOD)) as server:
+            async with asked(server.url, prompts) as llm:
+                call = llm(Fields, "ask.md", text="x")
+                if meaning == "end":
+                    with pytest.raises(Refused):
+                        await call
+                else:
+                    assert (await call).total == 5
+        assert server.models == (["cheap", "strong"] if meaning == "next" else ["cheap"]), reason
+
+
+async def test_a_connection_that_breaks_in_the_answer_is_the_kernels_to_repeat(prompts: Path) -> None:
+    """Half of what was promised has arrived."""
+    with messages_server(Reply(200, says("yes").body, {"content-length": "9999"})) as server:
+        async with asked(server.url, prompts, "only") as llm:
+            assert type(await failure(llm)) is Transient
 
 
 async def test_a_hung_last_model_is_the_kernels_to_repeat(prompts: Path) -> None:

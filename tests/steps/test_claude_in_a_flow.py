@@ -114,3 +114,23 @@ async def test_what_each_model_took_is_counted_and_shown_with_the_prompts_versio
     assert f"prompt=ask.md@2  {CHEAP}+{STRONG} 2000 in 200 out $0.0032" in shown
     assert f"prompt=strong.md@7  {CHEAP} 1000 in 100 out $0.0001" in shown
     assert ", $0.0033, started" in total(view).plain
+
+
+async def test_a_rate_limit_is_waited_for_as_long_as_the_provider_says(prompts: Path) -> None:
+    """The event is parked for the time of the retry-after, to the second, and asked again once."""
+    with messages_server(fails(429, "rate_limit_error", retry_after="60"), says('{"title": "Sorry"}')) as server:
+        claude = Claude((CHEAP,), api_key=KEY, base_url=server.url, prompts=prompts)
+        async with await App("c", [answer], [claude]).run(Refund(text="x")) as run:
+            await run.advance(59)
+            assert (len(server.models), run.result) == (1, None)
+            await run.advance(2)
+            assert (len(server.models), run.result) == (2, Reply(title="Sorry"))
+
+
+async def test_a_bad_key_is_a_dead_letter_at_once(prompts: Path) -> None:
+    """Nothing of it is repeated, and the dead letter names the setting."""
+    with messages_server(fails(401, "authentication_error")) as server:
+        claude = Claude((CHEAP, STRONG), api_key=KEY, base_url=server.url, prompts=prompts)
+        async with await App("c", [answer], [claude]).run(Refund(text="x")) as run:
+            (dead,) = run.dead_letters
+            assert "ANTHROPIC_API_KEY" in dead.message and len(server.models) == 1

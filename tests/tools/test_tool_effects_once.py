@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 from pydantic import BaseModel
-from tests.tools.surroundings import StandIns, free_port, own, serving
+from tests.tools.surroundings import StandIns, free_port, own, serving, until
 
 from stepwire_handlers.mcp_servers.claims import Claims
 from stepwire_handlers.mcp_servers.once import Once
@@ -71,6 +71,32 @@ async def test_a_server_killed_at_any_point_does_it_once_or_says_it_does_not_kno
     assert isinstance(after_answer, dict) and after_answer[id_] in done, "the stored answer"
     assert [str(answer) for answer in thrice] == [str(answer) for answer in again]
     assert len(standins.received(kept)) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "tool", "arguments", "kept"),
+    [("slack", "send", MESSAGE, "slack/messages"), ("gmail", "create_draft", DRAFT, "gmail/drafts")],
+)
+async def test_a_server_killed_while_its_back_end_answers_does_not_do_it_again(
+    name: str, tool: str, arguments: dict[str, Any], kept: str, standins: StandIns, tmp_path: Path
+) -> None:
+    """The back end has done it and its answer never came; a new process says that nobody knows, and does nothing."""
+    port, environ = free_port(), {"slack": standins.slack, "gmail": standins.gmail}[name] | claims_in(tmp_path)
+    command = ["-m", f"stepwire_handlers.mcp_servers.{name}", "--port", str(port)]
+    standins.fault(api=name, status=200, stored=True, seconds=5)
+    async with Tools({name: {"url": f"http://127.0.0.1:{port}/mcp"}}, allow=[f"{name}.*"]) as tools:
+        with serving(port, command, **environ) as process:
+            call = asyncio.create_task(outcome(tools, f"{name}.{tool}", arguments, "k"))
+            await asyncio.to_thread(until, lambda: standins.received(kept))
+            process.kill()
+            killed = await call
+        with serving(port, command, **environ):
+            again = await outcome(tools, f"{name}.{tool}", arguments, "k")
+            other = await outcome(tools, f"{name}.{tool}", arguments, "another")
+    assert isinstance(killed, ToolOutcomeUnknown) and killed.said_by == "connection"
+    assert isinstance(again, ToolOutcomeUnknown) and again.said_by == "server"
+    assert isinstance(other, dict) and len(standins.received(kept)) == 2
 
 
 async def test_workers_that_share_a_server_over_http_share_its_claims(standins: StandIns, tmp_path: Path) -> None:

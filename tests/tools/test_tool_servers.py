@@ -151,6 +151,39 @@ async def test_what_slack_says_decides_what_happens_next(
 
 
 @pytest.mark.parametrize(
+    ("status", "reason", "signal"),
+    [
+        (400, "invalidArgument", Reject),
+        (401, "authError", NotDone),
+        (403, "rateLimitExceeded", RetryLater),
+        (403, "userRateLimitExceeded", RetryLater),
+        (403, "insufficientPermissions", NotDone),
+        (404, "notFound", Reject),
+        (429, "rateLimitExceeded", RetryLater),
+        (503, "backendError", type(None)),
+    ],
+)
+async def test_what_gmail_says_decides_what_happens_next(
+    status: int, reason: str, signal: type[object], standins: StandIns, gmail_tools: Tools
+) -> None:
+    """Google tells a limit from a missing right by a word of its answer; only the latter names the setting."""
+    standins.fault(api="gmail", status=status, error=reason)
+    async with gmail_tools as tools:
+        raised = await failed(tools, "s.create_draft", DRAFT, "k")
+        assert type(tools.classify(raised)) is signal
+        assert ("GMAIL_TOKEN" in str(raised)) is (signal is NotDone)
+    assert standins.received("gmail/drafts") == []
+
+
+async def test_drafts_that_cannot_be_listed_are_asked_for_again(standins: StandIns, gmail_tools: Tools) -> None:
+    """What only reads is never of an unknown outcome."""
+    standins.fault(api="gmail", status=503)
+    async with gmail_tools as tools:
+        assert isinstance(tools.classify(await failed(tools, "s.list_drafts", {})), NotDone)
+        assert await tools.call("s.list_drafts", {})
+
+
+@pytest.mark.parametrize(
     ("make", "tool", "arguments", "word"),
     [(slack.make, "s.send", MESSAGE, "SLACK_TOKEN"), (gmail.make, "s.create_draft", DRAFT, "GMAIL_TOKEN")],
 )

@@ -21,6 +21,16 @@ class Entities(BaseModel):
     currency: str | None = Field(default=None, description="Currency of the total, ISO 4217 code")
     total: float | None = Field(default=None, description="Grand total to pay, tax included")
 
+    def invoice(self, file: Attachment) -> Invoice | None:
+        """The invoice, if every field that the rest of the flow stands on was found."""
+        if not self.is_invoice or not (self.vendor and self.number and self.total):
+            return None
+        total = Decimal(str(self.total)).quantize(Decimal("0.01"))
+        date, currency = self.date or "", self.currency or ""
+        return Invoice(
+            file=file, vendor=self.vendor, number=self.number, date=date, currency=currency, total=total
+        )  # fmt: skip
+
 
 class Invoice(BaseModel):
     """An invoice that could be read."""

@@ -176,7 +176,8 @@ class BlobStore:
     def _missing(self, attachment: Attachment) -> Reject:
         return Reject(
             f"blob {attachment.sha256} is not in {self._place.where}: it was never put there, or its lease "
-            "ran out. Put the file again, then replay"
+            "ran out, or it was put elsewhere: STEPWIRE_BLOBS names one place for all who publish and work. "
+            "Put the file again, then replay"
         )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 from stepwire import App
 from stepwire.errors import StepwireError
 from stepwire_handlers.blobs.address import blob_store
-from stepwire_handlers.configuration import Configuration, shown
+from stepwire_handlers.configuration import KAFKA, Configuration, shown
 from stepwire_handlers.doctor.line import Line, failed, note, ok
 
 PATIENCE = 15.0  #: seconds for a store on the network
@@ -32,6 +33,11 @@ async def _blobs(values: Configuration) -> Line:
     where = shown(values.blobs)
     try:
         async with asyncio.timeout(PATIENCE), blob_store(values.blobs):
+            if values.bus.startswith(KAFKA) and "://" not in values.blobs and not Path(values.blobs).is_absolute():
+                here = f"{where} is in the folder that this process was started in, and others may be started elsewhere"
+                return note(
+                    BLOBS, here, "set STEPWIRE_BLOBS to an absolute path that all share, or to s3://bucket/prefix"
+                )
             return ok(BLOBS, f"{where} takes files")
     except TimeoutError:
         return failed(BLOBS, f"{where} did not answer in {PATIENCE:g} s", "look at the address in STEPWIRE_BLOBS")

@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Annotated
 
+import httpx2
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel, Field
 
@@ -21,6 +22,9 @@ from stepwire_handlers.mcp_servers.once import Once, key_of
 from stepwire_handlers.mcp_servers.serve import run
 from stepwire_handlers.mcp_servers.verdict import MaybeHappened, NotHappened
 from stepwire_handlers.mcp_servers.web_api import WebApi
+
+# Google says with 403, not only with 429, that it is asked too often.
+_BUSY = {"rateLimitExceeded", "userRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"}
 
 
 class Draft(BaseModel):
@@ -40,7 +44,7 @@ class Drafts(BaseModel):
 def make(environ: Mapping[str, str]) -> MCPServer:
     """Write drafts into a Gmail mailbox, and list them."""
     base_url = environ.get("GMAIL_BASE_URL") or "https://gmail.googleapis.com"
-    gmail = WebApi("Gmail", base_url, "GMAIL_TOKEN", environ)
+    gmail = WebApi("Gmail", base_url, "GMAIL_TOKEN", environ, _busy)
     path = f"/gmail/v1/users/{environ.get('GMAIL_USER') or 'me'}/drafts"
     once = Once(claims_path(environ))
     server = MCPServer("gmail", log_level="WARNING")
@@ -76,6 +80,15 @@ async def _create(gmail: WebApi, path: str, raw: str) -> Draft:
         return _draft(response.json())
     except (ValueError, KeyError, TypeError):
         raise MaybeHappened("Gmail's answer cannot be read") from None
+
+
+def _busy(response: httpx2.Response) -> bool:
+    if response.status_code != 403:
+        return bool(response.status_code == 429)
+    try:
+        return any(error["reason"] in _BUSY for error in response.json()["error"]["errors"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _draft(draft: Mapping[str, dict[str, str]]) -> Draft:

@@ -8,7 +8,7 @@ answer, or a status from 500 on, may have been done, unless it only reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,19 @@ class WebApi:
         secret: the environment's variable with the token, or with `_FILE` appended, with a file's path. The
             file is read for every request, so that something else can renew the token.
         environ: the environment.
+        busy: does an error status mean that it is asked too often? By default 429 does.
     """
 
-    def __init__(self, name: str, base_url: str, secret: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        secret: str,
+        environ: Mapping[str, str],
+        busy: Callable[[httpx2.Response], bool] = lambda response: response.status_code == 429,
+    ) -> None:
         self._name, self._base_url = name, base_url.rstrip("/")
-        self._secret, self._environ = secret, environ
+        self._secret, self._environ, self._busy = secret, environ, busy
 
     async def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
         """Send a request that has an effect."""
@@ -75,7 +83,7 @@ class WebApi:
 
     def _accepted(self, response: httpx2.Response) -> httpx2.Response:
         status = response.status_code
-        if status == 429:
+        if status >= 400 and self._busy(response):
             raise NotHappened("retry-later", f"{self._name} is asked too often", retry_after(response))
         if status in {401, 403}:
             raise NotHappened("not-done", f"{self._name} answered with status {status}. Check {self._secret}")

@@ -4,39 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field
-
 from stepwire import App, Join, agreed, handler
+from stepwire_handlers.flows.review.answers import Check, Opinion
 from stepwire_handlers.policies.vote import majority
 from stepwire_handlers.steps.claude import Claude
-from stepwire_topics.review import (
-    Ballot,
-    FactsChecked,
-    LengthChecked,
-    Proposal,
-    Published,
-    Revise,
-    Shelved,
-    ToneChecked,
-    Verdict,
-    Vote,
+
+from stepwire_topics.review import (  # isort: skip
+    Ballot, FactsChecked, LengthChecked, Proposal, Published, Revise, Shelved, ToneChecked, Verdict, Vote,
 )  # fmt: skip
 
 JURORS = ("a reader in a hurry", "a careful lawyer", "a new customer", "an expert of the field", "the press")
 MOST_WORDS = 250
-
-
-class Check(BaseModel):
-    """What a check found."""
-
-    passed: bool = Field(description="Does the text pass the check?")
-    remark: str = Field(description="What to change, or why it passes; one sentence")
-
-
-class Opinion(BaseModel):
-    """What a juror thinks."""
-
-    publish: bool = Field(description="Should this text be published as it stands?")
 
 
 @handler()
