@@ -59,8 +59,8 @@ kubernetes: $(VENV)/.ready ## image and chart on a real cluster: KUBECONFIG's, e
 soak: $(VENV)/.ready ## the property tests with a large budget
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
 
-audit: $(VENV)/.ready ## known vulnerabilities of everything in uv.lock (asks the OSV database over the network)
-	@$(BIN)/uv audit --frozen --preview-features audit-command
+audit: $(VENV)/.ready ## known vulnerabilities of everything in uv.lock: asks OSV's database, or AUDIT_DATABASE=folder of advisories
+	@$(if $(AUDIT_DATABASE),$(BIN)/python -m tests.audit.stored $(AUDIT_DATABASE),$(BIN)/uv audit --frozen --preview-features audit-command)
 
 docs: $(VENV)/.ready ## write the pages that are made from the code (one of them needs Java)
 	@$(BIN)/python -m typer stepwire_handlers.cli.main utils docs --name stepwire --output docs/cli.md

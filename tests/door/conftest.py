@@ -16,6 +16,7 @@ from stepwire.bus.local import LocalBus
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.process import door_of, places_of
+from stepwire_handlers.telemetry.publishing import Publishing
 
 MOST = 64 * 1024
 
@@ -25,7 +26,9 @@ def opened(tmp_path: Path) -> Callable[..., object]:
     """Opens a door in this process, with a worker's view of the same file."""
 
     @asynccontextmanager
-    async def open_(access: Access | None = None, **settings: object) -> AsyncIterator[Inside]:
+    async def open_(
+        access: Access | None = None, tracer: Publishing | None = None, **settings: object
+    ) -> AsyncIterator[Inside]:
         path = tmp_path / "bus.db"
         values = Configuration(
             bus=f"sqlite:///{path}",
@@ -38,7 +41,7 @@ def opened(tmp_path: Path) -> Callable[..., object]:
             for each in (bus, other):
                 await each.open()
                 stack.push_async_callback(each.close)
-            door = door_of(values, await places_of(stack, [(APP, bus), (FILES, bus)]), access, MOST)
+            door = door_of(values, await places_of(stack, [(APP, bus), (FILES, bus)], tracer), access, MOST, tracer)
             await stack.enter_async_context(door.blobs)
             transport = httpx2.ASGITransport(door.application(), raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://door"))

@@ -13,7 +13,8 @@ from tests.kafka.stage import stage
 from stepwire import App, Event, handler
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.telemetry import Hook, build
-from stepwire_handlers.telemetry.spans import RunIds, Spans
+from stepwire_handlers.telemetry.contexts import RunIds
+from stepwire_handlers.telemetry.spans import Spans
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -100,13 +100,17 @@ def docker(home: Path) -> Iterator[Docker]:
 
 
 def build(client: Docker, tag: str) -> str:
-    """Ours, and the one that holds a pod's network; says what the base is."""
+    """Ours; says what the base is."""
     base = base_image(client.command)
     client("build", "--network=host", "--tag", f"{IMAGE}:{tag}", ".")
+    return base
+
+
+def build_pause(client: Docker) -> None:
+    """What holds a pod's network on a node of ours."""
     pause = f'FROM {NAME}\nENTRYPOINT ["sleep", "infinity"]\n'
     subprocess.run([*client.command, "build", "--quiet", "--tag", PAUSE, "-"], input=pause, text=True, check=True,
                    capture_output=True, env=os.environ | {"DOCKER_BUILDKIT": "0"})  # fmt: skip
-    return base
 
 
 def save(client: Docker, tags: Sequence[str], file: Path) -> Path:

@@ -11,12 +11,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import helm_python
 from tests.brokers.asking import wait_until
 from tests.helm.chart import FOLDER
-from tests.kubernetes.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from tests.kubernetes.surroundings import Surroundings  # it brings servers along, and takes seconds
 
 NAMESPACE = "stepwire-test"
 SECONDS = 300  #: of each of Helm's actions
@@ -66,9 +68,8 @@ class Kubectl:
             raise RuntimeError(f"{release}-{component} is not {replicas} ready pods: {self('get', 'pods')}")
 
 
-def namespace(kubectl: Kubectl, around: Surroundings, key_hash: str) -> None:
-    """With pod security as strict as it gets, and the two Secrets that the releases name."""
-    kubectl("create", "namespace", NAMESPACE)
+def prepare(kubectl: Kubectl, around: Surroundings, key_hash: str) -> None:
+    """What the namespace has before the releases: pod security as strict as it gets, the two Secrets that they name."""
     kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     access = f'[[keys]]\nname = "test"\nhash = "{key_hash}"\nroles = {{ "*" = ["viewer", "operator", "approver"] }}\n'
     for name, values in ((ACCESS, {"access.toml": access}), (ENVIRONMENT, around.secrets)):

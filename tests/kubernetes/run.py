@@ -1,8 +1,8 @@
 """`make kubernetes`: image and chart on a real cluster, step by step with its time; the last line says pass or fail.
 
 In: nothing, and then a cluster is built and started on this machine, apart from the rest of it (root, Linux). Or
-KUBECONFIG, with STEPWIRE_TEST_ADDRESS, an address of this machine that its pods can reach, and STEPWIRE_TEST_IMAGES,
-the image under two names that its nodes can pull, with a blank between. Out: exit code 0 if every step held.
+KUBECONFIG and what `given` asks for, and then nothing is built or started but what the flows need around them.
+Out: exit code 0 if every step held.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-from tests.helm.tools import NotHere
-from tests.kubernetes import keda, scaling, steps
+from tests.kubernetes import given, keda, scaling, steps
 from tests.kubernetes.alone import HOST, alone, leftovers
 from tests.kubernetes.cluster import Cluster
-from tests.kubernetes.image import IMAGE, LIMIT, build, docker, save, weight
+from tests.kubernetes.given import Given, Images
+from tests.kubernetes.image import IMAGE, LIMIT, Docker, build, build_pause, docker, save, weight
 from tests.kubernetes.load import Load
 from tests.kubernetes.names import Names
 from tests.kubernetes.programs import programs
-from tests.kubernetes.release import NAMESPACE, Kubectl, helm, namespace
+from tests.kubernetes.reach import reach
+from tests.kubernetes.release import NAMESPACE, Kubectl, helm, prepare
 from tests.kubernetes.steps import Failed, Stage
 from tests.kubernetes.surroundings import around
 from tests.kubernetes.watch import Watch
@@ -41,17 +41,6 @@ SEED = 7  #: of the invoices
 SCALING = os.environ.get("STEPWIRE_TEST_KEDA", "") == "1"  #: a worker group that KEDA scales, instead of the rest
 WORKERS = "app.kubernetes.io/instance=support,app.kubernetes.io/component=all"
 BEGUN = time.monotonic()
-
-
-class Given(NamedTuple):
-    """A cluster to try it on."""
-
-    kubeconfig: Path
-    program: str  #: kubectl
-    address: str  #: of this machine, for its pods
-    image: str
-    tags: tuple[str, str]
-    nameless: bool = False  #: it has no name server of its own
 
 
 def say(text: str) -> None:
@@ -83,6 +72,7 @@ def on_this_machine(home: Path) -> int:
     with docker(home) as client:
         with step("the image of our Dockerfile") as tell:
             tell(build(client, TAGS[0]))
+            build_pause(client)
             for tag in TAGS[1:]:
                 client("tag", f"{IMAGE}:{TAGS[0]}", f"{IMAGE}:{tag}")
         with step("its weight") as tell:
@@ -112,7 +102,8 @@ def inside(home: Path) -> int:
         tell(cluster.kubectl("get", "nodes", "--no-headers").strip())
     try:
         program = str(programs().kubernetes / "kubectl")
-        return asyncio.run(trial(home, Given(cluster.kubeconfig, program, HOST, IMAGE, TAGS, nameless=True)))
+        own = Given(cluster.kubeconfig, program, HOST, Images(IMAGE, TAGS), ours=True)
+        return asyncio.run(trial(home, own))
     finally:
         with step("the cluster is down"):
             cluster.close()
@@ -126,15 +117,22 @@ async def trial(home: Path, cluster: Given) -> int:
         with step("Kafka, S3, model, database, Slack and Gmail on the host") as tell:
             surroundings = await stack.enter_async_context(around(home, cluster.address))
             tell(surroundings.kafka)
-        namespace(kubectl, surroundings, key[1])
+        kubectl("create", "namespace", NAMESPACE)
         stack.callback(kubectl, "delete", "namespace", NAMESPACE)
-        stack.enter_context(Names(cluster.address, kubectl)) if cluster.nameless else None
+        prepare(kubectl, surroundings, key[1])
+        if cluster.ours:
+            stack.enter_context(Names(cluster.address, kubectl))
+        else:
+            with step("pods have the image and reach this machine") as tell:
+                names = [f"{cluster.images.repository}:{tag}" for tag in cluster.images.tags]
+                tell(await asyncio.to_thread(reach, kubectl, names, surroundings))
         config = stack.enter_context(helm(kubectl))
         load = Load(surroundings.kafka.removeprefix("kafka://"), RATE)
         watch = stack.enter_context(Watch(kubectl.command, WORKERS))
-        stage = Stage(kubectl, config, surroundings, cluster.image, cluster.tags, key[0], load, watch)
+        stage = Stage(kubectl, config, surroundings, *cluster.images, key[0], load, watch, cluster.ours,
+                      steps.there(kubectl))  # fmt: skip
         try:
-            if SCALING and cluster.nameless:  # another one has a KEDA of its own
+            if SCALING and cluster.ours:  # another one has a KEDA of its own
                 with step("KEDA") as tell:
                     stack.enter_context(keda.Keda(keda.programs(), kubectl, home))
                     tell(f"{keda.VERSION}: operator and metrics server")
@@ -193,18 +191,19 @@ def _command(process: Path) -> bytes:
         return b""
 
 
-def _given(kubeconfig: str, home: Path) -> int:
-    """On a cluster that is there."""
-    missing = [name for name in ("STEPWIRE_TEST_ADDRESS", "STEPWIRE_TEST_IMAGES") if not os.environ.get(name)]
-    if missing:
-        raise NotHere(
-            f"KUBECONFIG is set, so a cluster is given; {' and '.join(missing)} must say how (docs/kubernetes.md)"
-        )
-    names = [each.rpartition(":") for each in os.environ["STEPWIRE_TEST_IMAGES"].split()]
-    (image,) = {name for name, _, _ in names}
-    first, second = (tag for _, _, tag in names)
-    given = Given(Path(kubeconfig), "kubectl", os.environ["STEPWIRE_TEST_ADDRESS"], image, (first, second))
-    return asyncio.run(trial(home, given))
+def on_a_given_one(home: Path) -> int:
+    """On a cluster that is there: nothing of it is built, started, stopped or configured."""
+    told = given.asked(os.environ)
+    given.own_address(told.address)
+    program, kubeconfig = given.pinned(told.kubeconfig, home)
+    with step("the cluster that is given") as tell:
+        tell(given.allowed(Kubectl(program, kubeconfig), keda=SCALING))
+    images = told.images
+    if images is None:
+        with step(f"our image, built and pushed to {told.registry}") as tell:
+            images = given.pushed(Docker(None), told.registry)
+            tell(f"{images.repository}, {' and '.join(images.tags)}")
+    return asyncio.run(trial(home, Given(kubeconfig, program, told.address, images)))
 
 
 def main() -> int:
@@ -217,8 +216,7 @@ def main() -> int:
             return 1
     with tempfile.TemporaryDirectory(prefix="stepwire-kubernetes-") as folder:
         try:
-            kubeconfig = os.environ.get("KUBECONFIG")
-            code = _given(kubeconfig, Path(folder)) if kubeconfig else on_this_machine(Path(folder))
+            code = (on_a_given_one if os.environ.get(given.KUBECONFIG) else on_this_machine)(Path(folder))
         except (Exception, KeyboardInterrupt) as wrong:  # noqa: BLE001 - the last line says it, whatever it was
             say(f"{type(wrong).__name__}: {wrong}")
             code = 1

@@ -6,7 +6,9 @@ In: a `Stage`: the cluster, Helm, the surroundings. Out: a line for the log.
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +23,18 @@ import helm_python
 import httpx2
 from tests.brokers.asking import wait_until
 from tests.kubernetes.load import Load
-from tests.kubernetes.release import ACCESS, DRAIN, ENVIRONMENT, FLOWS, SECONDS, Kubectl, install, upgrade, values
+from tests.kubernetes.release import (
+    ACCESS,
+    DRAIN,
+    ENVIRONMENT,
+    FLOWS,
+    NAMESPACE,
+    SECONDS,
+    Kubectl,
+    install,
+    upgrade,
+    values,
+)
 from tests.kubernetes.surroundings import BUCKET, Surroundings
 from tests.kubernetes.watch import Watch
 
@@ -29,6 +42,18 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 120  #: seconds for what was published to be worked off
 TOLD = 6  #: workers that end: two each at upgrade and rollback, one drained, one deleted
 DURING = 5  #: seconds of load before and after what happens to a pod
+HELD = "Cannot evict pod as it would violate the pod's disruption budget"
+KINDS = (
+    "all,secrets,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies,persistentvolumeclaims,ingresses,"
+    "horizontalpodautoscalers"
+)
+#: what every namespace gets, and what the releases are given
+ITS_OWN = {
+    ("Secret", ACCESS),
+    ("Secret", ENVIRONMENT),
+    ("ServiceAccount", "default"),
+    ("ConfigMap", "kube-root-ca.crt"),
+}
 
 
 class Failed(Exception):
@@ -47,6 +72,8 @@ class Stage:
     key: str  #: of the door
     load: Load
     watch: Watch
+    ours: bool = True  #: a cluster of our own, whose node may be drained
+    before: frozenset[tuple[str, str]] = frozenset()  #: (kind, name) of what the namespace had before the releases
 
     @property
     def servers(self) -> str:
@@ -128,19 +155,41 @@ def upgrades(stage: Stage) -> str:
 def drain(stage: Stage) -> str:
     """`kubectl drain` evicts one of the two workers, and is held by the budget from then on."""
     before = stage.load.published
+    what, said, running = _drained(stage) if stage.ours else _evicted(stage)
+    if HELD not in said or len(running) != 1:
+        raise Failed(f"{what} was not held ({len(running)} workers run): {said}")
+    stage.kubectl.settled("support", "all", 2)
+    return f"{what}: 1 evicted, 1 held; {stage.load.published - before} tickets meanwhile"
+
+
+def _drained(stage: Stage) -> tuple[str, str, list[str]]:
+    """What was done, what was said to it, and who is left running while the node takes nobody."""
     node = stage.kubectl.pods("support")[0]["spec"]["nodeName"]
     labels = "app.kubernetes.io/instance=support,app.kubernetes.io/component=all"
     try:
         said = stage.kubectl("drain", node, f"--pod-selector={labels}", "--delete-emptydir-data", "--ignore-daemonsets",
                              f"--timeout={DRAIN + 20}s", check=False)  # fmt: skip
-        ready = [pod for pod in stage.kubectl.pods("support") if pod["status"]["phase"] == "Running"]
+        return "the drain", said, _running(stage)
     finally:
         stage.kubectl("uncordon", node)
-    held = "Cannot evict pod as it would violate the pod's disruption budget" in said
-    if not held or len(ready) != 1:
-        raise Failed(f"the drain was not held ({len(ready)} workers run): {said}")
-    stage.kubectl.settled("support", "all", 2)
-    return f"1 evicted, 1 held; {stage.load.published - before} tickets meanwhile"
+
+
+def _evicted(stage: Stage) -> tuple[str, str, list[str]]:
+    """The same by evictions, which is what a drain does, without a word to a node that is somebody else's."""
+    both = _running(stage)
+    _evict(stage, both[0], check=True)
+    said = _evict(stage, both[1], check=False)
+    return "an eviction of each", said, [name for name in _running(stage) if name in both]
+
+
+def _running(stage: Stage) -> list[str]:
+    return [pod["metadata"]["name"] for pod in stage.kubectl.pods("support") if pod["status"]["phase"] == "Running"]
+
+
+def _evict(stage: Stage, name: str, *, check: bool) -> str:
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+    wanted = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}}
+    return stage.kubectl("create", f"--raw={path}", "--filename=-", text=json.dumps(wanted), check=check)
 
 
 def delete(stage: Stage) -> str:
@@ -155,19 +204,35 @@ def delete(stage: Stage) -> str:
 
 
 def kill(stage: Stage) -> str:
-    """SIGKILL to the worker's process, as the system does when memory runs out."""
+    """SIGKILL to the worker's process, as the system does when memory runs out.
+
+    Where it is not on this machine, or not ours to signal, the pod is taken away without its grace.
+    """
     before = stage.load.published
     pod = stage.kubectl.pods("support")[0]
     name, id_ = pod["metadata"]["name"], pod["metadata"]["uid"]
-    stage.watch.killed.add(name)
-    if not (process := _process(id_)):
-        raise Failed(f"no process of {name} is on this machine")
-    subprocess.run(["kill", "-9", process], check=True)
-    if not wait_until(lambda: _restarts(stage, name) == 1, 60):
-        raise Failed(f"{name} was not started again: {stage.kubectl('get', 'pods')}")
+    if (process := _process(id_)) and _killed(stage, name, process):
+        if not wait_until(lambda: _restarts(stage, name) == 1, 60):
+            raise Failed(f"{name} was not started again: {stage.kubectl('get', 'pods')}")
+        told = f"{name} started again"
+    else:
+        stage.watch.forced.add(name)
+        stage.kubectl("delete", "pod", name, "--grace-period=0", "--force")
+        told = f"{name} taken away without its grace"
     stage.kubectl.settled("support", "all", 2)
     time.sleep(DURING)
-    return f"{name} started again, {stage.load.published - before} tickets meanwhile"
+    return f"{told}, {stage.load.published - before} tickets meanwhile"
+
+
+def _killed(stage: Stage, name: str, process: str) -> bool:
+    """False if it is not ours to signal."""
+    stage.watch.killed.add(name)
+    try:
+        os.kill(int(process), signal.SIGKILL)
+    except PermissionError:
+        stage.watch.killed.discard(name)
+        return False
+    return True
 
 
 def rollback(stage: Stage) -> str:
@@ -206,30 +271,26 @@ def workers(stage: Stage) -> str:
     if ended < TOLD:
         raise Failed(f"{ended} workers were seen to end; at least {TOLD} were told to")
     seen = f"{ended} workers ended with 0 after their drain, the slowest in {slowest:.0f} s"
-    return f"{seen}; {len(stage.watch.killed)} was killed, and started again"
+    hard = len(stage.watch.killed), len(stage.watch.forced)
+    return f"{seen}; {hard[0]} was killed and started again, {hard[1]} taken away without its grace"
 
 
 def uninstalls(stage: Stage) -> str:
     """`helm uninstall --wait` leaves nothing of the chart."""
     for flow in FLOWS:
         stage.config.uninstall(flow, wait="watcher", timeout=SECONDS)
-    ours = {
-        ("Secret", ACCESS),
-        ("Secret", ENVIRONMENT),
-        ("ServiceAccount", "default"),
-        ("ConfigMap", "kube-root-ca.crt"),
-    }
-    kinds = (
-        "all,secrets,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies,persistentvolumeclaims,ingresses"
-    )
 
     def left() -> set[tuple[str, str]]:
-        rows = stage.kubectl.read(f"{kinds},horizontalpodautoscalers")["items"]
-        return {(row["kind"], row["metadata"]["name"]) for row in rows} - ours
+        return set(there(stage.kubectl)) - stage.before - ITS_OWN
 
     if not wait_until(lambda: not left(), 2 * DRAIN):
         raise Failed(f"left behind: {sorted(left())}")
     return "nothing left"
+
+
+def there(kubectl: Kubectl) -> frozenset[tuple[str, str]]:
+    """(kind, name) of what is in the namespace."""
+    return frozenset((row["kind"], row["metadata"]["name"]) for row in kubectl.read(KINDS)["items"])
 
 
 def _image_is(stage: Stage, tag: int) -> None:

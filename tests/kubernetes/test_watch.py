@@ -15,7 +15,7 @@ def pod(name: str, over: str = "", grace: int = 0, code: int | None = None) -> d
 
 
 def test_a_worker_that_was_cut_off_shows() -> None:
-    """Told to end and ended with 0 is in order; killed, or never seen to end, is not; the others do not count."""
+    """Told to end and ended with 0 is in order; killed, or never seen to end, is not; what was forced counts not."""
     watch = Watch([], "")
     for seen in (
         pod("works"),
@@ -25,6 +25,8 @@ def test_a_worker_that_was_cut_off_shows() -> None:
         pod("vanished", "2026-01-01T00:00:35Z", 35),
     ):
         watch.see(seen)
+    watch.forced.add("forced")
+    watch.see(pod("forced", "2026-01-01T00:00:01Z", 0))
     assert watch.ended() == {"drained": 0, "cut": 137, "vanished": None}
     assert watch.cut() == {"cut": 137, "vanished": None}
     assert watch.longest() == 7.0

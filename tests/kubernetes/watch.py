@@ -21,6 +21,7 @@ class Watch:
         self._pods: dict[str, dict[str, Any]] = {}
         self._told: dict[str, datetime] = {}  #: when a pod was told to end
         self.killed: set[str] = set()  #: names of pods whose process the test killed
+        self.forced: set[str] = set()  #: names of those that it took away without their grace
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
@@ -34,8 +35,8 @@ class Watch:
         self._thread.join()
 
     def ended(self) -> dict[str, int | None]:
-        """Name -> exit code of every worker that was told to end; None if nobody saw it end."""
-        return {name: _code(pod) for name, pod in self._pods.items() if name in self._told}
+        """Name -> exit code of every worker that was told to end in order; None if nobody saw it end."""
+        return {name: _code(pod) for name, pod in self._pods.items() if name in self._told.keys() - self.forced}
 
     def cut(self) -> dict[str, int | None]:
         """Those that did not end by themselves."""
@@ -43,7 +44,7 @@ class Watch:
 
     def longest(self) -> float:
         """Seconds from the word to the end, of the slowest."""
-        ends = {name: _end(pod) for name, pod in self._pods.items() if name in self._told}
+        ends = {name: _end(pod) for name, pod in self._pods.items() if name in self._told.keys() - self.forced}
         return max(
             (
                 (datetime.fromisoformat(end["finishedAt"]) - self._told[name]).total_seconds()

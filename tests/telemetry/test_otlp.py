@@ -36,8 +36,9 @@ from stepwire import SettingsError
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition
 from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.telemetry.contexts import RunIds
 from stepwire_handlers.telemetry.otlp import close, tracing, wanted
-from stepwire_handlers.telemetry.spans import RunIds, Spans
+from stepwire_handlers.telemetry.spans import Spans
 
 ROOT = Path(__file__).parents[2]
 QUIET = Configuration(log="off")

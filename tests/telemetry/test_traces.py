@@ -20,7 +20,8 @@ from tests.telemetry.shop import APP, Heard, Order, listened
 from stepwire import App, Context, Event, Join, Reject, RetryLater, Sensitive, handler
 from stepwire.bus.protocol import Partition
 from stepwire_handlers.configuration import Configuration
-from stepwire_handlers.telemetry.spans import RunIds, Spans
+from stepwire_handlers.telemetry.contexts import RunIds
+from stepwire_handlers.telemetry.spans import Spans
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 QUIET = Configuration(log="off")

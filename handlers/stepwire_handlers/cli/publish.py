@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stepwire import App, Event
     from stepwire.bus.local import LocalBus
     from stepwire_handlers.configuration import Configuration
+    from stepwire_handlers.services.known import Turns
     from stepwire_handlers.services.runs import RunView
 
 UNTAKEN = 3.0  #: seconds after which --wait says that nobody has taken the event
@@ -81,6 +82,8 @@ def command(
         from stepwire.errors import SettingsError
         from stepwire.worker import prepare
         from stepwire_handlers.services.fields import event_of
+        from stepwire_handlers.services.known import Turns
+        from stepwire_handlers.telemetry.otlp import publishing
 
         if id == "" or source == "":
             raise SettingsError("--id and --source must not be empty; without --id, one is made")
@@ -90,9 +93,9 @@ def command(
         given = {} if json_data is None else fields_of(json_data, "--json-data")
         fields, key = await _attached(kind, given, files, values)
         event = event_of(kind, fields)
-        async with looking(values, loaded) as where:
+        async with publishing("stepwire-publish", values.bus) as tracer, looking(values, loaded) as where:
             await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
-            run = await _publish(loaded, where, event, id or key, source)
+            run = await _publish(loaded, Turns(where, tracer), event, id or key, source)
             if wait is None:
                 echo_json({"run": run}) if json else typer.echo(run)
                 return COMPLETED
@@ -174,14 +177,14 @@ async def _attached(
 # -- publishing
 
 
-async def _publish(app: App, bus: LocalBus, event: Event, id_: str | None, source: str | None) -> str:
+async def _publish(app: App, turns: Turns, event: Event, id_: str | None, source: str | None) -> str:
     """Publish, unless this identity is known; its run. Raises PublishError, BusUnavailable."""
     import time
 
-    from stepwire_handlers.services.known import Offer, Turns
+    from stepwire_handlers.services.known import Offer
 
     out, run = app.record(event, id=id_, source=source, now=time.time())
-    (earlier,) = await Turns(bus).publish([Offer(out, run, named=id_ is not None)])
+    (earlier,) = await turns.publish([Offer(out, run, named=id_ is not None)])
     if earlier is not None:
         complain(f"published before under this id; following run {run}")
     return run

@@ -95,13 +95,12 @@ async def _serve(
     from stepwire.worker import Worker
     from stepwire_handlers.services.retention import retaining
     from stepwire_handlers.telemetry import Metrics, build
-    from stepwire_handlers.telemetry.otlp import tracing
+    from stepwire_handlers.telemetry.otlp import system_of, tracing
 
     metrics = Metrics(app)
     key = values.decision_key.get_secret_value() if values.decision_key else ""
     async with AsyncExitStack() as stack:
-        system = "kafka" if values.bus.startswith("kafka://") else "stepwire"
-        spans = await stack.enter_async_context(tracing(app.name, system))
+        spans = await stack.enter_async_context(tracing(app.name, system_of(values.bus)))
         worker = Worker(
             app, bus, settings=app.settings, telemetry=build(values, app, metrics, spans), only=only, decision_key=key,
             accept_owes_change=accepted["accept_owes_change"], accept_loss=accepted["accept_loss"],

@@ -14,13 +14,16 @@ import fcntl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Record
 from stepwire.errors import BusUnavailable, OutcomeUnknown
 from stepwire_handlers.services.history import History
+
+if TYPE_CHECKING:
+    from stepwire_handlers.telemetry.publishing import Publishing
 
 TURN = 10.0  #: seconds to wait for another process that publishes under an id just now
 PAUSE = 0.01  #: seconds between two tries
@@ -41,10 +44,15 @@ class Offer(NamedTuple):
 
 
 class Turns:
-    """Publishes to one bus; make one for a process."""
+    """Publishes to one bus; make one for a process.
 
-    def __init__(self, bus: LocalBus) -> None:
-        self._bus = bus
+    Args:
+        bus: where to.
+        tracer: makes a span of each event that is written; None: nobody traces.
+    """
+
+    def __init__(self, bus: LocalBus, tracer: Publishing | None = None) -> None:
+        self._bus, self._tracer = bus, tracer
         self._locks = [asyncio.Lock() for _ in range(SHARDS)]
 
     async def publish(self, offers: Sequence[Offer]) -> list[Record | None]:
@@ -54,14 +62,14 @@ class Turns:
         """
         named = [offer for offer in offers if offer.named]
         if not named:
-            await self._write([offer.out for offer in offers])
+            await self._write(offers)
             return [None] * len(offers)
         async with AsyncExitStack() as stack:
             for shard in sorted({crc32("\0".join(offer.identity).encode()) % SHARDS for offer in named}):
                 await stack.enter_async_context(self._turn(shard))
             earlier = [self._earlier(offer) if offer.named else None for offer in offers]
             new = {
-                (offer.identity, offer.run): offer.out
+                (offer.identity, offer.run): offer
                 for offer, known in zip(offers, earlier, strict=True)
                 if known is None
             }
@@ -69,7 +77,13 @@ class Turns:
                 await self._write([*new.values()])
             return earlier
 
-    async def _write(self, outs: Sequence[Out]) -> None:
+    async def _write(self, offers: Sequence[Offer]) -> None:
+        if self._tracer is None:
+            return await self._written([offer.out for offer in offers])
+        with self._tracer.sending(offers) as outs:
+            return await self._written(outs)
+
+    async def _written(self, outs: Sequence[Out]) -> None:
         try:
             await self._bus.publish(outs)
         except TimeoutError:  # on Kafka it is there, but this process's copy does not show it

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from stepwire_handlers.telemetry.publishing import Publishing
     from stepwire_handlers.telemetry.spans import Spans
 
 FLUSH = 5.0  #: seconds for what is still in the queue, once the worker is drained
@@ -42,27 +43,53 @@ def wanted(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def tracing(
-    app: str, system: str, environment: Mapping[str, str] = os.environ
-) -> AsyncIterator[Spans | None]:  # fmt: skip
-    """A tracer while the context is open; then what it has left is exported. Raises SettingsError.
+async def provided(name: str, environment: Mapping[str, str] = os.environ) -> AsyncIterator[TracerProvider | None]:
+    """What makes tracers while the context is open; then what it has left is exported. Raises SettingsError.
 
     Args:
-        app: `service.name`, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES has one.
-        system: `messaging.system`.
+        name: `service.name`, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES has one.
         environment: where the choice of exporters is read; the SDK itself reads the process's.
     """
     names = wanted(environment)
     if not names:
         yield None
         return
-    provider = await asyncio.to_thread(_provider, app, names, environment)  # its import takes a while
-    from stepwire_handlers.telemetry.spans import Spans  # noqa: PLC0415 - an extra, and only where it is asked for
-
+    provider = await asyncio.to_thread(_provider, name, names, environment)  # its import takes a while
     try:
-        yield Spans(provider, system)
+        yield provider
     finally:
         await close(provider, FLUSH)
+
+
+@asynccontextmanager
+async def tracing(app: str, system: str, environment: Mapping[str, str] = os.environ) -> AsyncIterator[Spans | None]:
+    """The tracer of an app's worker; `system` is `messaging.system`. Raises SettingsError."""
+    async with provided(app, environment) as provider:
+        if provider is None:
+            yield None
+            return
+        from stepwire_handlers.telemetry.spans import Spans  # noqa: PLC0415 - an extra, and only where it is asked for
+
+        yield Spans(provider, system)
+
+
+@asynccontextmanager
+async def publishing(
+    name: str, bus: str, environment: Mapping[str, str] = os.environ
+) -> AsyncIterator[Publishing | None]:
+    """The tracer of a process that publishes to the bus of this address. Raises SettingsError."""
+    async with provided(name, environment) as provider:
+        if provider is None:
+            yield None
+            return
+        from stepwire_handlers.telemetry.publishing import Publishing  # noqa: PLC0415 - an extra, as above
+
+        yield Publishing(provider, system_of(bus))
+
+
+def system_of(bus: str) -> str:
+    """What the bus of this address is called in `messaging.system`."""
+    return "kafka" if bus.startswith("kafka://") else "stepwire"
 
 
 async def close(provider: TracerProvider, seconds: float) -> None:
@@ -80,21 +107,22 @@ async def close(provider: TracerProvider, seconds: float) -> None:
         await asyncio.wait_for(closed.wait(), seconds)
 
 
-def _provider(app: str, names: tuple[str, ...], environment: Mapping[str, str]) -> TracerProvider:
+def _provider(name: str, names: tuple[str, ...], environment: Mapping[str, str]) -> TracerProvider:
     try:
         from opentelemetry import trace  # noqa: PLC0415 - an extra
         from opentelemetry.sdk.trace import SpanLimits, TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-        from stepwire_handlers.telemetry.spans import LINKS, RunIds  # noqa: PLC0415
+        from stepwire_handlers.telemetry.contexts import RunIds  # noqa: PLC0415
+        from stepwire_handlers.telemetry.spans import LINKS  # noqa: PLC0415
     except ImportError as error:
         raise SettingsError(
             f"OTEL_* asks for traces, which need {error.name}: pip install 'stepwire[otel]', or OTEL_SDK_DISABLED=true"
         ) from None
     limits = SpanLimits(max_links=None if environment.get("OTEL_SPAN_LINK_COUNT_LIMIT") else LINKS)
-    exporters = [_exporter(name, environment) for name in names]
+    exporters = [_exporter(each, environment) for each in names]
     provider = TracerProvider(
-        resource=_resource(app, environment), id_generator=RunIds(), span_limits=limits, shutdown_on_exit=False
+        resource=_resource(name, environment), id_generator=RunIds(), span_limits=limits, shutdown_on_exit=False
     )
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -122,9 +150,9 @@ def _exporter(name: str, environment: Mapping[str, str]) -> SpanExporter:
     return Http()
 
 
-def _resource(app: str, environment: Mapping[str, str]) -> Resource:
+def _resource(name: str, environment: Mapping[str, str]) -> Resource:
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra
 
     said = environment.get("OTEL_SERVICE_NAME") or "service.name=" in environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    own = {"service.version": version("stepwire")} | ({} if said else {"service.name": app})
+    own = {"service.version": version("stepwire")} | ({} if said else {"service.name": name})
     return Resource.create(own)

@@ -9,21 +9,17 @@ of a run are in one trace whoever runs them, and however often. Never in a span:
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
-from stepwire.event import digest
 from stepwire.state import decode_entry
 from stepwire.telemetry import Called, Fact
+from stepwire_handlers.telemetry.contexts import BEGINS, below, carried, parent
 from stepwire_handlers.telemetry.traced import CURRENT, Traced
 
 if TYPE_CHECKING:
@@ -31,10 +27,7 @@ if TYPE_CHECKING:
     from stepwire.dispatch.step import Step
 
 LINKS = 1_000  #: parts of a join that its span links to; OTEL_SPAN_LINK_COUNT_LIMIT says otherwise
-HASH = re.compile(r"[0-9a-f]{32}")
-BEGINS: ContextVar[str] = ContextVar("stepwire_trace_begins", default="")  #: the run whose trace begins just now
 FAILED = frozenset({"dead_letter", "unknown"})
-W3C = TraceContextTextMapPropagator()
 #: a note's field -> the attribute that OpenTelemetry has for it
 MODEL = {
     "model": "gen_ai.response.model", "input_tokens": "gen_ai.usage.input_tokens",
@@ -42,22 +35,6 @@ MODEL = {
     "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens", "cost_usd": "stepwire.model.cost_usd",
     "purpose": "stepwire.prompt",
 }  # fmt: skip
-
-
-class RunIds(RandomIdGenerator):
-    """Names the trace that a run begins after the run."""
-
-    def generate_trace_id(self) -> int:
-        """The run's hash, or a random number for a span of somebody else."""
-        run = BEGINS.get()
-        if not run:
-            return super().generate_trace_id()
-        number = int(run if HASH.fullmatch(run) else digest("trace", run), 16)
-        return number or super().generate_trace_id()
-
-    def is_trace_id_random(self) -> bool:
-        """A run's name may be given from outside."""
-        return False
 
 
 class Spans:
@@ -88,17 +65,16 @@ class Spans:
             self._failed(error)
 
     def _begun(self, step: Step, delivery: Delivery) -> Traced:
-        cause = trace.NonRecordingSpan(_context(_given(delivery)))
         begins = BEGINS.set(delivery.run)
         try:
             span = self._tracer.start_span(
-                f"process {delivery.topic}", trace.set_span_in_context(cause, context.Context()), SpanKind.CONSUMER,
+                f"process {delivery.topic}", below(carried(_given(delivery))), SpanKind.CONSUMER,
                 self._attributes(step, delivery), list(_links(delivery)),
             )  # fmt: skip
         finally:
             BEGINS.reset(begins)
         own = span.get_span_context()
-        delivery.traceparent = f"00-{own.trace_id:032x}-{own.span_id:016x}-{int(own.trace_flags) & 1:02x}"
+        delivery.traceparent = parent(own)
         delivery.tracestate = own.trace_state.to_header()
         sampled = own.trace_flags.sampled
         return Traced(f"{own.trace_id:032x}", f"{own.span_id:016x}", sampled, span, step.settings.in_place)
@@ -156,7 +132,7 @@ class Spans:
             return
         span.end()
 
-    def _noted(self, parent: Span, name: str, note: Mapping[str, Any], now: int) -> None:
+    def _noted(self, above: Span, name: str, note: Mapping[str, Any], now: int) -> None:
         """A call that a step made, as a span below the delivery's."""
         if name == "model":
             title, kind, attributes = f"chat {note.get('model', '')}", SpanKind.CLIENT, _model(note)
@@ -172,7 +148,7 @@ class Spans:
         error = str(note.get("error") or ("" if outcome in (None, "ok") else outcome))
         lasted = int((note.get("seconds") or 0.0) * 1e9)
         begun = int(note["started"] * 1e9) if "started" in note else now - lasted
-        span = self._tracer.start_span(title, trace.set_span_in_context(parent), kind, attributes, start_time=begun)
+        span = self._tracer.start_span(title, trace.set_span_in_context(above), kind, attributes, start_time=begun)
         if error:
             span.set_attribute("error.type", error)
             span.set_status(Status(StatusCode.ERROR, error))
@@ -208,14 +184,6 @@ def _given(delivery: Delivery) -> Mapping[str, str]:
     return delivery.record.headers if delivery.record is not None else {}  # undecodable: its headers may be read
 
 
-def _context(headers: Mapping[str, str]) -> SpanContext:
-    """The context that headers carry; an invalid one if they carry none, or no W3C trace context."""
-    carried = {
-        name: text for name in ("traceparent", "tracestate") if (text := headers.get(name) or headers.get(f"ce_{name}"))
-    }
-    return trace.get_current_span(W3C.extract(carried, context.Context())).get_span_context()
-
-
 def _links(delivery: Delivery) -> Iterator[Link]:
     """To whatever emitted the parts of a join."""
     if not delivery.is_join or delivery.mailbox is None:
@@ -223,9 +191,9 @@ def _links(delivery: Delivery) -> Iterator[Link]:
     join = delivery.mailbox.joins.get(delivery.entry)
     for slot in delivery.frozen[:LINKS] if join is not None else ():
         raw = join.slots.get(slot) if join is not None else None
-        found = _context(decode_entry(raw).headers) if raw is not None else trace.INVALID_SPAN_CONTEXT
+        found = carried(decode_entry(raw).headers) if raw is not None else trace.INVALID_SPAN_CONTEXT
         if found.is_valid:
             yield Link(found, {"stepwire.slot": slot})
 
 
-__all__ = ["LINKS", "RunIds", "Spans"]
+__all__ = ["LINKS", "Spans"]

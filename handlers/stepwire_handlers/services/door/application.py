@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -29,10 +29,15 @@ from stepwire_handlers.services.door.intake import Begun, publish_events, publis
 from stepwire_handlers.services.door.limits import Limits
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.places import Place, Places
-from stepwire_handlers.services.door.problems import Problem, unavailable
+from stepwire_handlers.services.door.problems import Problem, of_error, unavailable
 from stepwire_handlers.services.door.runs import Rest, address, find, shown, wish
 
+if TYPE_CHECKING:
+    from stepwire_handlers.telemetry.publishing import Publishing, Served
+
+SERVED = "stepwire.served"  #: in a request's scope: its span, where it may bring events and somebody traces
 EVENTS = 4 * 1024 * 1024  #: bytes of a batch
+FIELDS = "/apps/{app}/{type}"
 SMALL = 256 * 1024  #: bytes of a decision with an edit
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 
@@ -49,13 +54,14 @@ class Door:
     measures: Measures
     window: str  #: how long an idempotency key holds, in words
     max_bytes: int  #: of one file
+    tracer: Publishing | None = None  #: makes a span of each request that may bring events; None: nobody traces
     rest: Rest = field(default_factory=Rest)
 
     def application(self) -> Starlette:
         """The routes behind their guard."""
         routes = [
-            self._route("/events", self.take_events, "POST"),
-            self._route("/apps/{app}/{type}", self.take_fields, "POST"),
+            self._route("/events", self._traced("/events", self.take_events), "POST"),
+            self._route(FIELDS, self._traced(FIELDS, self.take_fields), "POST"),
             self._route("/runs/{run}", self.run, "GET"),
             self._route("/runs/{run}/stream", self.follow, "GET"),
             self._route("/gates", self.gates, "GET"),
@@ -90,6 +96,29 @@ class Door:
 
         return Route(path, known, methods=[method], name=path)
 
+    def _traced(self, route: str, endpoint: Endpoint) -> Endpoint:
+        """The endpoint of a known caller, in a span; the endpoint itself if nobody traces."""
+        if (tracer := self.tracer) is None:
+            return endpoint
+
+        async def served(request: Request, caller: Caller) -> Response:
+            scope = request.scope  # not its URL: that one is read from what the caller says of the host
+            about = {
+                "http.request.method": request.method, "url.scheme": scope.get("scheme", "http"),
+                "url.path": scope["path"], "network.protocol.version": scope.get("http_version", ""),
+            }  # fmt: skip
+            with tracer.request(route, about, traced(request)) as span:
+                request.scope[SERVED] = span
+                try:
+                    answer = await endpoint(request, caller)
+                except Exception as error:
+                    span.status = of_error(error).status
+                    raise
+                span.status = answer.status_code
+                return answer
+
+        return served
+
     # -- events in
 
     async def take_events(self, request: Request, caller: Caller) -> Response:
@@ -97,7 +126,7 @@ class Door:
         found = events.read(request, await whole(request, EVENTS))
         if len(found) > 1:
             self.limits.take(caller.name, caller.rate, len(found) - 1)
-        begun = await publish_events(self.places, caller, found)
+        begun = await publish_events(self.places, caller, found, _served(request))
         return await self._accepted(request, begun, alone=not media_type(request).startswith(events.BATCH))
 
     async def take_fields(self, request: Request, caller: Caller) -> Response:
@@ -107,7 +136,7 @@ class Door:
         kind = place.entry(request.path_params["type"])
         key = idempotency.key_of(request, caller.name)
         fields = await uploads.fields_of(request, kind, self.blobs, self.max_bytes)
-        begun = await publish_fields(place, kind, fields, key, traced(request))
+        begun = await publish_fields(place, kind, fields, key, traced(request), _served(request))
         return await self._accepted(request, [begun], alone=True)
 
     async def _accepted(self, request: Request, begun: Sequence[Begun], *, alone: bool) -> Response:
@@ -233,3 +262,9 @@ async def _json(request: Request) -> Any:
     if not is_json(media_type(request)):
         raise Problem(415, "unsupported-media-type", "send JSON", headers={"accept-post": "application/json"})
     return parsed(body)
+
+
+def _served(request: Request) -> Served | None:
+    """The request's span, if somebody traces."""
+    found: Served | None = request.scope.get(SERVED)
+    return found

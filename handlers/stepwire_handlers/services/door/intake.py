@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -22,6 +22,9 @@ from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, invalid, unfit
 from stepwire_handlers.services.fields import Unfit, event_of
 from stepwire_handlers.services.known import Offer
+
+if TYPE_CHECKING:
+    from stepwire_handlers.telemetry.publishing import Served
 
 ECHOED = frozenset({"swrun", "swcause", "swscope", "swhandler"})  #: what says where a foreign service's answer belongs
 
@@ -37,8 +40,9 @@ class Begun(NamedTuple):
 
 
 async def publish_fields(
-    place: Place, kind: type[Event], fields: Mapping[str, Any], key: str | None, headers: Mapping[str, str]
-) -> Begun:
+    place: Place, kind: type[Event], fields: Mapping[str, Any], key: str | None, headers: Mapping[str, str],
+    served: Served | None = None,
+) -> Begun:  # fmt: skip
     """An event of an app, under the id of an idempotency key or a new one. Raises Problem 422 with every mistake."""
     try:
         event = event_of(kind, fields)
@@ -51,13 +55,15 @@ async def publish_fields(
     sent = digest_of(kind.spec.type, fields) if key else ""
     extra = {HEADER: sent} if key else {}
     offer = Offer(out._replace(headers={**out.headers, **headers, **extra}), run, named=key is not None)
-    ((begun, earlier),) = await _publish([(place, offer)])
+    ((begun, earlier),) = await _publish([(place, offer)], served)
     if earlier is not None:
         check(earlier, sent)
     return begun
 
 
-async def publish_events(places: Places, caller: Caller, events: Sequence[CloudEvent]) -> list[Begun]:
+async def publish_events(
+    places: Places, caller: Caller, events: Sequence[CloudEvent], served: Served | None = None
+) -> list[Begun]:
     """CloudEvents under their own source and id; all of them or none."""
     offers, faults = [], list[dict[str, Any]]()
     for number, event in enumerate(events):
@@ -69,11 +75,16 @@ async def publish_events(places: Places, caller: Caller, events: Sequence[CloudE
             faults.append({"pointer": f"/{number}", "reason": problem.detail, **problem.extra})
     if faults:
         raise Problem(422, "invalid", f"{len(faults)} of {len(events)} events are wrong; none was taken", errors=faults)
-    return [begun for begun, _ in await _publish(offers)]
+    return [begun for begun, _ in await _publish(offers, served)]
 
 
-async def _publish(offers: Sequence[tuple[Place, Offer]]) -> list[tuple[Begun, Record | None]]:
+async def _publish(
+    offers: Sequence[tuple[Place, Offer]], served: Served | None
+) -> list[tuple[Begun, Record | None]]:  # fmt: skip
     """In one transaction for each bus: apps on one local file share it, on Kafka each has its own."""
+    if served is not None and offers:
+        brought = served.brings([offer for _, offer in offers])
+        offers = [(place, offer) for (place, _), offer in zip(offers, brought, strict=True)]
     found: dict[int, Record | None] = {}
     for turns in dict.fromkeys(place.turns for place, _ in offers):
         mine = [number for number, (place, _) in enumerate(offers) if place.turns is turns]

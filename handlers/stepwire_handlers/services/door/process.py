@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
@@ -32,12 +32,18 @@ from stepwire_handlers.services.door.places import Place, Places, Watch
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.known import Turns
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
+from stepwire_handlers.telemetry.otlp import publishing
+
+if TYPE_CHECKING:
+    from stepwire_handlers.telemetry.publishing import Publishing
 
 CACHE = 16_384  #: KiB of the file's pages in memory; a worker's 64 MB would be full only after minutes of load
 GRACE = 10  #: seconds for requests under way; an upload that takes longer is repeated by its sender
 
 
-async def places_of(stack: AsyncExitStack, opened: Sequence[tuple[App, LocalBus]]) -> Places:
+async def places_of(
+    stack: AsyncExitStack, opened: Sequence[tuple[App, LocalBus]], tracer: Publishing | None = None
+) -> Places:
     """The apps with their buses, topics made ready; watching ends with the stack. Raises BusError, SettingsError."""
     shared: dict[int, tuple[Watch, Turns]] = {}
     found = []
@@ -48,12 +54,14 @@ async def places_of(stack: AsyncExitStack, opened: Sequence[tuple[App, LocalBus]
             watch = Watch(bus)
             watching = asyncio.create_task(watch.run())
             stack.callback(watching.cancel)
-            shared[id(bus)] = (watch, Turns(bus))
+            shared[id(bus)] = (watch, Turns(bus, tracer))
         found.append(Place(app, bus, *shared[id(bus)]))
     return Places(found)
 
 
-def door_of(values: Configuration, places: Places, access: Access | None, max_bytes: int) -> Door:
+def door_of(
+    values: Configuration, places: Places, access: Access | None, max_bytes: int, tracer: Publishing | None = None
+) -> Door:
     """A door to these places, with its log."""
     kind = "auto" if values.log == "off" else values.log  # who decided what is written in any case
     pipeline = Pipeline(kind, values.log_level if values.log != "off" else "warning", secrets(values))
@@ -69,7 +77,7 @@ def door_of(values: Configuration, places: Places, access: Access | None, max_by
     return Door(
         places, Identity(access), limits, blob_store(values.blobs, max_bytes=max_bytes),
         Decisions(places, key, audit), Measures(place.app.name for place in places.all),
-        window(values), max_bytes,
+        window(values), max_bytes, tracer,
     )  # fmt: skip
 
 
@@ -80,7 +88,8 @@ async def serve(
     """Serve until a signal. Raises SettingsError, BusUnavailable."""
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(listen(host, port, "--port (0: any free one) or --host"))
-        door = door_of(values, await places_of(stack, opened), access, max_bytes)
+        tracer = await stack.enter_async_context(publishing("stepwire-door", values.bus))
+        door = door_of(values, await places_of(stack, opened, tracer), access, max_bytes, tracer)
         await stack.enter_async_context(door.blobs)
         await stack.enter_async_context(counting(door.places, door.measures))
         if values.http_port is not None:

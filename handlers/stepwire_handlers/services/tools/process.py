@@ -31,6 +31,7 @@ from stepwire_handlers.services.door.process import GRACE, door_of, places_of
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.tools.calls import Calls
 from stepwire_handlers.services.tools.entrance import Entrance, security
+from stepwire_handlers.telemetry.otlp import publishing
 
 LOCAL = Caller("stdio", ALL)  #: whoever starts the process may do what the process may
 PATH = "/mcp"
@@ -118,7 +119,8 @@ def application_of(server: Server[Any], door: Door, names: Sequence[str], max_by
 async def _door(
     stack: AsyncExitStack, opened: Opened, values: Configuration, access: Access | None, terms: Terms
 ) -> Door:
-    door = door_of(values, await places_of(stack, opened), access, terms.max_bytes)
+    tracer = await stack.enter_async_context(publishing("stepwire-mcp", values.bus))
+    door = door_of(values, await places_of(stack, opened, tracer), access, terms.max_bytes)
     await stack.enter_async_context(door.blobs)
     logging.getLogger("mcp").setLevel(logging.ERROR)  # it quotes what clients send
     return door
