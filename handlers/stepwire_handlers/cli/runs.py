@@ -158,7 +158,7 @@ def _step(step: Step) -> dict[str, Any]:
         "seconds": step.seconds, "attempts": step.attempts,
         "inputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.inputs],
         "outputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.outputs],
-        "about": step.about, "due": step.due, "stamps": dict(step.stamps),
+        "about": step.about, "last_error": step.last_error, "due": step.due, "stamps": dict(step.stamps),
         "said": [said.data() for said in step.said],
     }  # fmt: skip
 

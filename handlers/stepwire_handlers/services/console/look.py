@@ -91,7 +91,8 @@ def _step(step: Step, view: RunView, whole: float) -> dict[str, Any]:
     return {
         "handler": step.handler, "outcome": step.outcome, "seconds": step.seconds, "attempts": step.attempts,
         "after": after, "left": min(round(after / whole * 100, 2), 100.0), "share": max(share, 0.6), "id": step.id,
-        "about": step.about, "due": step.due, "usage": step.stamps.get("usage", ""), "stamps": rest,
+        "about": step.about, "last_error": step.last_error, "due": step.due,
+        "usage": step.stamps.get("usage", ""), "stamps": rest,
         "said": [_said(said) for said in step.said],
         "inputs": [_event(line.event) for line in step.inputs],
         "outputs": [_event(line.event) for line in step.outputs],
