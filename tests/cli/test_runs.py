@@ -75,6 +75,27 @@ def test_who_decided_a_gate_is_told_with_the_run(shell: Shell) -> None:
     assert shell.seen(other)["state"] == "completed"
 
 
+def test_a_step_that_was_tried_again_says_how_often_and_what_failed(shell: Shell) -> None:
+    """Also one that emits nothing; what is sensitive is masked. Of a replayed one: what it was replayed for."""
+    run = shell("publish", "Busy", "--json-data", '{"card": "4111 1111"}').out.strip()
+    shell.work()
+    (step,) = [step for step in shell.seen(run)["steps"] if step["handler"]]
+    assert (step["outcome"], step["attempts"]) == ("ended", 3)
+    assert step["last_error"] == "ConnectionError: nobody answered ***\nat all, 2"
+    shown = shell("runs", "show", run).out
+    assert "3 attempts" in shown
+    assert "  after ConnectionError: nobody answered *** at all, 2\n" in shown
+    refused = shell.order(-1)
+    shell.work()
+    (letter,) = shell("dlq", "list", "--json").data
+    shell("dlq", "replay", letter["id"], "--edit", '{"n": 1}', "--by", "ann")
+    shell.work()
+    step = next(step for step in shell.seen(refused)["steps"] if step["handler"] == "check")
+    assert (step["outcome"], step["attempts"]) == ("emitted", 1)
+    assert step["last_error"] == "Reject: a negative order"
+    assert "after Reject: a negative order" in shell("runs", "show", refused).out
+
+
 def test_what_a_dead_letter_holds_up_is_shown(shell: Shell) -> None:
     """The failed step with its attempts and cause, and the join that waits for it."""
     shell("publish", "Left", "--json-data", '{"number": "7"}')
