@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,9 +22,11 @@ from stepwire_handlers.cli.target import (
     moment,
     table,
     target,
+    where_else,
 )
 
 if TYPE_CHECKING:
+    from stepwire import App
     from stepwire.bus.local import LocalBus
     from stepwire_handlers.services.runs import RunView
     from stepwire_handlers.services.timeline import Step
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Runs: list, show, watch.")
 Run = Annotated[str, typer.Argument(help="The run's id, or how it begins.")]
 STATES = ("running", "waiting", "completed", "failed")
-UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 @app.command("list")
@@ -57,6 +58,7 @@ def listing(
         begin = _since(since)
         async with existing(values, loaded) as where:
             found = newest(loaded, where, limit, state, begin)
+            _say_if_nobody_works(loaded, where, found.views, where_else(app, bus))
         if json:
             echo_json([_summary(view) | {"started": view.started} for view in found.views])
         else:
@@ -71,20 +73,23 @@ def listing(
 
 def _since(text: str | None) -> float:
     """Epoch seconds. Raises SettingsError for what is no time."""
-    import math
-    import time
-    from datetime import datetime
-
     from stepwire.errors import SettingsError
+    from stepwire_handlers.services.listing import begun_since
 
-    if text is None:
-        return 0.0
     try:
-        if text[-1:] in UNITS and math.isfinite(ago := float(text[:-1]) * UNITS[text[-1]]):
-            return time.time() - ago
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except (ValueError, OverflowError):
+        return 0.0 if text is None else begun_since(text)
+    except ValueError:
         raise SettingsError(f"--since {text}: write 30m, 12h, 7d, or a date such as 2026-01-31T12:00") from None
+
+
+def _say_if_nobody_works(app: App, bus: LocalBus, views: Sequence[RunView], there: str) -> None:
+    """That nothing goes on is no fault of a run; nothing else says it."""
+    from stepwire_handlers.services.groups import unattended
+
+    if found := unattended(app, bus, views):
+        every = len(found) == len(app.runnable)
+        complain(f"no worker runs {app.name if every else ', '.join(found)}, so nothing goes on there; start one: "
+                 f"stepwire run {there.removeprefix('--app ')}")  # fmt: skip
 
 
 def _waits(view: RunView) -> str:
@@ -124,6 +129,7 @@ def show(run: Run, app: AppName, bus: BusUrl = None, json: AsJson = False) -> No
         loaded, values = target(app, bus)
         async with existing(values, loaded) as where:
             view = Runs(loaded, where).view(_named(where, run))
+            _say_if_nobody_works(loaded, where, [view], where_else(app, bus))
         if not view.lines and not view.open:
             raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
         if json:

@@ -27,6 +27,7 @@ from stepwire_handlers.services.door.guard import ROUTE, Guard, no_route, traced
 from stepwire_handlers.services.door.identity import Caller, Identity
 from stepwire_handlers.services.door.intake import Begun, publish_events, publish_fields
 from stepwire_handlers.services.door.limits import Limits
+from stepwire_handlers.services.door.listing import Lister, wanted
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, unavailable
@@ -50,12 +51,14 @@ class Door:
     window: str  #: how long an idempotency key holds, in words
     max_bytes: int  #: of one file
     rest: Rest = field(default_factory=Rest)
+    lister: Lister = field(default_factory=Lister)
 
     def application(self) -> Starlette:
         """The routes behind their guard."""
         routes = [
             self._route("/events", self.take_events, "POST"),
             self._route("/apps/{app}/{type}", self.take_fields, "POST"),
+            self._route("/runs", self.listed, "GET"),
             self._route("/runs/{run}", self.run, "GET"),
             self._route("/runs/{run}/stream", self.follow, "GET"),
             self._route("/gates", self.gates, "GET"),
@@ -130,6 +133,10 @@ class Door:
         return JSONResponse(told[0] | shown(first.place, view), 200 if done else 202, headers)
 
     # -- runs
+
+    async def listed(self, request: Request, caller: Caller) -> Response:
+        """`GET /runs`."""
+        return JSONResponse(await self.lister.of(self.places, caller, wanted(request.query_params)))
 
     async def run(self, request: Request, caller: Caller) -> Response:
         """`GET /runs/<id>`."""
