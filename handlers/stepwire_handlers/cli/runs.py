@@ -58,7 +58,7 @@ def listing(
         begin = _since(since)
         async with existing(values, loaded) as where:
             found = newest(loaded, where, limit, state, begin)
-            _say_if_nobody_works(loaded, where, found.views, where_else(app, bus))
+            hint = _nobody_works(loaded, where, found.views, where_else(app, bus))
         if json:
             echo_json([_summary(view) | {"started": view.started} for view in found.views])
         else:
@@ -66,6 +66,8 @@ def listing(
             table("runs", ("run", "state", "started", "events", "waits for"), rows)
         if not found.whole and len(found.views) < limit:
             complain(f"looked into the newest {found.looked} runs; there are older ones")
+        if hint:
+            complain(hint)
         return COMPLETED
 
     execute(main)
@@ -82,14 +84,14 @@ def _since(text: str | None) -> float:
         raise SettingsError(f"--since {text}: write 30m, 12h, 7d, or a date such as 2026-01-31T12:00") from None
 
 
-def _say_if_nobody_works(app: App, bus: LocalBus, views: Sequence[RunView], there: str) -> None:
-    """That nothing goes on is no fault of a run; nothing else says it."""
+def _nobody_works(app: App, bus: LocalBus, views: Sequence[RunView], there: str) -> str:
+    """That nothing goes on is no fault of a run, and nothing else says it; empty if somebody works."""
     from stepwire_handlers.services.groups import unattended
 
-    if found := unattended(app, bus, views):
-        every = len(found) == len(app.runnable)
-        complain(f"no worker runs {app.name if every else ', '.join(found)}, so nothing goes on there; start one: "
-                 f"stepwire run {there.removeprefix('--app ')}")  # fmt: skip
+    if not (found := unattended(app, bus, views)):
+        return ""
+    what = app.name if len(found) == len(app.runnable) else ", ".join(found)
+    return f"no worker runs {what}, so nothing goes on there; start one: stepwire run {there.removeprefix('--app ')}"
 
 
 def _waits(view: RunView) -> str:
@@ -129,13 +131,15 @@ def show(run: Run, app: AppName, bus: BusUrl = None, json: AsJson = False) -> No
         loaded, values = target(app, bus)
         async with existing(values, loaded) as where:
             view = Runs(loaded, where).view(_named(where, run))
-            _say_if_nobody_works(loaded, where, [view], where_else(app, bus))
+            hint = _nobody_works(loaded, where, [view], where_else(app, bus))
         if not view.lines and not view.open:
             raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
         if json:
             echo_json(_whole(view))
         else:
             _draw(view)
+        if hint:
+            complain(hint)
         return COMPLETED
 
     execute(main)
