@@ -86,7 +86,7 @@ def test_a_run_that_no_worker_carries_on_says_so(shell: Shell) -> None:
     assert f"stepwire run market:app --bus {there}" in shell("runs", "show", run, "--bus", there).err
     assert shell.seen(run)["state"] == "running"
     worker = shell.begin("run", APP, "--only", "finish")
-    until(lambda: shell("groups", "list", "--json").data[2]["members"], "the seat of finish")
+    until(lambda: shell("groups", "list", APP, "--json").data[2]["members"], "the seat of finish")
     assert "no worker runs check," in shell("runs", "show", run).err
     worker.terminate()
     ended(worker)
