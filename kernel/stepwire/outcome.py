@@ -107,6 +107,11 @@ def said(error: BaseException) -> str:
         return f"(its text cannot be had: {type(failure).__name__})"
 
 
+def brief(error: BaseException) -> str:
+    """What it is and what it says, as our own records keep it."""
+    return f"{type(error).__name__}: {said(error)}"[:500]
+
+
 def explain(error: Exception, classifiers: Sequence[Classify]) -> Signal | None:
     """What the error means: what it says itself, what a resource says, or None (nobody knows)."""
     if isinstance(error, Signal):

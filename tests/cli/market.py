@@ -54,6 +54,10 @@ class Loud(Event, topic="market.loud"):
     card: Annotated[str, Sensitive()]
 
 
+class Busy(Event, topic="market.busy"):
+    card: Annotated[str, Sensitive()]
+
+
 class Wish(Event, topic="market.wishes"):
     what: str
 
@@ -131,6 +135,12 @@ async def shout_once(order: Loud) -> None:
     raise RuntimeError(f"the line went dead for {order.card}")
 
 
+@handler(retry=Retry(attempts=3, backoff=0.01))
+async def ring(order: Busy, ctx: Context) -> None:
+    if ctx.attempt < 3:
+        raise ConnectionError(f"nobody answered {order.card}\nat all, {ctx.attempt}")
+
+
 @handler()
 async def ask(wish: Wish) -> Quote:
     return Quote(what=wish.what)
@@ -165,6 +175,7 @@ app = App(
         charge,
         shout,
         shout_once,
+        ring,
         ask,
         offer,
         weigh,

@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from stepwire.bus.local import LocalBus
+from stepwire.bus.membership import Group
 from stepwire.worker import Worker
 
 HERE = Path(__file__).parent
@@ -91,6 +93,15 @@ class Shell:
         await worker.settle()
         await worker.stop()
         await bus.close()
+
+    @contextmanager
+    def busy(self, handler: str) -> Iterator[None]:
+        """As if a worker were at it: the lock of its group is taken."""
+        group = Group(f"market.{handler}", 0, (), "")
+        group.acquire(str(self.path))
+        assert group.lock is not None
+        yield
+        group.release()
 
     # -- in processes of their own
 

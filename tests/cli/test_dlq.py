@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ def test_a_dead_letter_is_listed_counted_and_shown_whole(shell: Shell) -> None:
     assert shown["payload"]["n"] == -1
     said = shell("dlq", "show", id_[:6]).out
     assert "a negative order" in said
+    assert "Traceback" not in said and re.search(r"^rejected at .*market.py:\d+, in check ", said, re.MULTILINE)
+    assert "Traceback" in shown["headers"]["kafka_dlt-exception-stacktrace"]
     assert "4111" not in said
     assert "4111" in shell("dlq", "show", id_[:6], "--raw").out
     assert "check" in shell("dlq", "list").out

@@ -151,7 +151,7 @@ def test_fields_come_from_a_file_from_stdin_and_by_ce_type(shell: Shell) -> None
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["Nothing"], "begin with Charge, Left, Loud, Order, Right, Scan, Wish, not with Nothing"),
+        (["Nothing"], "begin with Busy, Charge, Left, Loud, Order, Right, Scan, Wish, not with Nothing"),
         (["Done"], "not with Done"),
         (["Order", "--json-data", "{"], "--json-data is no JSON"),
         (["Order", "--json-data", "[1]"], "must be a JSON object"),

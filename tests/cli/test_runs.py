@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.cli.shell import Shell, ended
+from tests.cli.shell import APP, Shell, ended, until
 
 
 def test_runs_are_listed_newest_first_by_state(shell: Shell) -> None:
@@ -73,6 +73,50 @@ def test_who_decided_a_gate_is_told_with_the_run(shell: Shell) -> None:
     assert "4111" not in shown.out and "4222" not in shown.out
     assert 'declined by bob, "too dear"' in shell("runs", "show", other).out
     assert shell.seen(other)["state"] == "completed"
+
+
+def test_a_run_that_no_worker_carries_on_says_so(shell: Shell) -> None:
+    """With the command that starts one, and for which steps; while a worker runs, nothing. States stay as they are."""
+    run = shell.order(1)
+    for command in (["runs", "show", run], ["runs", "list"], ["runs", "show", run, "--json"]):
+        last = shell(*command).err.splitlines()[-1]
+        assert last == "no worker runs check, so nothing goes on there; start one: stepwire run market:app"
+    assert not (shell.folder / "bus.db.locks" / "market.check").exists()
+    there = f"sqlite:///{shell.path}"
+    assert f"stepwire run market:app --bus {there}" in shell("runs", "show", run, "--bus", there).err
+    assert shell.seen(run)["state"] == "running"
+    worker = shell.begin("run", APP, "--only", "finish")
+    until(lambda: shell("groups", "list", APP, "--json").data[2]["members"], "the seat of finish")
+    assert "no worker runs check," in shell("runs", "show", run).err
+    worker.terminate()
+    ended(worker)
+    held = shell.order(2)
+    with shell.busy("check"):
+        assert shell("runs", "list").err == ""
+        assert "no worker" not in shell("runs", "show", held).err
+    shell.work()
+    assert shell("runs", "list").err == ""
+
+
+def test_a_step_that_was_tried_again_says_how_often_and_what_failed(shell: Shell) -> None:
+    """Also one that emits nothing; what is sensitive is masked. Of a replayed one: what it was replayed for."""
+    run = shell("publish", "Busy", "--json-data", '{"card": "4111 1111"}').out.strip()
+    shell.work()
+    (step,) = [step for step in shell.seen(run)["steps"] if step["handler"]]
+    assert (step["outcome"], step["attempts"]) == ("ended", 3)
+    assert step["last_error"] == "ConnectionError: nobody answered ***\nat all, 2"
+    shown = shell("runs", "show", run).out
+    assert "3 attempts" in shown
+    assert "  after ConnectionError: nobody answered *** at all, 2\n" in shown
+    refused = shell.order(-1)
+    shell.work()
+    (letter,) = shell("dlq", "list", "--json").data
+    shell("dlq", "replay", letter["id"], "--edit", '{"n": 1}')
+    shell.work()
+    step = next(step for step in shell.seen(refused)["steps"] if step["handler"] == "check")
+    assert (step["outcome"], step["attempts"]) == ("emitted", 1)
+    assert step["last_error"] == "Reject: a negative order"
+    assert "after Reject: a negative order" in shell("runs", "show", refused).out
 
 
 def test_what_a_dead_letter_holds_up_is_shown(shell: Shell) -> None:

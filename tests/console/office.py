@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from stepwire import App, Decision, Event, Reject, Sensitive, handler
+from stepwire import App, Context, Decision, Event, Reject, Retry, Sensitive, handler
 
 
 class Invoice(Event, topic="office.invoices"):
@@ -25,8 +25,10 @@ class Booked(Event, topic="office.booked", result=True):
     iban: Annotated[str, Sensitive()] = ""
 
 
-@handler()
-async def check(invoice: Invoice) -> Large | Booked:
+@handler(retry=Retry(backoff=0.01))
+async def check(invoice: Invoice, ctx: Context) -> Large | Booked:
+    if invoice.customer == "Busy" and ctx.attempt < 3:
+        raise ConnectionError(f"no line for {invoice.iban}")
     if invoice.amount < 0:
         raise Reject(f"{invoice.customer} owes a negative amount to {invoice.iban}")
     kind = Large if invoice.amount > 100 else Booked

@@ -191,6 +191,20 @@ async def test_a_dead_letter_is_replayed_with_an_edit_or_dropped_by_an_operator(
         assert "No dead letters" in await desk.get("/dead-letters")
 
 
+async def test_a_run_tells_what_was_tried_again_and_that_nobody_works(opened: Opened) -> None:
+    """The attempts of a step and its last error, masked; while no worker runs and one is needed, both pages say so."""
+    async with opened() as desk:
+        run = await desk.publish("Busy", 1, IBAN)
+        await desk.login("eye")
+        for page in ("/", f"/runs/{run}"):
+            assert "No worker runs check, so nothing goes on there" in await desk.get(page)
+        await desk.work()
+        text = await desk.get(f"/runs/{run}")
+        assert "3 attempts" in text and "after ConnectionError: no line for ***" in text and IBAN not in text
+        for page in ("/", f"/runs/{run}"):
+            assert "No worker runs" not in await desk.get(page)
+
+
 async def test_nobody_sees_an_app_without_a_role_in_it(opened: Opened) -> None:
     """Its runs, gates and dead letters are not listed and not found, whatever roles there are elsewhere."""
     async with opened() as desk:

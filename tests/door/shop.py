@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stepwire import App, Decision, Event, Reject, Sensitive, handler
+from stepwire import App, Context, Decision, Event, Reject, Retry, Sensitive, handler
 from stepwire_topics.attachment import Attachment
 
 
@@ -17,6 +17,7 @@ class Order(Event, topic="shop.orders"):
     n: int
     slow: float = Field(0.0, ge=0, le=5)
     card: Annotated[str, Sensitive()] = ""
+    fails: int = Field(0, ge=0, le=2)
 
 
 class Checked(Event, topic="shop.checked"):
@@ -42,9 +43,11 @@ def _second(data: dict[str, object]) -> dict[str, object]:
     return {"number": data["no"]}
 
 
-@handler()
-async def check(order: Order) -> Checked | Big:
+@handler(retry=Retry(backoff=0.01))
+async def check(order: Order, ctx: Context) -> Checked | Big:
     await asyncio.sleep(order.slow)
+    if ctx.attempt <= order.fails:
+        raise ConnectionError(f"no line for {order.card}")
     if order.n < 0:
         raise Reject(f"a negative order, card {order.card}")
     return Big(n=order.n) if order.n > 100 else Checked(n=order.n, card=order.card)

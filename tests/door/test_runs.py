@@ -125,3 +125,42 @@ async def test_a_run_that_is_not_there_is_404(inside: Inside, run: str) -> None:
     """Whatever stands in its place."""
     for tail in ("", "/stream"):
         assert (await inside.client.get(f"/runs/{run}{tail}")).status_code == 404
+
+
+async def test_runs_are_listed_by_state_time_and_number(inside: Inside) -> None:
+    """Newest first, as the command line lists them; what is sensitive is masked; what makes no sense is refused."""
+    runs = {n: (await inside.order(n)).json()["run"] for n in (1, 500, -1)}
+    await inside.work(APP)
+    runs[2] = (await inside.client.post("/apps/shop/Order", json={"n": 2, "card": PLANTED})).json()["run"]
+    found = await inside.get("/runs?app=shop")
+    states = [(run["run"], run["state"], run["app"], run["url"]) for run in found["runs"]]
+    assert states == [
+        (runs[n], state, "shop", f"/runs/{runs[n]}")
+        for n, state in ((2, "running"), (-1, "failed"), (500, "waiting"), (1, "completed"))
+    ]
+    assert found["whole"] is True
+    assert found["runs"][3]["result"] == {"type": "Done", "n": 1, "card": "***"}
+    assert found["runs"][1]["dead_letter"]["error"] == "Reject"
+    for query, n in (("state=failed", -1), ("state=waiting&since=1h", 500), ("limit=1", 2)):
+        found = await inside.get(f"/runs?{query}")
+        assert [run["run"] for run in found["runs"]] == [runs[n]]
+        assert found["whole"] is (query != "limit=1")
+    assert (await inside.get("/runs?since=2999-01-01T00:00Z"))["runs"] == []
+    await inside.work(APP)
+    assert PLANTED not in json.dumps(await inside.get("/runs"))
+    for wrong in ("state=odd", "state=", "limit=0", "limit=101", "limit=1.0", "limit=+1", "since=yesterday",
+                  "since=2026-99-01", "limit=1&limit=2"):  # fmt: skip
+        assert (await inside.get(f"/runs?{wrong}", 422))["type"] == "urn:stepwire:problem:invalid"
+    await inside.get("/runs?app=nobody", 404)
+
+
+async def test_a_run_tells_what_was_tried_again(inside: Inside) -> None:
+    """The step, how often it was called, and what failed last, without the secret that the error quotes."""
+    run = (await inside.client.post("/apps/shop/Order", json={"n": 3, "fails": 2, "card": PLANTED})).json()["run"]
+    await inside.work(APP)
+    (told,) = (await inside.get(f"/runs/{run}"))["retried"]
+    assert (told["handler"], told["attempts"]) == ("check", 3)
+    assert told["last_error"] == "ConnectionError: no line for ***"
+    other = (await inside.order(4)).json()["run"]
+    await inside.work(APP)
+    assert (await inside.get(f"/runs/{other}"))["retried"] == []

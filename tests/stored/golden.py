@@ -1,6 +1,7 @@
 """What the first version of each stored form looks like, kept as text. `python -m tests.stored.golden` wrote it, once.
 
-Out: `v1.json`, what lies on the topics, in state and in progress; `v1.sql`, the whole file as SQL. A change of a stored
+Out: `v1.json`, what lies on the topics, in state and in progress; `v1.sql`, the whole file as SQL; `retried.json`, the
+end of a delivery that was tried again, which came later and only adds fields. A change of a stored
 form needs a new version byte and a golden pair of its own beside these; these stay, and must still be read.
 """
 
@@ -13,9 +14,10 @@ import tempfile
 from pathlib import Path
 
 from tests.stored.office import closed_for_today, lying
+from tests.stored.shop import retried
 
 HERE = Path(__file__).parent
-RECORDS, FILE = HERE / "v1.json", HERE / "v1.sql"
+RECORDS, FILE, RETRIED = HERE / "v1.json", HERE / "v1.sql", HERE / "retried.json"
 
 
 def dumped(path: Path) -> str:
@@ -43,6 +45,8 @@ def write() -> None:
         asyncio.run(closed_for_today(path))
         RECORDS.write_text(json.dumps(asyncio.run(lying(path)), indent=1) + "\n", "utf-8")
         FILE.write_text(dumped(path), "utf-8")
+    end = asyncio.run(retried())
+    RETRIED.write_text(json.dumps([end.key, dict(end.headers), end.value.decode()], indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.stored.golden import RECORDS, restored
+from tests.stored.golden import RECORDS, RETRIED, restored
 from tests.stored.office import (
     HOUR,
     START,
@@ -24,8 +24,11 @@ from tests.stored.office import (
     closed_for_today,
     lying,
 )
+from tests.stored.shop import SHOP, retried
 
+from stepwire.bus.protocol import Record
 from stepwire.memory import Run
+from stepwire_handlers.services.closing import Reader, fold
 
 
 async def test_what_is_written_is_what_was_written_before(tmp_path: Path) -> None:
@@ -52,6 +55,17 @@ async def test_a_file_of_the_first_release_is_worked_off(tmp_path: Path) -> None
             Print(text="dxxx!"), Sent(to="Ann", n=1), Sent(to="Ann", n=2), Total(grams=3_000),
         ]  # fmt: skip
         assert (run.gates, run.dead_letters, run.unknown) == ([], [], [])
+
+
+async def test_what_a_step_leaves_that_was_tried_again() -> None:
+    """The end of a delivery with the number of its attempts: byte for byte; and it is read back."""
+    end = await retried()
+    assert [end.key, dict(end.headers), end.value.decode()] == json.loads(RETRIED.read_text("utf-8"))
+    key, headers, value = json.loads(RETRIED.read_text("utf-8"))
+    read = fold([Record("shop.runs", 0, 0, START, key, headers, value.encode())], key, Reader(SHOP))
+    (told,) = read.ends
+    assert (told.handler, told.why, told.attempts) == ("ring", "emitted", 3)
+    assert told.error == "ConnectionError: nobody answered, 2"
 
 
 async def published_again(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from stepwire_handlers.services.dead_letters import Blocked, DeadLetter, DeadLetters, Filter
     from stepwire_handlers.services.said import Said
+
+FRAME = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.MULTILINE)  #: of a traceback
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, stats, replay, drop.")
 Handler = Annotated[str, typer.Option("--handler", help="Only those of this handler.")]
@@ -137,7 +140,17 @@ def _draw(letter: DeadLetter, data: dict[str, Any], blocked: Sequence[Blocked], 
     for name, value in sorted(data["headers"].items()):
         if name != "kafka_dlt-exception-stacktrace":
             typer.echo(f"  {name}: {value}")
-    typer.echo(f"\n{letter.record.headers.get('kafka_dlt-exception-stacktrace', '')}")
+    typer.echo(f"\n{_cause(letter)}")
+
+
+def _cause(letter: DeadLetter) -> str:
+    """The traceback; of a Reject, which its author decided, the place where: the words stand above."""
+    stack = letter.record.headers.get("kafka_dlt-exception-stacktrace", "")
+    frames = FRAME.findall(stack)
+    if letter.error != "Reject" or not frames or "\nTraceback " in stack:  # raised over another error: show both
+        return stack
+    file, line, function = frames[-1]
+    return f"rejected at {file}:{line}, in {function} (the whole traceback: --json)"
 
 
 @app.command()

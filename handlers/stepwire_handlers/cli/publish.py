@@ -27,6 +27,7 @@ from stepwire_handlers.cli.target import (
     fields_of,
     looking,
     target,
+    where_else,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def command(
                 echo_json({"run": run}) if json else typer.echo(run)
                 return COMPLETED
             view = await _result(loaded, app, where, run, wait)
-        return _report(view, json, _with(app, bus))
+        return _report(view, json, where_else(app, bus))
 
     execute(main)
 
@@ -205,15 +206,6 @@ async def _result(app: App, name: str, bus: LocalBus, run: str, seconds: float) 
         if view.result is not None or view.state == "completed" or view.rests:
             break
     return view
-
-
-def _with(app: str, bus: str | None) -> str:
-    """The options with which another command finds the same run; an address without its user and password."""
-    from shlex import quote
-
-    from stepwire_handlers.configuration import shown
-
-    return f"--app {quote(app)}" + (f" --bus {quote(str(shown(bus)))}" if bus else "")
 
 
 def _report(view: RunView, as_json: bool, there: str) -> int:

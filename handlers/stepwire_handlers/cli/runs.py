@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,9 +22,11 @@ from stepwire_handlers.cli.target import (
     moment,
     table,
     target,
+    where_else,
 )
 
 if TYPE_CHECKING:
+    from stepwire import App
     from stepwire.bus.local import LocalBus
     from stepwire_handlers.services.runs import RunView
     from stepwire_handlers.services.timeline import Step
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Runs: list, show, watch.")
 Run = Annotated[str, typer.Argument(help="The run's id, or how it begins.")]
 STATES = ("running", "waiting", "completed", "failed")
-UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 @app.command("list")
@@ -57,6 +58,7 @@ def listing(
         begin = _since(since)
         async with existing(values, loaded) as where:
             found = newest(loaded, where, limit, state, begin)
+            hint = _nobody_works(loaded, where, found.views, where_else(app, bus))
         if json:
             echo_json([_summary(view) | {"started": view.started} for view in found.views])
         else:
@@ -64,6 +66,8 @@ def listing(
             table("runs", ("run", "state", "started", "events", "waits for"), rows)
         if not found.whole and len(found.views) < limit:
             complain(f"looked into the newest {found.looked} runs; there are older ones")
+        if hint:
+            complain(hint)
         return COMPLETED
 
     execute(main)
@@ -71,20 +75,23 @@ def listing(
 
 def _since(text: str | None) -> float:
     """Epoch seconds. Raises SettingsError for what is no time."""
-    import math
-    import time
-    from datetime import datetime
-
     from stepwire.errors import SettingsError
+    from stepwire_handlers.services.listing import begun_since
 
-    if text is None:
-        return 0.0
     try:
-        if text[-1:] in UNITS and math.isfinite(ago := float(text[:-1]) * UNITS[text[-1]]):
-            return time.time() - ago
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except (ValueError, OverflowError):
+        return 0.0 if text is None else begun_since(text)
+    except ValueError:
         raise SettingsError(f"--since {text}: write 30m, 12h, 7d, or a date such as 2026-01-31T12:00") from None
+
+
+def _nobody_works(app: App, bus: LocalBus, views: Sequence[RunView], there: str) -> str:
+    """That nothing goes on is no fault of a run, and nothing else says it; empty if somebody works."""
+    from stepwire_handlers.services.groups import unattended
+
+    if not (found := unattended(app, bus, views)):
+        return ""
+    what = app.name if len(found) == len(app.runnable) else ", ".join(found)
+    return f"no worker runs {what}, so nothing goes on there; start one: stepwire run {there.removeprefix('--app ')}"
 
 
 def _waits(view: RunView) -> str:
@@ -124,12 +131,15 @@ def show(run: Run, app: AppName, bus: BusUrl = None, json: AsJson = False) -> No
         loaded, values = target(app, bus)
         async with existing(values, loaded) as where:
             view = Runs(loaded, where).view(_named(where, run))
+            hint = _nobody_works(loaded, where, [view], where_else(app, bus))
         if not view.lines and not view.open:
             raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
         if json:
             echo_json(_whole(view))
         else:
             _draw(view)
+        if hint:
+            complain(hint)
         return COMPLETED
 
     execute(main)
@@ -158,7 +168,7 @@ def _step(step: Step) -> dict[str, Any]:
         "seconds": step.seconds, "attempts": step.attempts,
         "inputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.inputs],
         "outputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.outputs],
-        "about": step.about, "due": step.due, "stamps": dict(step.stamps),
+        "about": step.about, "last_error": step.last_error, "due": step.due, "stamps": dict(step.stamps),
         "said": [said.data() for said in step.said],
     }  # fmt: skip
 

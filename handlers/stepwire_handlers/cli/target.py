@@ -333,6 +333,15 @@ def fields_of(given: str, option: str) -> dict[str, Any]:
     return found
 
 
+def where_else(app: str, bus: str | None) -> str:
+    """The options with which another command finds the same; an address without its user and password."""
+    from shlex import quote
+
+    from stepwire_handlers.configuration import shown
+
+    return f"--app {quote(app)}" + (f" --bus {quote(str(shown(bus)))}" if bus else "")
+
+
 def me() -> str:
     """Who runs this; a container may have a user without a name."""
     import getpass
@@ -369,4 +378,5 @@ __all__ = [
     "table",
     "target",
     "text_of",
+    "where_else",
 ]

@@ -38,6 +38,8 @@ def lines(view: RunView) -> list[Text]:
         if not step.handler:
             found[-1].append(_event(step.outputs[0].event), style="dim")
             continue
+        if step.last_error:
+            found.append(Text(f"{indent}{short('after ' + ' '.join(step.last_error.split()))}", style="yellow"))
         if step.stamps:
             found.append(Text(f"{indent}{_stamps(step.stamps)}", style="dim italic"))
         found += [Text(f"{indent}{line_of(said)}", style="bold") for said in step.said]

@@ -47,12 +47,14 @@ class Line(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A delivery that ended without an event, or settled something beside it."""
+    """A delivery that ended without an event, settled something beside it, or needed several attempts."""
 
     time: float
     handler: str
     delivery: str
     why: str
+    attempts: int = 1
+    error: str = ""  #: of the attempt before
 
 
 class Opened(NamedTuple):
@@ -74,6 +76,7 @@ class Folded:
     ends: list[Ended] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)  #: what people did, oldest first
     letters: list[DeadLetter] = field(default_factory=list)  #: the last one of each delivery, oldest first
+    overcome: list[DeadLetter] = field(default_factory=list)  #: of deliveries that came to an end after it
     parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> the events that it was made of
     arrived: dict[str, set[str]] = field(default_factory=dict)  #: join id -> slots whose parts lie on a topic
     open: list[Opened] = field(default_factory=list)
@@ -167,7 +170,8 @@ class _Fold:
         if (said := told(body, record.time)) is not None:
             self._out.said.append(said)
             return
-        self._out.ends.append(Ended(record.time, body["handler"], body["delivery"], body["why"]))
+        attempts, error = body.get("attempts", 1), body.get("error", "")
+        self._out.ends.append(Ended(record.time, body["handler"], body["delivery"], body["why"], attempts, error))
         self._close(body["delivery"], body["handler"], record.time)
         for id_ in body["joins"]:
             self._opened.setdefault((id_, ANY), Opened("", id_, record.time, True, id_))
@@ -252,11 +256,9 @@ class _Fold:
             for key, item in self._opened.items()
             if key not in self._closed and (item.address, item.handler) not in self._closed
         ]
-        out.letters = [
-            letter
-            for letter in self._letters.values()
-            if self._closed.get((letter.id, letter.handler), 0.0) < letter.record.time
-        ]
+        for key, letter in self._letters.items():
+            over = self._closed.get(key, 0.0) >= letter.record.time
+            (out.overcome if over else out.letters).append(letter)
         return out
 
     def _answer(self, index: int) -> None:

@@ -14,6 +14,9 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.membership import Group
 from stepwire.bus.protocol import Partition
 from stepwire.dispatch.step import group_name
+from stepwire_handlers.services.runs import ORDER, RUNNING, TIMER, RunView
+
+WORK = frozenset({RUNNING, TIMER, ORDER})  #: what an open item waits for that only a worker brings on
 
 
 class Row(NamedTuple):
@@ -57,6 +60,24 @@ def held_elsewhere(app: App, path: str) -> list[str]:
     if not Path(path + ".locks").is_dir():
         return []
     return [handler.name for handler in app.runnable if _locked(group_name(app.name, handler.name), path)]
+
+
+def unattended(app: App, bus: LocalBus, views: Iterable[RunView]) -> list[str]:
+    """The handlers that these runs wait for and that no process works for. Of a copy of Kafka's topics nobody knows."""
+    if type(bus) is not LocalBus or bus.path == ":memory:":
+        return []
+    waiting = dict.fromkeys(item.handler for view in views for item in view.open if item.kind in WORK)
+    return [name for name in waiting if name and _is_free(group_name(app.name, name), bus.path)]
+
+
+def _is_free(group: str, path: str) -> bool:
+    """Has nobody the lock, which is not made here? Who may not touch it cannot tell."""
+    if not Path(path + ".locks", group).exists():
+        return True
+    try:
+        return not _locked(group, path)
+    except OSError:
+        return False
 
 
 def _locked(group: str, path: str) -> list[str]:

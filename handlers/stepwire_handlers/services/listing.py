@@ -9,7 +9,10 @@ first those that a dead letter or a stored entry names, however old they are.
 from __future__ import annotations
 
 import heapq
+import math
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
 
@@ -26,6 +29,7 @@ from stepwire_handlers.services.snapshot import snapshot
 
 PAGE = 200  #: records that are read at once, backwards
 SCAN = 2_000  #: runs that a listing with a state looks into
+UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 ENTRIES = 50_000  #: stored entries that are asked for their run
 
 
@@ -53,6 +57,16 @@ def newest(app: App, bus: LocalBus, limit: int, state: str | None = None, since:
                 views.append(view)
     views.sort(key=lambda view: view.started, reverse=True)
     return Listing(views, looked, whole)
+
+
+def begun_since(text: str) -> float:
+    """Epoch seconds of `30m`, `12h`, `7d` before now, or of a date. Raises ValueError for what is no time."""
+    if text[-1:] in UNITS and math.isfinite(ago := float(text[:-1]) * UNITS[text[-1]]):
+        return time.time() - ago
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except OverflowError as error:
+        raise ValueError(text) from error
 
 
 def _candidates(app: App, bus: LocalBus, state: str | None, since: float) -> Iterator[str]:
@@ -89,8 +103,8 @@ def _begun(app: App, bus: LocalBus, since: float) -> Iterator[str]:
              for event in app.wiring.graph.entries}  # fmt: skip
     codecs = {topic: Codec(topic, events) for topic, events in types.items() if topic in bus.log.topics}
     pages = [_backwards(app, bus, place, codecs[topic]) for topic in codecs for place in bus.log.partitions(topic)]
-    for time, run in heapq.merge(*pages, reverse=True):
-        if time < since:
+    for begun, run in heapq.merge(*pages, reverse=True):
+        if begun < since:
             return
         yield run
 

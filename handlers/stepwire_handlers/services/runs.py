@@ -58,7 +58,9 @@ class RunView:
     dead: list[DeadLetter] = field(default_factory=list)  #: that nobody replayed or dropped
     ends: list[Ended] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)  #: what people did, oldest first
+    overcome: list[DeadLetter] = field(default_factory=list)  #: of deliveries that came to an end after it
     parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> what it was made of
+    outside: frozenset[str] = frozenset()  #: steps that somebody else's service does
     result: Event | None = None  #: the event that is marked as the result, in root scope
 
     @property
@@ -109,6 +111,7 @@ class Runs:
     def _view(self, run: str, look: _Look) -> RunView:
         folded = fold(History(self._bus.store).of_run(run), run, self._reader)
         view = RunView(run, folded.lines, ends=folded.ends, parts=folded.parts, said=folded.said)
+        view.overcome, view.outside = folded.overcome, frozenset(self._app.wiring.externals)
         view.result = next((line.event for line in view.lines if type(line.event) in self._reader.results), None)
         view.dead = [letter for letter in folded.letters if look.letters.status(letter) in ("open", "forgotten")]
         unanswered = {(letter.handler, letter.id): letter for letter in view.dead}
@@ -219,11 +222,14 @@ def _on_its_way(join: JoinState, folded: Folded) -> bool:
 
 def _hide_quotes(view: RunView) -> None:
     """Mask what is sensitive in the run's events where an exception quotes it."""
-    if not view.dead and not any(item.about for item in view.open):
+    quotes = [*view.dead, *view.overcome, *(item.about for item in view.open), *(end.error for end in view.ends)]
+    if not any(quotes):
         return
     values = tuple(dict.fromkeys(sensitive_values([line.event for line in view.lines])))
     view.dead = [without_quotes(letter, values) for letter in view.dead]
+    view.overcome = [without_quotes(letter, values) for letter in view.overcome]
     view.open = [item._replace(about=without(item.about, values)) for item in view.open]
+    view.ends = [end._replace(error=without(end.error, values)) for end in view.ends]
 
 
 def _dead(letter: DeadLetter, id_: str) -> OpenItem:

@@ -1,9 +1,9 @@
 """A run step by step: what each delivery took, what it came to, and how long that was.
 
 In: a `RunView`. Out: `Step`s in the order in which they began; pure. Time runs from the record of the last input to
-the record of the first output, so it holds the wait for a free slot too. Attempts are known of what failed or is
-parked; a success does not record them. What a step stamped into the envelope, such as its prompt's version or a cost,
-is shown with it.
+the record of the first output, so it holds the wait for a free slot too. Attempts are those since the last replay, and
+since the last worker that was killed during a call; what failed before a success is told by its last error. What a step
+stamped into the envelope, such as its prompt's version or a cost, is shown with it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from stepwire_handlers.services.runs import OpenItem, RunView
 from stepwire_handlers.services.said import PAST, Said
 
 REFUSED = "the decision was not taken: is it signed with the workers' key?"
+CALLED = frozenset({"none", "emitted"})  #: why a delivery ended that was called
 PUBLISHED = ""  #: in place of a handler: the event came from outside
 
 
@@ -32,8 +33,9 @@ class Step(NamedTuple):
     ended: float | None
     inputs: Sequence[Line]
     outputs: Sequence[Line]
-    attempts: int | None = None
+    attempts: int | None = None  #: calls; None: it was not called, or what it waits for does not count them
     about: str = ""  #: an error, or what it waits for
+    last_error: str = ""  #: of what came to an end all the same: the last failure before
     due: float | None = None
     stamps: Mapping[str, str] = {}
     said: Sequence[Said] = ()  #: what people decided about it, oldest first
@@ -49,6 +51,7 @@ class _Delivery:
     outputs: list[Line] = field(default_factory=list)
     end: Ended | None = None
     letter: DeadLetter | None = None
+    overcome: DeadLetter | None = None
     item: OpenItem | None = None
     said: list[Said] = field(default_factory=list)
 
@@ -61,6 +64,7 @@ def timeline(view: RunView) -> list[Step]:
         _step(id_, handler, delivery, [events[id_]] if id_ in events else _distinct(view.parts.get(id_, ())))
         for (id_, handler), delivery in _deliveries(view).items()
     ]
+    found = [step._replace(attempts=None) if step.handler in view.outside else step for step in found]
     return sorted([*published, *found], key=lambda step: (step.begun, bool(step.handler), step.ended or inf))
 
 
@@ -97,6 +101,9 @@ def _deliveries(view: RunView) -> dict[tuple[str, str], _Delivery]:
         of(item.id, item.handler).item = item
     for said in view.said:
         of(said.id, said.handler).said.append(said)
+    for letter in view.overcome:
+        if known := found.get((letter.id, letter.handler)):
+            known.overcome = letter
     return found
 
 
@@ -107,10 +114,8 @@ def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -
     ended = outputs[0].time if outputs else end.time if end is not None else letter.record.time if letter else None
     begun = max(known) or ended or 0.0
     step = Step(handler, id_, "", begun, ended, _edited(inputs, delivery.said), outputs, said=delivery.said)
-    if outputs:
-        return step._replace(outcome="emitted", stamps=dict(outputs[0].stamps))
-    if end is not None:
-        return step._replace(outcome={"none": "ended", "emitted": "ended"}.get(end.why, end.why))
+    if outputs or end is not None:
+        return _over(step, delivery)
     if letter is not None:
         about = f"{letter.error}: {letter.message}"
         return step._replace(outcome="dead letter", attempts=letter.attempts, about=about)
@@ -119,3 +124,15 @@ def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -
     attempts = None if item.attempt is None else item.attempt - 1
     about = REFUSED if item.kind == "gate" and delivery.said else item.about  # one under way is no gate any more
     return step._replace(outcome=item.kind, attempts=attempts, about=about, due=item.due)
+
+
+def _over(step: Step, delivery: _Delivery) -> Step:
+    """It came to an end; a record of that tells the attempts, if there were several."""
+    end, letter, outputs = delivery.end, delivery.overcome, delivery.outputs
+    called = end is None or end.why in CALLED
+    error = end.error if end is not None and end.error else f"{letter.error}: {letter.message}" if letter else ""
+    step = step._replace(attempts=(end.attempts if end else 1) if called else None, last_error=error)
+    if outputs:
+        return step._replace(outcome="emitted", stamps=dict(outputs[0].stamps))
+    assert end is not None
+    return step._replace(outcome="ended" if called else end.why)

@@ -26,6 +26,7 @@ from stepwire.outcome import (
     Outcome,
     RetryAt,
     Unknown,
+    brief,
     decide,
     decide_once,
     explain,
@@ -59,7 +60,7 @@ class Caller:
         if delivery.dropped:
             return
         came = copy_context().run(self._at_once, delivery) if self._step.instant else None
-        if came is not None and self._pause(came[0]) is None:
+        if came is not None and self._in_place(came[0]) is None:
             self._concluded(delivery, *came)
             return
         self.running[delivery] = None
@@ -78,12 +79,13 @@ class Caller:
     async def _run(self, delivery: Delivery, came: Came | None) -> None:
         try:
             outcome, context = came or await self._attempt(delivery)
-            while (pause := self._pause(outcome)) is not None:
+            while (again := self._in_place(outcome)) is not None:
                 if delivery.dropped:
                     return
                 self._retried(delivery, outcome, context)
-                await self._sleep(pause)
+                await self._sleep(again.wait)
                 delivery.attempt += 1
+                delivery.meta = {**delivery.meta, "error": brief(again.error)}
                 outcome, context = await self._attempt(delivery)
         finally:
             if delivery.task is asyncio.current_task():
@@ -92,10 +94,10 @@ class Caller:
         if delivery.task is asyncio.current_task() and not delivery.dropped:
             self._concluded(delivery, outcome, context)
 
-    def _pause(self, outcome: Outcome) -> float | None:
-        """Seconds to wait in place; None: it is over, or its next attempt is parked."""
+    def _in_place(self, outcome: Outcome) -> RetryAt | None:
+        """The retry that is waited for in place; None: it is over, or its next attempt is parked."""
         if isinstance(outcome, RetryAt) and outcome.wait <= self._step.settings.in_place:
-            return outcome.wait
+            return outcome
         return None
 
     async def _sleep(self, seconds: float) -> None:

@@ -39,7 +39,7 @@ class Emitter:
 
     def done(self, delivery: Delivery, value: Any, stamps: Mapping[str, str] | None = None) -> Finished:
         """The handler returned `value`. Raises WrongReturn, TooManyOutputs."""
-        if type(value) in self._plain and not delivery.visit and not stamps:
+        if type(value) in self._plain and not delivery.visit and not stamps and delivery.attempt == 1:
             scope = self.step.wiring.scope_of(type(value), delivery.scope)
             outputs = [self._event(delivery, value, 0, scope, ())]
             self._check_size(outputs)
@@ -70,7 +70,7 @@ class Emitter:
         settled = wiring.settlement(step.name, shape)
         if settled:
             joins += self._settle(delivery, settled, base, "absent", outputs)
-        if joins or not outputs:
+        if joins or not outputs or delivery.attempt > 1:
             outputs.append(self.ended(delivery, "none" if value is None else "emitted", joins))
         self._check_size(outputs)
         return self._finished(delivery, outputs, "replayed")
@@ -85,8 +85,7 @@ class Emitter:
     def dead(self, delivery: Delivery, error: BaseException) -> Finished:
         """R8: keep it whole; what it owes is blocked by it, not settled."""
         outputs = [self._dead_letter(delivery, error)]
-        owed: Sequence[Owed] = self.step.wiring.owes(self.step.name)
-        self._settle(delivery, owed, self._base(delivery), "blocked", outputs)
+        self._settle(delivery, self.step.wiring.owes(self.step.name), self._base(delivery), "blocked", outputs)
         finished = self._finished(delivery, outputs, "replayed")
         if delivery.is_join and delivery.mailbox is not None:
             until = self.step.clock.now() + self.step.settings.keep
@@ -229,10 +228,9 @@ class Emitter:
         joins = []
         for slot in owed:
             said = {"kind": kind, "at": self.step.clock.now(), "by": by or delivery.key(self.step.app, self.step.name)}
-            meta = self.address(slot, delivery.run, scope)
-            entry = Entry({**meta, **said})
-            outputs.append(Out(control_topic(self.step.app, slot.handler), meta["id"], {}, entry.encode()))
-            joins.append(str(meta["id"]))
+            entry = Entry({**self.address(slot, delivery.run, scope), **said})
+            joins.append(str(entry.meta["id"]))
+            outputs.append(Out(control_topic(self.step.app, slot.handler), joins[-1], {}, entry.encode()))
         return joins
 
     def notices(self, delivery: Delivery, by: str) -> list[Out]:
@@ -258,11 +256,12 @@ class Emitter:
     # -- records of our own
 
     def ended(self, delivery: Delivery, why: str, joins: Sequence[str]) -> Out:
-        """Says that a delivery came to its end, for those who follow runs."""
+        """Says that a delivery came to its end, for those who follow runs; after retries also how many, and why."""
         name = self.step.name
         body = {"run": delivery.run, "delivery": delivery.id, "handler": name, "why": why, "joins": list(joins)}
+        tried = {"attempts": delivery.attempt, "error": delivery.meta.get("error", "")} if delivery.attempt > 1 else {}
         headers = {"ce_swrun": delivery.run, "ce_swhandler": name, "ce_swcause": delivery.id}
-        return Out(runs_topic(self.step.app), delivery.run, headers, dump(body))
+        return Out(runs_topic(self.step.app), delivery.run, headers, dump({**body, **tried}))
 
     def _dead_letter(self, delivery: Delivery, error: BaseException) -> Out:
         step, record = self.step, delivery.record
@@ -282,9 +281,7 @@ class Emitter:
             "sw_kind": "join" if delivery.is_join else "part" if step.is_join else "event",
             "sw_attempts": str(delivery.attempt),
             "sw_replay": str(delivery.replay),
-            "sw_grant": "1"
-            if isinstance(error, VisitLimit) or delivery.meta.get("grant")
-            else "0",  # of one more visit
+            "sw_grant": str(int(isinstance(error, VisitLimit) or delivery.meta.get("grant", False))),  # of a visit more
             "sw_key": record.key or "" if record else "",
         }
         value = record.value if record is not None else self._parts(delivery)

@@ -18,7 +18,7 @@ from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import Event
 from stepwire.join import STUB, JoinState, deadline, judge
-from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn, said
+from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn, brief
 from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta, keep, kept
 
 if TYPE_CHECKING:
@@ -312,20 +312,16 @@ class Pump:
     def park(self, delivery: Delivery, outcome: RetryAt) -> Finished:
         """Step 6, a long wait: keep the delivery whole, with a timer, and free the slot."""
         due = self._step.clock.now() + outcome.wait
-        error = f"{type(outcome.error).__name__}: {said(outcome.error)}"[:500]
+        waits: dict[str, Any] = {"attempt": delivery.attempt + 1, "due": due, "error": brief(outcome.error)}
         if delivery.mailbox is not None:
-            change = self._changed(
-                delivery, attempt=delivery.attempt + 1, due=due, error=error, claim=None, frozen=list(delivery.frozen)
-            )
-            return Finished(changes=[change])
+            return Finished(changes=[self._changed(delivery, **waits, claim=None, frozen=list(delivery.frozen))])
         assert delivery.record is not None
-        waits = {"attempt": delivery.attempt + 1, "due": due, "error": error}
         entry = keep(delivery.record, kind="item", id=delivery.id, run=delivery.run, **waits)
         return self._dispatcher.intake.posted(entry, delivery.offset)
 
     def unknown(self, delivery: Delivery, error: BaseException) -> Finished:
         """R13: nobody knows whether the effect happened; it waits for a person and still owes its slots."""
-        why = f"{type(error).__name__}: {said(error)}"[:500]
+        why = brief(error)
         return Finished(changes=[self._changed(delivery, unknown=why, claim=None, frozen=list(delivery.frozen))])
 
     def _changed(self, delivery: Delivery, **meta: Any) -> Change:

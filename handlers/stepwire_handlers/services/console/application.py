@@ -38,6 +38,7 @@ from stepwire_handlers.services.door.limits import Limits
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, of_error
 from stepwire_handlers.services.door.runs import find
+from stepwire_handlers.services.groups import unattended
 from stepwire_handlers.services.history import History
 from stepwire_handlers.telemetry.mask import masked
 
@@ -207,7 +208,8 @@ class Console:
         place, view = find(self.places, caller, request.path_params["run"])
         result = None if view.result is None else (type(view.result).__name__, masked(view.result, shorten=False))
         return self._page(request, "run.html", app=place.app.name, view=view, steps=look.steps(view), result=result,
-                          cost=look.cost(view), live=view.state == "running")  # fmt: skip
+                          cost=look.cost(view), live=view.state == "running",
+                          idle=unattended(place.app, place.bus, [view]))  # fmt: skip
 
     async def graph(self, request: Request, caller: Caller) -> Response:
         """An app's graph with what its newest runs came to."""

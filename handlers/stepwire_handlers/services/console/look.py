@@ -17,6 +17,7 @@ from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.gates import Gates, Waiting
+from stepwire_handlers.services.groups import unattended
 from stepwire_handlers.services.listing import newest
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.said import Said
@@ -42,6 +43,7 @@ class Found(NamedTuple):
     """One page of runs."""
 
     rows: list[Row]
+    idle: list[str]  #: handlers that these runs wait for and that nobody works for
     more: bool  #: is there another page?
     whole: bool  #: was everything looked at that could match?
 
@@ -63,7 +65,13 @@ def runs(places: Sequence[Place], state: str, span: str, search: str, page: int)
         rows += [Row(place.app.name, v, _waits(v)) for v in found.views if not search or _matches(v, search)]
     rows.sort(key=lambda row: row.view.started, reverse=True)
     begin = (page - 1) * PAGE
-    return Found(rows[begin : begin + PAGE], len(rows) > begin + PAGE and page < DEEPEST, whole)
+    shown = rows[begin : begin + PAGE]
+    idle = [
+        name
+        for place in places
+        for name in unattended(place.app, place.bus, [row.view for row in shown if row.app == place.app.name])
+    ]
+    return Found(shown, idle, len(rows) > begin + PAGE and page < DEEPEST, whole)
 
 
 def _waits(view: RunView) -> str:
@@ -91,7 +99,8 @@ def _step(step: Step, view: RunView, whole: float) -> dict[str, Any]:
     return {
         "handler": step.handler, "outcome": step.outcome, "seconds": step.seconds, "attempts": step.attempts,
         "after": after, "left": min(round(after / whole * 100, 2), 100.0), "share": max(share, 0.6), "id": step.id,
-        "about": step.about, "due": step.due, "usage": step.stamps.get("usage", ""), "stamps": rest,
+        "about": step.about, "last_error": step.last_error, "due": step.due,
+        "usage": step.stamps.get("usage", ""), "stamps": rest,
         "said": [_said(said) for said in step.said],
         "inputs": [_event(line.event) for line in step.inputs],
         "outputs": [_event(line.event) for line in step.outputs],

@@ -27,6 +27,7 @@ from stepwire_handlers.services.door.guard import ROUTE, Guard, no_route, traced
 from stepwire_handlers.services.door.identity import Caller, Identity
 from stepwire_handlers.services.door.intake import Begun, publish_events, publish_fields
 from stepwire_handlers.services.door.limits import Limits
+from stepwire_handlers.services.door.listing import Lister, wanted
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, of_error, unavailable
@@ -56,12 +57,14 @@ class Door:
     max_bytes: int  #: of one file
     tracer: Publishing | None = None  #: makes a span of each request that may bring events; None: nobody traces
     rest: Rest = field(default_factory=Rest)
+    lister: Lister = field(default_factory=Lister)
 
     def application(self) -> Starlette:
         """The routes behind their guard."""
         routes = [
             self._route("/events", self._traced("/events", self.take_events), "POST"),
             self._route(FIELDS, self._traced(FIELDS, self.take_fields), "POST"),
+            self._route("/runs", self.listed, "GET"),
             self._route("/runs/{run}", self.run, "GET"),
             self._route("/runs/{run}/stream", self.follow, "GET"),
             self._route("/gates", self.gates, "GET"),
@@ -159,6 +162,10 @@ class Door:
         return JSONResponse(told[0] | shown(first.place, view), 200 if done else 202, headers)
 
     # -- runs
+
+    async def listed(self, request: Request, caller: Caller) -> Response:
+        """`GET /runs`."""
+        return JSONResponse(await self.lister.of(self.places, caller, wanted(request.query_params)))
 
     async def run(self, request: Request, caller: Caller) -> Response:
         """`GET /runs/<id>`."""

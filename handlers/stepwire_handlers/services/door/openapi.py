@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from stepwire import Event
 from stepwire_handlers.services.door.events import LONGEST
+from stepwire_handlers.services.door.listing import DEFAULT, MOST, SINCE, STATES
 from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.uploads import FORM, attachment_fields
 from stepwire_handlers.services.fields import known
@@ -73,6 +74,17 @@ def _header(name: str, about: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 WAIT = _header("Prefer", "`wait=30`: wait for the result, at most 60 s (RFC 7240).", {"type": "string"})
+WHOLE = {"type": "boolean", "description": "Are these all that the filter chooses?"}
+FILTER = [
+    {"name": name, "in": "query", "required": False, "description": about, "schema": schema}
+    for name, about, schema in (
+        ("app", "Of this app.", {"type": "string"}),
+        ("state", "In this state.", {"enum": [*STATES]}),
+        ("since", "Begun so long ago, or at this time, or later: 30m, 12h, 7d, 2026-01-31T12:00Z.",
+         {"type": "string", "pattern": SINCE}),
+        ("limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT}),
+    )
+]  # fmt: skip
 CURSOR = _header("Last-Event-ID", "The id of the last message that was seen.", {"type": "string"})
 KEY = {"type": "string", "pattern": r'^([!#-~][!-~]{0,254}|"[!-~]{1,255}")$'}  #: plain, or a structured field's string
 
@@ -141,6 +153,9 @@ def _fixed() -> dict[str, Any]:
         "POST /events": _operation("events", "CloudEvents: structured, binary or a batch", {
                                    **_accepted("Batch"), **_faults(400, 408, 413, 415, 422)}, WAIT,
                                    requestBody=_events()),
+        "GET /runs": _operation("runs", "The newest runs that you may see", {
+                                "200": _found("Newest first.", _object(runs=_list("ListedRun"), whole=WHOLE)),
+                                **_faults(404, 422)}, *FILTER),
         "GET /runs/{run}": _operation("run", "One run as it is now; asked for text/event-stream: as it happens",
                                       _messages(_json(_ref("Run"))), run, WAIT, CURSOR),
         "GET /runs/{run}/stream": _operation("stream", "One run as it happens", _messages({}), run, CURSOR),
@@ -185,7 +200,7 @@ def _own() -> dict[str, Any]:
 
     text, attribute = {"type": "string"}, {"type": "string", "minLength": 1, "maxLength": LONGEST}
     count, time, later = {"type": "integer"}, {"type": "number"}, {"type": ["number", "null"]}
-    states = {"enum": ["running", "waiting", "failed", "completed"]}
+    states = {"enum": [*STATES]}
     problem = _object("type", "title", "detail", "instance", status=count)
     problem["properties"]["errors"] = {"type": "array", "items": {"type": "object"}}
     own = {
@@ -193,12 +208,16 @@ def _own() -> dict[str, Any]:
         "Accepted": _object("id", "source", "run", "url", repeated={"type": "boolean"}),
         "Batch": _object(events=_list("Accepted")),
         "Run": _object("run", "app", state=states, started=time, result=EVENT, open=_list("Open"), gates=_list("Gate"),
-                       dead_letters=_list("DeadLetter"), said=_list("Said"), links=_object("self", "stream")),
+                       dead_letters=_list("DeadLetter"), retried=_list("Retried"), said=_list("Said"),
+                       links=_object("self", "stream")),
+        "ListedRun": _object("run", "app", "url", state=states, started=time, result=EVENT,
+                             dead_letter={"type": ["object", "null"]}),
         "Said": _object("handler", "id", "decision", "by", "why", edited={"type": ["object", "null"]}, time=time),
         "Open": _object("handler", "kind", "id", "about", since=time, due=later),
         "Gate": _object("id", "handler", "kind", "run", "why", since=time, until=later, event=EVENT),
         "OpenGate": {"allOf": [_ref("Gate"), _object("app")]},
         "DeadLetter": _object("id", "handler", "error", "message", attempts=count),
+        "Retried": _object("id", "handler", "last_error", attempts=count),
         "OpenDeadLetter": {"allOf": [_ref("DeadLetter"), _object("app", "run", replays=count, time=time)]},
         "Decided": _object("app", "id", "decision", "by", "run", "url"),
         "CloudEvent": {"type": "object", "required": ["specversion", "id", "source", "type"], "properties": {

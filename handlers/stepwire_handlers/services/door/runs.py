@@ -58,6 +58,10 @@ def shown(place: Place, view: RunView) -> dict[str, Any]:
              "attempts": letter.attempts}
             for letter in view.dead
         ],
+        "retried": [
+            {"id": end.delivery, "handler": end.handler, "attempts": end.attempts, "last_error": end.error}
+            for end in view.ends if end.attempts > 1
+        ],
         "said": [said.data() for said in view.said],
         "links": {"self": address(view.id), "stream": f"{address(view.id)}/stream"},
     }  # fmt: skip
