@@ -256,7 +256,7 @@ async def test_an_abort_without_a_rebalance_calls_no_neighbour_again(monkeypatch
 
 
 async def test_an_output_that_cannot_be_written_harms_no_neighbour() -> None:
-    """R11: of one transaction only the culprit is a dead letter; its neighbours' results are written, none is called twice."""
+    """R11: of one transaction only the culprit is a dead letter; its neighbours are written, none is called twice."""
     calls: list[int] = []
     all_there = asyncio.Event()
 
