@@ -102,7 +102,7 @@ def trouble(seed: int, odds: Odds, step: Step, path: str) -> Trouble:
     throws = dice(seed, "trouble", step.name, path)
     if throws.randrange(100) >= odds.trouble:
         return ""
-    if "many" in odds.kinds and any(term.items for term in step.terms) and throws.random() < 0.3:
+    if "many" in odds.kinds and any(term.items for term in step.terms) and throws.random() < 0.5:
         return "many"
     return throws.choice(odds.kinds)
 
