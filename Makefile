@@ -59,6 +59,9 @@ kubernetes: $(VENV)/.ready ## image and chart on a real cluster: KUBECONFIG's, e
 soak: $(VENV)/.ready ## the property tests with a large budget
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
 
+mutations: $(VENV)/.ready ## break the kernel in the ways that nobody sees, each must be noticed (about 2 minutes)
+	@$(BIN)/python -m tests.mutations.run
+
 audit: $(VENV)/.ready ## known vulnerabilities of everything in uv.lock: asks OSV's database, or AUDIT_DATABASE=folder of advisories
 	@$(if $(AUDIT_DATABASE),$(BIN)/python -m tests.audit.stored $(AUDIT_DATABASE),$(BIN)/uv audit --frozen --preview-features audit-command)
 
@@ -75,4 +78,4 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo operate test test-all check format bench chaos kubernetes soak audit docs clean
+.PHONY: help setup demo operate test test-all check format bench chaos kubernetes soak mutations audit docs clean

@@ -56,11 +56,45 @@ def dice(seed: int, *about: object) -> random.Random:
     return random.Random(f"{seed}|{'|'.join(map(str, about))}")
 
 
-def path_of(step: Step, frames: Sequence[int], visit: int, parts: Sequence[str], items: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class Spot:
+    """Where a delivery stands: in which run, at which items of the scatters around, in which laps of loops."""
+
+    run: str = ""
+    frames: tuple[int, ...] = ()
+    laps: tuple[tuple[str, int], ...] = ()
+
+
+def path_of(step: Step, spot: Spot, visit: int, parts: Sequence[str], items: Sequence[str]) -> str:
     """The path of a delivery: by what it was called with, but of a join that depends on time only by where it is."""
+    laps = [f"{name}@{lap}" for name, lap in spot.laps] if step.is_join else []
     if step.timing is not None:
-        return digest(step.name, *frames)
-    return digest(step.name, visit, *frames, "parts", *parts, "items", *items)
+        return digest(step.name, spot.run, *spot.frames, *laps)
+    return digest(step.name, spot.run, visit, *spot.frames, *laps, "parts", *parts, "items", *items)
+
+
+def answer_path(step: Step, path: str) -> str:
+    """The path of what somebody else's service answers."""
+    return digest(step.name, "answer", path)
+
+
+@dataclass(frozen=True)
+class Published:
+    """An event that came from outside: in which run, which, when (seconds)."""
+
+    run: str
+    emit: Emit
+    at: float = 0.0
+
+
+def arrivals(plan: Plan, seed: int) -> list[Published]:
+    """What is published from outside, each once: up to three runs by a field, and some of their own."""
+    throws = dice(seed, "arrivals")
+    found = [Published("", Emit(0, "root"))]
+    for run in ["", "r1", "r2"][: throws.choice((1, 1, 1, 2, 3))]:
+        found += [Published(run, Emit(e, f"{e}@{run}")) for e in plan.entries if e or run if throws.random() < 0.85]
+    found += [Published(f"i{e}", Emit(e, f"{e}@inner")) for e in plan.inner]
+    return found
 
 
 def trouble(seed: int, odds: Odds, step: Step, path: str) -> Trouble:
@@ -68,7 +102,7 @@ def trouble(seed: int, odds: Odds, step: Step, path: str) -> Trouble:
     throws = dice(seed, "trouble", step.name, path)
     if throws.randrange(100) >= odds.trouble:
         return ""
-    if "many" in odds.kinds and any(term.items for term in step.terms) and throws.random() < 0.3:
+    if "many" in odds.kinds and any(term.items for term in step.terms) and throws.random() < 0.5:
         return "many"
     return throws.choice(odds.kinds)
 
@@ -94,8 +128,8 @@ def lane(path: str) -> int:
     return sum(path.encode()) % 3
 
 
-def returned(seed: int, odds: Odds, step: Step, path: str) -> Returned:
-    """What a delivery returns when nothing goes wrong."""
+def returned(seed: int, odds: Odds, step: Step, path: str, spare: frozenset[int] = frozenset()) -> Returned:
+    """What a delivery returns when nothing goes wrong; events of `spare` can always be read."""
     throws = dice(seed, "return", step.name, path)
     term = throws.choice(step.terms)
     events = [Emit(event, digest(path, number)) for number, event in enumerate(term.events)]
@@ -104,7 +138,7 @@ def returned(seed: int, odds: Odds, step: Step, path: str) -> Returned:
         size = throws.choice((0, 1, 2, 2, 3, 4))
         items = [Emit(throws.choice(term.items), digest(path, "item", number)) for number in range(size)]
     emitted = [*events, *(items or ())]
-    broken = [emit for emit in emitted if throws.randrange(100) < odds.broken]
+    broken = [emit for emit in emitted if throws.randrange(100) < odds.broken and emit.type not in spare]
     mark = {emit: Emit(emit.type, emit.path, broken=True) for emit in broken}
     return Returned(
         tuple(mark.get(emit, emit) for emit in events),

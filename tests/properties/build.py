@@ -15,8 +15,8 @@ from tests.properties import behaviour as b
 from tests.properties.interpreter import Call, Observed, Where
 from tests.properties.wirings import Plan, Step
 
-from stepwire import App, Context, Decision, Event, Handler, Join, Reject, Retry, RetryLater, Settings
-from stepwire.handler import Options
+from stepwire import App, Context, Decision, Event, Handler, Join, Reject, Retry, RetryLater, Settings, external
+from stepwire.handler import External, Options
 
 SETTINGS = Settings(max_outputs=b.MANY - 1, attempts=2, attempts_unknown=2)
 
@@ -36,6 +36,8 @@ class Payload(Event):
 
     path: str
     lane: str = "0"
+    po: str = ""  #: the run that published events name
+    ticket: str = ""  #: by which an answer finds its ask
     state: Annotated[str, AfterValidator(_whole)] = "whole"
 
 
@@ -44,12 +46,10 @@ class Stranger(Payload, topic="stranger", terminal=True):
 
 
 @lru_cache(maxsize=1_000)
-def event_class(number: int, topic: str, terminal: bool, keyed: bool) -> type[Payload]:
+def event_class(number: int, topic: str, **marks: Any) -> type[Payload]:
     namespace = {"__module__": __name__, "__qualname__": f"E{number}"}
-    made = type(Payload)(
-        f"E{number}", (Payload,), namespace, topic=topic, terminal=terminal, key="lane" if keyed else None
-    )
-    return cast("type[Payload]", made)
+    made: Any = type(Payload)
+    return cast("type[Payload]", made(f"E{number}", (Payload,), namespace, topic=topic, **marks))
 
 
 def topic_of(plan: Plan, event: int) -> str:
@@ -57,7 +57,14 @@ def topic_of(plan: Plan, event: int) -> str:
 
 
 def classes_of(plan: Plan) -> list[type[Payload]]:
-    return [event_class(e, topic_of(plan, e), e in plan.terminal, e in plan.keyed) for e in range(plan.events)]
+    meet = plan.entries if len(plan.entries) > 1 else ()
+    return [
+        event_class(
+            e, topic_of(plan, e), terminal=e in plan.terminal, key="lane" if e in plan.keyed else None,
+            entry=e in plan.inner, run="po" if e in meet else None,
+        )
+        for e in range(plan.events)
+    ]  # fmt: skip
 
 
 @dataclass
@@ -76,15 +83,26 @@ class World:
     overlaps: list[str] = field(default_factory=list)  #: handlers with order= that were called twice at once
     hanging: int = 0
     running: set[tuple[str, str]] = field(default_factory=set)
+    labels: dict[str, str] = field(default_factory=dict)  #: run -> what the plan calls it
 
     def __post_init__(self) -> None:
         self.events = classes_of(self.plan)
-        self.app = App("p", [self._handler(step) for step in self.plan.steps], settings=SETTINGS)
+        steps = [self._external(step) if step.external else self._handler(step) for step in self.plan.steps]
+        self.app = App("p", steps, settings=SETTINGS)
 
-    def event(self, emit: b.Emit) -> Payload:
+    def event(self, emit: b.Emit, run: str = "") -> Payload:
         return self.events[emit.type].model_construct(
-            path=emit.path, lane=str(b.lane(emit.path)), state="broken" if emit.broken else "whole"
-        )
+            path=emit.path, lane=str(b.lane(emit.path)), state="broken" if emit.broken else "whole", po=run,
+            ticket=emit.path,
+        )  # fmt: skip
+
+    def spot(self, run: str, scope: str) -> b.Spot:
+        """Where a delivery stands, as the interpreter says it."""
+        return b.Spot(self.labels.get(run, ""), *place(scope))
+
+    def _external(self, step: Step) -> External:
+        ask, answer = (self.events[event] for event in (step.taken[0], step.emitted[0]))
+        return external(ask, answer, name=step.name, match="ticket" if step.external == "match" else None)
 
     # -- handlers
 
@@ -113,7 +131,7 @@ class World:
         options = Options(
             retry=Retry(), join=join, max_visits=step.max_visits,
             on_limit=on_limit if step.on_limit is not None else None, order="lane" if step.order else None,
-            effect="once" if step.once else "at-least-once",
+            effect="once" if step.once else "at-least-once", dedupe=step.dedupe,
         )  # fmt: skip
         return Handler(call, step.name, options)
 
@@ -145,17 +163,17 @@ class World:
     # -- calls
 
     async def _called(self, step: Step, ctx: Context, given: dict[str, Any]) -> Any:
-        frames, laps = place(ctx.scope)
+        spot = self.spot(ctx.run, ctx.scope)
         parts = {part.name: _seen(given[part.name]) for part in step.parts}
         items = tuple(item.path for item in given.get("items", ()))
         visit = ctx.visit
-        path = b.path_of(step, frames, visit, [part or "-" for part in parts.values()], items)
+        path = b.path_of(step, spot, visit, [part or "-" for part in parts.values()], items)
         delivery = ctx.key.partition("#")[0]
         again = delivery in self.healed
         self.started[ctx.key, ctx.attempt, again] += 1
         self.paths[delivery] = path
         if step.is_join:
-            self.wheres[delivery] = (step.name, frames, laps)
+            self.wheres[delivery] = (step.name, spot)
         lane = (step.name, str(getattr(given.get("a"), "lane", ""))) if step.order else None
         if lane in self.running:
             self.overlaps.append(f"{step.name}: two calls at once for {lane}")
@@ -168,13 +186,13 @@ class World:
             nonsense = None if again else await self._trouble(step, ctx, path)
             if nonsense is not None:
                 return nonsense
-            value = self._value(b.returned(self.seed, self.odds, step, path))
+            value = self._value(b.returned(self.seed, self.odds, step, path, self.plan.spared))
         finally:
             if lane is not None:
                 self.running.discard(lane)
         self.finished[delivery] += 1
         if step.is_join:
-            self.observed.calls.setdefault((step.name, frames, laps), []).append(Call(parts, items))
+            self.observed.calls.setdefault((step.name, spot), []).append(Call(parts, items))
         return value
 
     async def _trouble(self, step: Step, ctx: Context, path: str) -> Any:

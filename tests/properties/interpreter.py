@@ -15,7 +15,7 @@ from tests.properties import behaviour as b
 from tests.properties.places import Places
 from tests.properties.wirings import Part, Plan, Step
 
-Where = tuple[str, tuple[int, ...], tuple[tuple[str, int], ...]]  #: step, indexes of the scatters around, laps
+Where = tuple[str, b.Spot]  #: step, and where it stands
 Emitted = Counter[tuple[int, str, tuple[int, ...]]]  #: (type, path, indexes of the scatters around)
 
 
@@ -49,14 +49,13 @@ class Meeting:
     """A join that got something."""
 
     step: Step
-    frames: tuple[int, ...]
-    visits: dict[str, int]
+    spot: b.Spot
     size: int | None = None
     slots: dict[str | int, str] = field(default_factory=dict)
 
     @property
     def where(self) -> Where:
-        return self.step.name, self.frames, tuple(sorted(self.visits.items()))
+        return self.step.name, self.spot
 
     @property
     def items(self) -> list[str]:
@@ -64,29 +63,51 @@ class Meeting:
 
 
 class Interpreter:
-    """One run. `emitted` is what it comes to, `fired` how often each join is called, `wrong` what was not allowed."""
+    """Runs, one after the other: they know nothing of each other.
 
-    def __init__(self, plan: Plan, seed: int, odds: b.Odds, observed: Observed) -> None:
+    `emitted` is what they come to, `fired` how often each join is called, `dropped` how many events each handler with
+    `dedupe=` had seen, `wrong` what was not allowed.
+    """
+
+    def __init__(
+        self, plan: Plan, seed: int, odds: b.Odds, observed: Observed, published: Sequence[b.Published]
+    ) -> None:
         self.plan, self.seed, self.odds, self.observed = plan, seed, odds, observed
+        self.published = published
         self.places = Places(plan)
         self.emitted: Emitted = Counter()
         self.broken: set[tuple[int, str]] = set()  #: (type, path) of events that nobody can read
         self.fired: Counter[Where] = Counter()
+        self.dropped: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self._run = ""
+        self._at = 0.0  #: when the present event was published
+        self._known: dict[tuple[str, int, str], float] = {}  #: (step, type, path) -> until when it is known
         self._tokens: list[Token] = []
         self._meetings: dict[Where, Meeting] = {}
 
     def run(self) -> Interpreter:
-        self._emit(b.Emit(0, "root"), (), {})
-        while self._tokens or self._meetings:
-            while self._tokens:
-                token = self._tokens.pop()
-                for step in b.steps_that_take(self.plan, token.emit.type):
-                    self._deliver(step, token)
-            if self._meetings:
-                first = min(self._meetings, key=lambda where: (self.places.rank[where[0]], where))
-                self._conclude(self._meetings.pop(first))
+        for run in dict.fromkeys(published.run for published in self.published):
+            self._run = run
+            for published in self.published:
+                if published.run == run:
+                    self._at = published.at
+                    self._emit(published.emit, (), {})
+                    self._work_off()
+            self._conclude_all()
         return self
+
+    def _work_off(self) -> None:
+        while self._tokens:
+            token = self._tokens.pop()
+            for step in b.steps_that_take(self.plan, token.emit.type):
+                self._deliver(step, token)
+
+    def _conclude_all(self) -> None:
+        while self._meetings:
+            first = min(self._meetings, key=lambda where: (self.places.rank[where[0]], where[1].frames, where[1].laps))
+            self._conclude(self._meetings.pop(first))
+            self._work_off()
 
     def _emit(self, emit: b.Emit, frames: tuple[int, ...], visits: Mapping[str, int]) -> None:
         self.emitted[emit.type, emit.path, frames] += 1
@@ -96,6 +117,12 @@ class Interpreter:
     def _deliver(self, step: Step, token: Token) -> None:
         path, visits = token.emit.path, dict(token.visits)
         if token.emit.broken and not b.healed(self.seed, step.name, path):
+            return
+        if step.external:
+            self._emit(b.Emit(step.terms[0].events[0], b.answer_path(step, path)), token.frames, visits)
+            return
+        if step.dedupe is not None and self._is_known(step, token):
+            self.dropped[step.name] += 1
             return
         if step.is_join:
             self._meet(step, token)
@@ -108,7 +135,20 @@ class Interpreter:
                 return
             if visit > step.max_visits and not b.healed(self.seed, step.name, path):
                 return
-        self._call(step, b.path_of(step, token.frames, visit, [path], []), token.frames, visits)
+        self._call(
+            step, b.path_of(step, self._spot(step, token.frames, visits), visit, [path], []), token.frames, visits
+        )
+
+    def _is_known(self, step: Step, token: Token) -> bool:
+        """`dedupe=`: did this event come here before, within the window? What comes of an event comes with it."""
+        key = (step.name, token.emit.type, token.emit.path)
+        if self._at < self._known.get(key, self._at):
+            return True
+        self._known[key] = self._at + (step.dedupe or 0.0)
+        return False
+
+    def _spot(self, step: Step, frames: tuple[int, ...], visits: Mapping[str, int]) -> b.Spot:
+        return b.Spot(self._run, frames, tuple(sorted(self.places.laps(visits, step.name).items())))
 
     def _meet(self, step: Step, token: Token) -> None:
         is_item = step.items is not None and token.emit.type in step.items
@@ -119,13 +159,13 @@ class Interpreter:
         self._meeting(step, frames, token.visits).slots[slot] = token.emit.path
 
     def _meeting(self, step: Step, frames: tuple[int, ...], visits: Mapping[str, int]) -> Meeting:
-        meeting = Meeting(step, frames, self.places.laps(visits, step.name))
+        meeting = Meeting(step, self._spot(step, frames, visits))
         return self._meetings.setdefault(meeting.where, meeting)
 
     def _call(self, step: Step, path: str, frames: tuple[int, ...], visits: Mapping[str, int]) -> None:
         if b.trouble(self.seed, self.odds, step, path) in b.FINAL and not b.healed(self.seed, step.name, path):
             return
-        value = b.returned(self.seed, self.odds, step, path)
+        value = b.returned(self.seed, self.odds, step, path, self.plan.spared)
         for emit in value.events:
             self._emit(emit, frames, visits)
         if value.items is None:
@@ -141,10 +181,10 @@ class Interpreter:
         step = meeting.step
         if step.timing is not None:
             if self._observed(meeting):
-                self._fire(meeting, b.path_of(step, meeting.frames, 1, [], []))
+                self._fire(meeting, b.path_of(step, meeting.spot, 1, [], []))
         elif not self._uncalled(meeting):
             parts = [self._seen(part, meeting.slots.get(part.name)) for part in step.parts]
-            self._fire(meeting, b.path_of(step, meeting.frames, 1, parts, meeting.items))
+            self._fire(meeting, b.path_of(step, meeting.spot, 1, parts, meeting.items))
 
     def _seen(self, part: Part, path: str | None) -> str:
         if path is None or not part.decision:
@@ -153,7 +193,7 @@ class Interpreter:
 
     def _fire(self, meeting: Meeting, path: str) -> None:
         self.fired[meeting.where] += 1
-        self._call(meeting.step, path, meeting.frames, meeting.visits)
+        self._call(meeting.step, path, meeting.spot.frames, dict(meeting.spot.laps))
 
     @staticmethod
     def _uncalled(meeting: Meeting) -> bool:

@@ -12,14 +12,13 @@ from tests.properties.stage import Stage
 from stepwire.join import JoinState
 from stepwire.state import Mailbox
 
-IGNORE = False
 K = TypeVar("K", bound=Hashable)
 
 
 def reference(stage: Stage) -> Interpreter:
     """What the run must have come to."""
     world = stage.world
-    return Interpreter(world.plan, world.seed, world.odds, world.observed).run()
+    return Interpreter(world.plan, world.seed, world.odds, world.observed, stage.outside.published).run()
 
 
 async def everything(stage: Stage) -> list[str]:
@@ -52,8 +51,18 @@ def fired_once(stage: Stage, wanted_of: Interpreter) -> list[str]:
 
 
 def settled_once(stage: Stage) -> list[str]:
-    """No slot was settled a second time, and nothing was sent that a mailbox does not understand."""
-    return [str(fact) for why in ("duplicate", "unknown_message") for fact in stage.skipped(why) if not IGNORE]
+    """No slot was settled a second time but by what came twice; nothing was sent that a mailbox does not understand."""
+    twice = {step.name for step in stage.world.plan.steps if stage.outside.repeated.intersection(step.taken)}
+    twice |= {step.name for step in stage.world.plan.steps if step.dedupe or step.external}
+    doubles = [fact for fact in stage.skipped("duplicate") if fact.handler not in twice]
+    return [str(fact) for fact in (*doubles, *stage.skipped("unknown_message"))]
+
+
+def dropped_once(stage: Stage, wanted_of: Interpreter) -> list[str]:
+    """`dedupe=`: every handler dropped exactly what it had seen within its window."""
+    drop = {step.name for step in stage.world.plan.steps if step.dedupe}
+    real = Counter(fact.handler for fact in stage.skipped("duplicate") if fact.handler in drop)
+    return [f"dropped by {line}" for line in _difference(real, wanted_of.dropped)]
 
 
 def called_once(stage: Stage) -> list[str]:

@@ -111,9 +111,9 @@ class Life:
         await self.post(handler, entry, times)
         await self.settle()
 
-    async def answer(self, dead: Record, *, drop: bool, times: int = 1) -> None:
+    async def answer(self, dead: Record, *, drop: bool, times: int = 1, edited: bytes | None = None) -> None:
         """Replay or drop a dead letter."""
-        await self.send(dead.topic.split(".")[1], replay(dead, drop=drop), times)
+        await self.send(dead.topic.split(".")[1], replay(dead, drop=drop, edited=edited), times)
 
     async def resolve(self, handler: str, id_: str, verdict: str, event: Event | None = None) -> None:
         """Say what became of an unknown outcome."""

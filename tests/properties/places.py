@@ -19,7 +19,7 @@ class Places:
 
     def __init__(self, plan: Plan) -> None:
         self.steps = {step.name: step for step in plan.steps}
-        self.stack: dict[int, tuple[str, ...]] = {0: ()}
+        self.stack: dict[int, tuple[str, ...]] = dict.fromkeys((*plan.entries, *plan.inner), ())
         self._spread(plan)
         self.closers: dict[str, list[str]] = {}  #: scattering step -> the steps that gather its items
         for step in plan.steps:

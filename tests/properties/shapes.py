@@ -44,9 +44,12 @@ class Other(Event, topic="other"):
 
 
 class Result(Event, topic="result"):
+    """What `work` returns, a part of the join behind it."""
+
     n: int
     lap: int = 1
     filler: str = ""
+    state: Annotated[str, AfterValidator(_readable)] = "fine"
 
 
 class Pair(Event, topic="pair"):
@@ -159,6 +162,20 @@ SHAPES = {
     "in a loop": (_loop, [0, 2]),
     "merge in a scatter": (_merge_in_a_scatter, [0, 2]),
 }  #: name -> how it is made, and the total without task 1 (None: no total at all)
+WHOLE = {
+    "merge": [1],
+    "gather": [0, 1, 2],
+    "nested": [0, 1, 10, 11],
+    "in a loop": [0, 1, 2],
+    "merge in a scatter": [0, 1, 2],
+}
+JOINS = {
+    "merge": "meet",
+    "gather": "collect",
+    "nested": "collect",
+    "in a loop": "collect",
+    "merge in a scatter": "meet",
+}
 
 
 def app(shape: str, work: Handler[..., Any], state: str = "fine") -> App:

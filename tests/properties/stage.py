@@ -16,7 +16,9 @@ from tests.properties import behaviour as b
 from tests.properties.build import SETTINGS, World, place
 from tests.properties.exchange import create_topics
 from tests.properties.interpreter import Emitted
+from tests.properties.outside import SERVICE, Outside
 from tests.properties.rest import Rest, Restless
+from tests.properties.wirings import Step
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
@@ -35,12 +37,16 @@ HOUR = 3_600.0
 
 @dataclass(frozen=True)
 class Open:
-    """Something a person can move: `move` says how, `about` what."""
+    """Something a person or another system can do: `move` says how, `about` what, `twice` if it may be done twice."""
 
     about: str
-    move: Callable[[], Entry]
-    handler: str
-    key: str
+    move: Callable[[], Out]
+    twice: bool = True
+
+
+def _mail(about: str, handler: str, key: str, entry: Callable[[], Entry]) -> Open:
+    """A message for the mailbox of a handler."""
+    return Open(about, lambda: Out(control_topic("p", handler), key, {}, entry().encode()))
 
 
 class Stage:
@@ -48,9 +54,10 @@ class Stage:
 
     def __init__(
         self, world: World, bus: LocalBus, clock: VirtualClock, dice: Random, *, workers: int = 1,
-        settings: Settings = SETTINGS,
+        settings: Settings = SETTINGS, freely: bool = False,
     ) -> None:  # fmt: skip
         self.world, self.bus, self.clock, self.dice = world, bus, clock, dice
+        self.outside = Outside(world, bus, clock, dice, freely=freely)
         self.settings = settings
         self.facts: list[Fact] = []
         self.workers = [self._worker() for _ in range(workers)]
@@ -76,11 +83,6 @@ class Stage:
         for worker in self.workers:
             await worker.stop()
         await self.bus.close()
-
-    async def publish(self) -> None:
-        event = self.world.event(b.Emit(0, "root"))
-        out, _ = self.world.app.record(event, id="1", source="test", now=self.clock.now())
-        await self.bus.publish([out])
 
     async def rest(self) -> None:
         """Return when nothing can happen without time passing; calls that hang or wait in place are sat out."""
@@ -108,7 +110,7 @@ class Stage:
                 waits = join.stub is None and join.call is None and join.decision is None
                 if waits and part.name in join.slots:
                     event = json.loads(decode_entry(join.slots[part.name]).value)
-                    yield Open(f"gate {name}", lambda e=event, i=join.id: self._decide(i, e), name, join.id)  # type: ignore[misc]
+                    yield _mail(f"gate {name}", name, join.id, lambda e=event, i=join.id: self._decide(i, e))  # type: ignore[misc]
 
     def _decide(self, id_: str, event: dict[str, Any]) -> Entry:
         good, edited = b.approved(self.world.seed, "gate", event["path"])
@@ -118,11 +120,13 @@ class Stage:
     async def _dead(self) -> list[Open]:
         found = []
         for step in self.world.plan.steps:
+            if step.external:
+                continue
             topic = dead_letter_topic("p", step.name)
             for record in await self.bus.read(Partition(topic, 0), 0, 100_000):
                 if (topic, record.offset) not in self._handled:
                     key = record.headers["sw_delivery"].rpartition("/")[2]
-                    found.append(Open(f"dead letter {topic}", lambda r=record: self._answer(r), step.name, key))  # type: ignore[misc]
+                    found.append(_mail(f"dead letter {topic}", step.name, key, lambda r=record: self._answer(r)))  # type: ignore[misc]
         return found
 
     def _answer(self, record: Record) -> Entry:
@@ -132,8 +136,8 @@ class Stage:
         _, name, _ = key.split("/")
         error = record.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2]
         if error == "JoinExpired":
-            frames, laps = place(record.headers["ce_swscope"])
-            self.world.observed.dropped.add((name, frames, laps))
+            spot = self.world.spot(record.headers["ce_swrun"], record.headers["ce_swscope"])
+            self.world.observed.dropped.add((name, spot))
             return replay(record, drop=True)
         if error in ("DecodeError", "VisitLimit"):
             value = json.loads(record.value)
@@ -154,7 +158,7 @@ class Stage:
                 meta = decode_meta(raw)
                 if meta.get("unknown"):  # it lies where its order value puts it
                     at = meta.get("order", id_)
-                    yield Open(f"unknown {name}", lambda n=name, i=id_: self._resolve(n, i), name, at)  # type: ignore[misc]
+                    yield _mail(f"unknown {name}", name, at, lambda n=name, i=id_: self._resolve(n, i))  # type: ignore[misc]
 
     def _resolve(self, name: str, id_: str) -> Entry:
         key = f"p/{name}/{id_}"
@@ -172,10 +176,11 @@ class Stage:
 
     async def play(self) -> None:
         """Let the run go to its end, with a person who acts, and a clock that turns, in random order."""
-        await self.publish()
+        await self.bus.publish([self.outside.first()])
         for _ in range(5_000):
             await self.rest()
-            moves = [*self._gates(), *await self._dead(), *self._unknown()]
+            moves = [*self._gates(), *await self._dead(), *self._unknown(), *self._arrivals()]
+            moves += [self._service(step, record) async for step, record in self.outside.asked()]
             due = self.clock.next_timer()
             if due is not None and due > self.end:
                 due = None
@@ -187,11 +192,18 @@ class Stage:
                 return
         raise Restless(f"a person is asked for ever\n{self.world.plan}")
 
+    def _arrivals(self) -> Iterator[Open]:
+        for published in self.outside.arrivals():
+            yield Open("published", lambda p=published: self.outside.publish(p), twice=False)  # type: ignore[misc]
+
+    def _service(self, step: Step, record: Record) -> Open:
+        """Another answer to what is matched by a field is a duplicate; one that echoes our headers is an event."""
+        return Open("asked", lambda: self.outside.answer(step, record), twice=step.external == "match")
+
     async def _make(self, move: Open) -> None:
-        """Send it; sometimes from two shells at once."""
-        raw = move.move().encode()
-        times = 2 if self.dice.random() < 0.25 else 1
-        await self.bus.publish([Out(control_topic("p", move.handler), move.key, {}, raw)] * times)
+        """Do it; sometimes from two shells at once."""
+        out = move.move()
+        await self.bus.publish([out] * (2 if move.twice and self.dice.random() < 0.25 else 1))
 
     async def wait(self, seconds: float) -> None:
         """Turn the clock, stopping at each timer."""
@@ -220,6 +232,7 @@ class Stage:
         return Counter(
             (types[r.headers["ce_type"]], json.loads(r.value)["path"], place(r.headers.get("ce_swscope", ""))[0])
             for r in await self.records()
+            if "ce_swrun" in r.headers or r.headers["ce_source"] != SERVICE  # else its correlator emits it again
         )
 
     def skipped(self, why: str) -> list[Skipped]:

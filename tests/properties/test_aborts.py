@@ -16,7 +16,7 @@ from tests.properties.build import World
 from tests.properties.faulty_bus import FaultyBus
 from tests.properties.profiles import budget
 from tests.properties.stage import Stage
-from tests.properties.wirings import Plan, plans
+from tests.properties.wirings import Plan, Style, plans
 
 from stepwire import WiringError
 from stepwire.clock import VirtualClock
@@ -48,7 +48,7 @@ def test_a_confirmed_abort_calls_nobody_again() -> None:
     """After a confirmed abort without a rebalance the same results are written; no call is made twice."""
     met: Counter[str] = Counter()
 
-    @given(plans(), st.integers(0, 2**16), st.integers(2, 7))
+    @given(plans(Style(outside=True)), st.integers(0, 2**16), st.integers(2, 7))
     @budget(150)
     def each(plan: Plan, seed: int, every: int) -> None:
         try:
@@ -65,7 +65,7 @@ def test_an_unknown_outcome_neither_loses_nor_doubles() -> None:
     """After commits of which nobody knows whether they happened, every event is there exactly once."""
     met: Counter[str] = Counter()
 
-    @given(plans(), st.integers(0, 2**16), st.integers(2, 7), st.sampled_from([50, 100]))
+    @given(plans(Style(outside=True)), st.integers(0, 2**16), st.integers(2, 7), st.sampled_from([50, 100]))
     @budget(150)
     def each(plan: Plan, seed: int, every: int, unknown: int) -> None:
         try:

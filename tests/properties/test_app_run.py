@@ -13,7 +13,7 @@ from tests.properties import behaviour as b
 from tests.properties.build import World
 from tests.properties.interpreter import Interpreter
 from tests.properties.profiles import budget
-from tests.properties.wirings import Plan, plans
+from tests.properties.wirings import Plan, Style, plans
 
 from stepwire import WiringError
 from stepwire.memory import Dead, Run
@@ -58,7 +58,7 @@ async def trial(plan: Plan, seed: int) -> list[str]:
                 wrong += ["it waits for nothing"] if run.waiting and not (run.gates or run.dead_letters) else []
             else:
                 return [*wrong, f"state {run.state}, waiting {run.waiting}"]
-        reference = Interpreter(plan, seed, ODDS, world.observed).run()
+        reference = Interpreter(plan, seed, ODDS, world.observed, [b.Published("", b.Emit(0, "root"))]).run()
         real = Counter((world.events.index(type(event)), event.path) for event in run.events)  # type: ignore[arg-type, attr-defined]
         wanted: Counter[tuple[int, str]] = Counter()
         for (kind, path, _), n in reference.emitted.items():
@@ -70,7 +70,7 @@ async def trial(plan: Plan, seed: int) -> list[str]:
 def test_a_run_in_memory_is_completed_and_has_its_events() -> None:
     """`app.run` says "completed" exactly when nothing is open any more, and `run.events` are the run's events."""
 
-    @given(plans(timed=False), st.integers(0, 2**16))
+    @given(plans(Style(timed=False)), st.integers(0, 2**16))
     @budget(120)
     def each(plan: Plan, seed: int) -> None:
         try:

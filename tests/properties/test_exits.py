@@ -15,6 +15,8 @@ from stepwire.memory import replay
 
 SHAPES = list(shapes.SHAPES)
 PER_RUN = {"in a loop": 2}  #: how often task 1 comes along
+LIVES = 12  #: more than a delivery may cost
+LONGER = 8 * 86_400.0  #: seconds; a join that is blocked by nothing is given up before
 
 
 def done(task: Task) -> Result:
@@ -49,9 +51,16 @@ async def close(life: Life, shape: str, error: str) -> None:
     for number in range(PER_RUN.get(shape, 1)):
         dead = await life.dead("work")
         assert [d.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2] for d in dead] == [error] * (number + 1)
-        assert life.stored(), "the joins that need it are blocked by it, not fired"
+        await blocked(life, "work")
         await life.answer(dead[-1], drop=True, times=2)
     await closed(life, shape)
+
+
+async def blocked(life: Life, by: str) -> None:
+    """R8: the joins that need what is dead wait for it, past their deadlines, and write no dead letter of their own."""
+    await life.advance(LONGER)
+    assert [name for name in life.app.wiring.handlers if await life.dead(name)] == [by]
+    assert life.stored(), "the joins that need it are blocked by it, not fired"
 
 
 async def closed(life: Life, shape: str, extra: int | None = None) -> None:
@@ -69,6 +78,34 @@ async def test_undecodable(shape: str) -> None:
         await life.publish(Begin())
         await life.settle()
         await close(life, shape, "DecodeError")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("how", ["dropped", "mended"])
+async def test_undecodable_part(shape: str, how: str) -> None:
+    """A part that its join cannot read blocks it; dropped, it is absent; replayed as it should be, it is there."""
+    broken = Result.model_construct(n=1, state="broken")
+
+    async def unreadable() -> Result:
+        return broken
+
+    async with Life(shapes.app(shape, failing(unreadable))) as life:
+        await life.publish(Begin())
+        await life.settle()
+        join = shapes.JOINS[shape]
+        for number in range(PER_RUN.get(shape, 1)):
+            dead = await life.dead(join)
+            assert [d.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2] for d in dead] == ["DecodeError"] * (
+                number + 1
+            )
+            await blocked(life, join)
+            mended = None if how == "dropped" else done(Task(n=1, lap=number + 1)).model_dump_json().encode()
+            await life.answer(dead[-1], drop=how == "dropped", times=2, edited=mended)
+        if how == "dropped":
+            await closed(life, shape)
+        else:
+            assert [event.items for event in await life.events(Total)] == [shapes.WHOLE[shape]]
+            assert life.stored() == {}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -131,13 +168,17 @@ async def test_crash_loop(shape: str) -> None:
         await life.start(app)
         await life.publish(Begin())
         for number in range(PER_RUN.get(shape, 1)):
-            while len(await life.dead("work")) == number:
+            for _ in range(LIVES):
                 await life.until_only_hanging()
+                if len(await life.dead("work")) > number:
+                    break
                 if life.hanging:
                     await life.kill()
                     await life.start(app)
             dead = await life.dead("work")
+            assert len(dead) == number + 1
             assert dead[-1].headers["kafka_dlt-exception-fqcn"].endswith("CrashLoop")
+            await blocked(life, "work")
             await life.post("work", replay(dead[-1], drop=True))
             await life.until_only_hanging()
         await closed(life, shape)

@@ -13,7 +13,7 @@ from tests.properties.build import World
 from tests.properties.faulty_bus import FaultyBus
 from tests.properties.interpreter import Interpreter, Meeting
 from tests.properties.stage import Stage
-from tests.properties.wirings import Part, Plan, Step, Term, write
+from tests.properties.wirings import Part, Plan, Step, Style, Term, write
 
 from stepwire import WiringError
 from stepwire.bus.local import LocalBus
@@ -30,7 +30,7 @@ SEEDS = range(60)
 
 
 def random_plan(seed: int) -> Plan:
-    return write(Random(seed).randint, timed=False, gates=True, once=False)
+    return write(Random(seed).randint, Style(timed=False))
 
 
 async def play(seed: int, judge: Callable[[Stage], Awaitable[list[str]]], **faults: int) -> list[str]:

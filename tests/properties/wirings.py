@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 from hypothesis import strategies as st
 
 T = TypeVar("T")
-Kind = Literal["until", "take", "missing", "timeout", "partial"]
+WINDOWS = (60.0, 1_000_000.0)  #: seconds of `dedupe=`: over before a run is, or longer
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Step:
     timing: Timing | None = None
     order: bool = False
     once: bool = False
+    dedupe: float | None = None  #: seconds
+    external: Literal["", "echo", "match"] = ""  #: somebody else does it, and finds the way back so
 
     @property
     def is_join(self) -> bool:
@@ -80,17 +82,32 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """An app. Event 0 is the entry."""
+    """An app."""
 
     steps: tuple[Step, ...]
     events: int
     keyed: frozenset[int] = frozenset()  #: events whose record key is a field of theirs
     topics: int = 0  #: events share so many topics; 0: each has its own
+    entries: tuple[int, ...] = (0,)  #: they are published from outside, and meet in one run by a field
+    inner: frozenset[int] = frozenset()  #: so are these, into the middle; each begins a run of its own
 
     @property
     def terminal(self) -> frozenset[int]:
         taken = {event for step in self.steps for event in step.taken}
         return frozenset(range(self.events)) - taken
+
+    @property
+    def externals(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.external)
+
+    @property
+    def asks(self) -> frozenset[int]:
+        return frozenset(event for step in self.externals for event in step.taken)
+
+    @property
+    def spared(self) -> frozenset[int]:
+        """What other people's services read and write can always be read here."""
+        return self.asks | frozenset(event for step in self.externals for event in step.emitted)
 
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
@@ -114,23 +131,32 @@ def _shown(step: Step) -> str:
         terms.append(" & ".join(members) or "None")
     marks = [
         f"{name}={value}"
-        for name in ("max_visits", "on_limit", "timing", "order", "once")
-        if (value := getattr(step, name)) not in (None, False)
+        for name in ("max_visits", "on_limit", "timing", "order", "once", "dedupe", "external")
+        if (value := getattr(step, name)) not in (None, False, "")
     ]
     return f"{step.name}: {', '.join(parts)} -> {' | '.join(terms)} {' '.join(marks)}".rstrip()
 
 
+@dataclass(frozen=True)
+class Style:
+    """What an author makes use of."""
+
+    timed: bool = True  #: joins that depend on time
+    gates: bool = True
+    once: bool = False
+    outside: bool = False  #: several entries, steps that others do, and ids that come again
+    joins: bool = True
+
+
 @dataclass
 class _Author:
-    """Draws blocks; `timed` allows joins that depend on time, `gates` gates."""
+    """Draws blocks."""
 
     integer: Callable[[int, int], int]  #: a number from … to …
-    timed: bool
-    gates: bool
-    once: bool
+    style: Style
     steps: list[Step] = field(default_factory=list)
     count: int = 1
-    forbidden: set[int] = field(default_factory=set)
+    entries: list[int] = field(default_factory=lambda: [0])
 
     def new(self) -> int:
         self.count += 1
@@ -144,8 +170,10 @@ class _Author:
 
     def single(self, event: int, terms: Sequence[Term], **options: Any) -> None:
         order = options.get("max_visits") is None and self.chance(8)
-        once = self.once and options.get("max_visits") is None and self.chance(8)
-        self._add((Part("a", (event,)),), terms, order=order, once=once, **options)
+        once = self.style.once and options.get("max_visits") is None and self.chance(8)
+        drops = self.style.outside and self.chance(70 if event in self.entries else 12)
+        dedupe = self.pick(WINDOWS) if drops else None
+        self._add((Part("a", (event,)),), terms, order=order, once=once, dedupe=dedupe, **options)
 
     def _add(self, parts: Sequence[Part], terms: Sequence[Term], **options: Any) -> None:
         name = f"h{len(self.steps)}"
@@ -158,7 +186,7 @@ class _Author:
         absent = optional and self.chance(25)
         parts = [Part("a", one), Part("b", other, optional=absent)]
         timing = None
-        if self.timed and self.chance(25):
+        if self.style.timed and self.chance(25):
             timing = Timing(
                 timeout=self.pick([None, 50.0, 400.0]), partial=absent and self.chance(50),
                 go_without=absent and self.chance(50),
@@ -167,7 +195,7 @@ class _Author:
 
     def gather(self, items: tuple[int, ...], terms: Sequence[Term], head: int | None = None) -> None:
         timing = None
-        if self.timed and self.chance(40):
+        if self.style.timed and self.chance(40):
             timing = Timing(
                 take=self.pick([None, 1, 2]), until=self.pick([None, 2]), timeout=self.pick([None, 50.0, 400.0]),
                 partial=self.chance(50), go_without=self.chance(30),
@@ -180,21 +208,11 @@ class _Author:
     # -- blocks: from event `i` to event `o`, with blocks inside down to depth `d`
 
     def block(self, i: int, o: int, d: int) -> None:
-        kinds = [
-            "chain",
-            "sequence",
-            "route",
-            "fan",
-            "tuple",
-            "scatter",
-            "scatter",
-            "sort",
-            "head",
-            "loop",
-            "loop",
-            "union",
-        ]
-        kinds += ["gate"] if self.gates else []
+        kinds = ["chain", "sequence", "route", "loop", "loop"]
+        if self.style.joins:
+            kinds += ["fan", "tuple", "scatter", "scatter", "sort", "head", "union"]
+        kinds += ["gate"] if self.style.gates else []
+        kinds += ["outside", "outside"] if self.style.outside and self.style.joins else []
         kind = "chain" if d <= 0 else self.pick(kinds)
         getattr(self, f"_{kind}")(i, o, d - 1)
 
@@ -269,22 +287,46 @@ class _Author:
         self.single(i, [Term((start,))])
         self.block(start, end, d)
         self.single(end, self.maybe(Term((o,)), Term((again,))))
-        self.single(again, [Term((start,))], max_visits=self.pick((1, 1, 2)), on_limit=o if self.chance(40) else None)
+        always = not self.style.joins  # an id that comes again would leave two dead letters of one delivery
+        self.single(
+            again, [Term((start,))], max_visits=self.pick((1, 1, 2)), on_limit=o if always or self.chance(40) else None
+        )
 
     def _gate(self, i: int, o: int, d: int) -> None:
         a = self.new()
         self.block(i, a, d)
-        timing = Timing(timeout=self.pick([50.0, 400.0]), partial=True) if self.timed and self.chance(40) else None
+        timing = (
+            Timing(timeout=self.pick([50.0, 400.0]), partial=True) if self.style.timed and self.chance(40) else None
+        )
         optional = timing is not None and self.chance(60)
         if timing is not None and not optional:
             timing = replace(timing, partial=False)
         parts = [Part("a", (a,), optional=optional, decision=True)]
         self._add(parts, self.maybe(Term((o,))), timing=timing)
 
+    def _outside(self, i: int, o: int, d: int) -> None:
+        answered = {event for step in self.steps if step.external for event in step.emitted}
+        ask, answer = self.new(), o if self.chance(50) and o not in answered else self.new()
+        self.single(i, self.maybe(Term((ask,))))
+        self._add((Part("a", (ask,)),), [Term((answer,))], external=self.pick(("echo", "match")))
+        if answer != o:
+            self.block(answer, o, d)
+
+    def meet(self, o: int, d: int) -> None:
+        """Two events that are published apart meet in the run that a field names."""
+        other, ends = self.new(), []
+        self.entries.append(other)
+        for entry in (0, other):
+            ends.append(entry if self.chance(40) else self.new())
+            if ends[-1] != entry:
+                self.block(entry, ends[-1], d)
+        timing = Timing(timeout=self.pick((50.0, 4_000.0)))
+        self._add([Part("a", (ends[0],)), Part("b", (ends[1],))], self.maybe(Term((o,))), timing=timing)
+
     # -- a careless author
 
     def careless(self) -> None:
-        number = self.integer(0, len(self.steps) - 1)
+        number = self.pick([number for number, step in enumerate(self.steps) if not step.external])
         step, event = self.steps[number], self.integer(1, self.count - 1)
         match self.pick(["alternative", "side", "side", "tuple"]):
             case "alternative":
@@ -298,63 +340,29 @@ class _Author:
                 self.steps[number] = replace(step, terms=tuple(dict.fromkeys([*step.terms, Term(both)])))
 
 
-def write(integer: Callable[[int, int], int], *, timed: bool, gates: bool, once: bool) -> Plan:
+def write(integer: Callable[[int, int], int], style: Style) -> Plan:
     """A random app, drawn number by number."""
-    author = _Author(integer, timed, gates, once)
+    author = _Author(integer, style)
     last = author.new()
-    author.block(0, last, integer(1, 3))
+    if style.outside and style.timed and style.joins and author.chance(40):
+        author.meet(last, integer(0, 2))
+    else:
+        author.block(0, last, integer(1, 3))
     if author.chance(20):
         author.careless()
+    inner = frozenset({integer(1, author.count - 1)} if style.outside and author.chance(50) else ())
     keyed = frozenset(event for event in range(author.count) if author.chance(15))
-    return Plan(tuple(author.steps), author.count, keyed, author.pick((0, 0, 3)))
+    entries = tuple(author.entries)
+    inner &= {event for step in author.steps for event in step.taken}
+    inner -= {*entries, *(event for step in author.steps if step.external for event in step.emitted)}
+    return Plan(tuple(author.steps), author.count, keyed, author.pick((0, 0, 3)), entries, inner)
 
 
-def plans(*, timed: bool = True, gates: bool = True, once: bool = False) -> st.SearchStrategy[Plan]:
+def plans(style: Style) -> st.SearchStrategy[Plan]:
     """Random apps: half of them drawn by hypothesis, which shrinks them, half by even dice, which meet more."""
 
     @st.composite
     def drawn(draw: Callable[[st.SearchStrategy[int]], int]) -> Plan:
-        return write(lambda low, high: draw(st.integers(low, high)), timed=timed, gates=gates, once=once)
+        return write(lambda low, high: draw(st.integers(low, high)), style)
 
-    def thrown(seed: int) -> Plan:
-        return write(Random(seed).randint, timed=timed, gates=gates, once=once)
-
-    return drawn() | st.integers(0, 2**32).map(thrown)
-
-
-def features(plan: Plan) -> set[str]:
-    """What a plan has, for those who count what a property has met."""
-    found = {name for step in plan.steps for name in ("order", "once") if getattr(step, name)}
-    scatters = [item for step in plan.steps for term in step.terms for item in term.items or ()]
-    for step in plan.steps:
-        timing = step.timing or Timing()
-        found |= {name for name in ("take", "until", "timeout", "partial", "go_without") if getattr(timing, name)}
-        found |= {
-            name
-            for name, there in (
-                ("merge", len(step.parts) > 1), ("gather", step.items is not None and not step.parts),
-                ("head", step.items is not None and bool(step.parts)), ("gate", step.is_gate),
-                ("optional", any(part.optional for part in step.parts)), ("loop", step.max_visits is not None),
-                ("on_limit", step.on_limit is not None),
-                ("nested", _below(plan, scatters, lambda s: any(term.items for term in s.terms))),
-                ("merge in a scatter", _below(plan, scatters, lambda s: len(s.parts) > 1 and s.items is None)),
-            )
-            if there
-        }  # fmt: skip
-    return found
-
-
-def _below(plan: Plan, items: Sequence[int], wanted: Callable[[Step], bool]) -> bool:
-    """Is there such a step between a scatter and its gather?"""
-    todo, seen = list(items), set(items)
-    while todo:
-        event = todo.pop()
-        for step in plan.steps:
-            if event not in step.taken or step.items is not None:
-                continue
-            if wanted(step):
-                return True
-            new = set(step.emitted) - seen
-            seen |= new
-            todo += new
-    return False
+    return drawn() | st.integers(0, 2**32).map(lambda seed: write(Random(seed).randint, style))
