@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints
 
-from stepwire.errors import WiringError
 from stepwire.event import Event
 from stepwire.outcome import Retry
 from stepwire.signature import EventType, Signature, Term, read_signature, refuse
@@ -206,6 +205,3 @@ def _single_problems(signature: Signature, options: Options) -> list[tuple[str, 
         if options.order is not None and options.order not in event.model_fields:
             found.append((f"order={options.order!r} is no field of {event.__name__}", "Name a field of the event."))
     return found
-
-
-__all__ = ["External", "Handler", "Join", "Options", "WiringError", "agreed", "external", "handler"]

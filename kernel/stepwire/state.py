@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -32,11 +32,15 @@ class Entry(NamedTuple):
     headers: Mapping[str, str] = {}
     value: bytes = b""
 
+    @property
+    def from_outside(self) -> bool:
+        """Was this event published, and not emitted by a handler?"""
+        return not self.headers.get("ce_swhandler")
+
     def encode(self) -> bytes:
         """The raw form."""
-        return b"".join(
-            (VERSION, dump(self.meta), b"\n", dump(self.headers) if self.headers else b"", b"\n", self.value)
-        )
+        headers = dump(self.headers) if self.headers else b""
+        return b"".join((VERSION, dump(self.meta), b"\n", headers, b"\n", self.value))
 
 
 def decode_meta(raw: bytes) -> dict[str, Any]:
@@ -65,6 +69,12 @@ def kept(entry: Entry) -> Record:
     """The record that an entry keeps."""
     meta = entry.meta
     return Record(meta["t"], meta["p"], meta["o"], meta["at"], meta["k"], entry.headers, entry.value)
+
+
+def settled_late(stub: Mapping[str, Any], left: Sequence[str], *, outside: bool) -> Entry | None:
+    """The stub once late parts have come; it stays for `keep` where a publisher may send a part again (R9)."""
+    outside = outside or stub.get("outside", False)
+    return Entry({**stub, "outside": outside, "outstanding": left or None}) if left or outside else None
 
 
 class Mailbox:

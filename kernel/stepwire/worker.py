@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stepwire.bus.protocol import Bus
 from stepwire.clock import Clock, SystemClock
 from stepwire.dispatch.loop import Dispatcher
-from stepwire.dispatch.step import Step, control_topic, dead_letter_topic, group_name, keeps_first, runs_topic
+from stepwire.dispatch.step import control_topic, dead_letter_topic, group_name, keeps_first, runs_topic
 from stepwire.release import check_groups, check_owed
 from stepwire.settings import Settings
 from stepwire.telemetry import Telemetry, silent
@@ -139,6 +139,3 @@ def _raise_first(task: asyncio.Task[None]) -> None:
         error = error.exceptions[0]
     if error is not None:
         raise error
-
-
-__all__ = ["Step", "Worker", "prepare", "topics_of"]

@@ -49,13 +49,7 @@ class Outside:
         """Would everybody who takes this event drop it, if it came again now?"""
         since = self._clock.now() - next(p.at for p in self.published if p.emit == published.emit)
         takers = b.steps_that_take(self._world.plan, published.emit.type)
-        if any(step.is_join and self._was_given_up(step, published.run) for step in takers):
-            return False
         return all(step.is_join or (step.dedupe is not None and since < step.dedupe) for step in takers)
-
-    def _was_given_up(self, step: Step, run: str) -> bool:
-        """Its last part may have settled the stub by now, and then nobody knows the join any more."""
-        return any(name == step.name and spot.run == run for name, spot in self._world.observed.dropped)
 
     def _publish(self, published: b.Published) -> Out:
         emit, now = published.emit, self._clock.now()

@@ -125,18 +125,12 @@ class Emitter:
             self.change(delivery, f"{JOIN}{join.id}/{slot}", None) for slot in join.stored
         ]  # fmt: skip
         outstanding = join.outstanding(rules)
-        if outstanding != [] or any(self._from_outside(raw) for slot, raw in join.slots.items() if not slot.isdigit()):
+        outside = any(decode_entry(raw).from_outside for slot, raw in join.slots.items() if not slot.isdigit())
+        if outstanding != [] or outside:
+            stub = {"kind": "stub", "outstanding": outstanding or None, "outside": outside}
             until = self.step.clock.now() + self.step.settings.keep
-            left = outstanding if outstanding != [] else None
-            changes.append(
-                self.change(delivery, f"{JOIN}{join.id}/{STUB}",
-                             Entry({"kind": "stub", "outstanding": left, "until": until}))
-            )  # fmt: skip
+            changes.append(self.change(delivery, f"{JOIN}{join.id}/{STUB}", Entry({**stub, "until": until})))
         return changes
-
-    @staticmethod
-    def _from_outside(raw: bytes) -> bool:
-        return not decode_entry(raw).headers.get("ce_swhandler")
 
     def _verdict(self, delivery: Delivery, verdict: str) -> list[Change]:
         """R14: remember the number of the replay, in the transaction of its outcome."""

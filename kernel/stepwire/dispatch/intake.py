@@ -21,7 +21,7 @@ from stepwire.errors import DecodeError
 from stepwire.event import digest
 from stepwire.join import goes_without
 from stepwire.outcome import DeadLetter, NewerType, NoRun
-from stepwire.state import ITEM, VERDICT, Entry, Mailbox, decode_entry, keep, kept
+from stepwire.state import VERDICT, Entry, Mailbox, decode_entry, keep, kept
 from stepwire.telemetry import Skipped
 from stepwire.wiring.wiring import Owed
 
@@ -100,17 +100,24 @@ class Intake:
 
     def _correlate(self, record: Record, decoded: Decoded, where: tuple[Partition, int]) -> None:
         """Ask and answer meet by the value of a field; the ask says in which run and scope."""
+        part = self._matched(record, decoded)
+        if part is None:
+            self._skip(record.topic, "correlated", where)
+        else:
+            self.post(part, where)
+
+    def _matched(self, record: Record, decoded: Decoded) -> Entry | None:
+        """The part of a correlation that an event is; None: an answer that says itself where it belongs."""
         step, event = self.step, decoded.event
         assert step.match is not None
         slot = step.slot_of(event)
         if slot == "answer" and decoded.envelope.run:
-            self._skip(record.topic, "correlated", where)
-            return
+            return None
         meta = {"kind": "part", "id": digest(step.app, step.name, str(getattr(event, step.match))), "slot": slot}
         if slot == "ask":
             delivery = self.builder.from_record(record, decoded)
             meta |= {"run": delivery.run, "scope": str(delivery.scope)}
-        self.post(keep(record, **meta), where)
+        return keep(record, **meta)
 
     def part(self, record: Record, delivery: Delivery) -> Entry:
         """The part of a join that an event is."""
@@ -211,19 +218,25 @@ class Intake:
             finished = self.emitter.dead_part(delivery, slot if delivery.run else None, error)
             finished.delivery = None
             return finished
-        return self.posted(self.part(record, self.builder.from_record(record, decoded)), where)
+        if self.step.match is None:
+            return self.posted(self.part(record, self.builder.from_record(record, decoded)), where)
+        part = self._matched(record, decoded)
+        return Finished(done=[where]) if part is None else self.posted(part, where)
 
     # -- dead letters
 
     def unreadable(self, record: Record, delivery: Delivery, error: Exception) -> None:
         """Step 2: dead letter with the original bytes; the partition goes on."""
         self.step.telemetry(Skipped(self.step.app, self.step.name, record.topic, "undecodable"))
-        slot = self._slot_by_type(record) if self.step.is_join and delivery.run else None
+        slot = self._slot_by_type(record) if delivery.run else None
         finished = self.emitter.dead_part(delivery, slot, error)
         self._dispatcher.active += 1
         self._dispatcher.finish(finished, delivery, DeadLetter(error))
 
     def _slot_by_type(self, record: Record) -> Owed | None:
+        """The slot of a join of ours; which events a correlator brings together, only a readable value tells."""
+        if not self.step.is_join or self.step.match is not None:
+            return None
         kind = record.headers.get("ce_type", "")
         return next((Owed(self.step.name, s) for event, s in self.step.slots.items() if event.spec.type == kind), None)
 
@@ -233,6 +246,3 @@ class Intake:
         return DeadLetter(
             NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")
         )
-
-
-__all__ = ["ITEM", "NEWER_WAIT", "Intake"]

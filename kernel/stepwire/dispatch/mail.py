@@ -13,7 +13,7 @@ from stepwire.bus.protocol import Change
 from stepwire.dispatch.step import Step
 from stepwire.gate import is_genuine
 from stepwire.join import SPECIAL, STUB
-from stepwire.state import ITEM, JOIN, SEEN, Entry, Mailbox, decode_entry
+from stepwire.state import ITEM, JOIN, SEEN, Entry, Mailbox, decode_entry, settled_late
 
 
 class Applied(NamedTuple):
@@ -66,8 +66,8 @@ class Mail:
             return Applied([])
         if outstanding is None or slot not in outstanding:
             return Applied([], "late" if outstanding is None else "duplicate")
-        left = [other for other in outstanding if other != slot]
-        stub = Entry({**join.stub, "outstanding": left}) if left else None
+        outside = entry.meta["kind"] == "part" and entry.from_outside
+        stub = settled_late(join.stub, [other for other in outstanding if other != slot], outside=outside)
         return Applied([self.put(mailbox, f"{JOIN}{join.id}/{STUB}", stub)], "late")
 
     def _decision(self, mailbox: Mailbox, entry: Entry) -> Applied:

@@ -19,7 +19,7 @@ from stepwire.errors import DecodeError
 from stepwire.event import Event
 from stepwire.join import STUB, JoinState, deadline, judge
 from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn, brief
-from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta, keep, kept
+from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta, keep, kept, settled_late
 
 if TYPE_CHECKING:
     from stepwire.dispatch.loop import Dispatcher
@@ -115,8 +115,9 @@ class Pump:
         outstanding = join.stub["outstanding"]
         left = None if outstanding is None else [slot for slot in outstanding if not join.settled(slot)]
         changes = [self._now(mailbox, f"{JOIN}{join.id}/{slot}", None) for slot in late]
-        if left != outstanding:
-            stub = Entry({**join.stub, "outstanding": left}) if left else None
+        if left is not None and left != outstanding:
+            outside = any(decode_entry(raw).from_outside for raw in join.slots.values())
+            stub = settled_late(join.stub, left, outside=outside)
             changes.append(self._now(mailbox, f"{JOIN}{join.id}/{STUB}", stub))
         self._dispatcher.committer.add(Finished(changes=changes, applied=True))
 

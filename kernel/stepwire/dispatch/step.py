@@ -21,7 +21,7 @@ from stepwire.settings import Settings
 from stepwire.signature import EventType
 from stepwire.telemetry import Telemetry, guarded
 from stepwire.wiring.graph import AnyHandler
-from stepwire.wiring.wiring import ITEM, Wiring
+from stepwire.wiring.wiring import Wiring
 
 WAITS = frozenset({"SEND", "YIELD_VALUE", "YIELD_FROM", "GET_AWAITABLE"})  #: how Pythons compile an await
 
@@ -135,6 +135,3 @@ def join_rules(handler: AnyHandler, settings: Settings) -> Rules:
         go_without=join is not None and join.on_missing == "partial",
         keep=settings.keep,
     )
-
-
-__all__ = ["ITEM", "Step", "control_topic", "dead_letter_topic", "group_name", "join_rules", "runs_topic"]

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from stepwire.errors import Refusal
 from stepwire.handler import External, Handler
-from stepwire.signature import EventType, Term
+from stepwire.signature import EventType
 
 AnyHandler = Handler[..., object]
 Kind = Literal["single", "merge", "gather"]
@@ -154,6 +154,3 @@ def _same_types(graph: Graph) -> list[Refusal]:
 
 def _name(token: Token) -> str:
     return token.__name__
-
-
-__all__ = ["AnyHandler", "Graph", "Kind", "Node", "Shape", "Slot", "Term", "Token", "Virtual", "build"]

@@ -214,6 +214,3 @@ class Wiring:
             "SW150", one.__name__, f"a run that has it as its result comes to {other.__name__} too, also a result",
             "Mark only the last one result=True.",
         )  # fmt: skip
-
-
-__all__ = ["ITEM", "LIST", "Owed", "Wiring"]
