@@ -53,7 +53,7 @@ def test_the_curl_lines_do_what_the_page_says(doors: Doors, tmp_path: Path, serv
         assert done.returncode == 0, (block, done.stdout, done.stderr)
         said.append(done.stdout)
     assert len(said) >= 11 and "location: /runs/" in said[0] and said[4].count('"repeated":true') == 1
-    assert "event: state" in said[8]
+    assert '"state":"failed"' in said[8] and "event: state" in said[9]
 
 
 def test_the_access_file_of_the_page_is_one(tmp_path: Path) -> None:
