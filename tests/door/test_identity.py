@@ -44,8 +44,8 @@ async def test_nothing_is_told_to_strangers(guarded: Inside) -> None:
     document = [
         ("POST", "/events"), ("POST", "/apps/shop/Order"), ("POST", "/apps/no/No"), ("GET", "/runs"),
         ("GET", "/runs/x"), ("GET", "/runs/x/stream"), ("GET", "/gates"), ("POST", "/gates/x"),
-        ("GET", "/dead-letters"), ("POST", "/dead-letters/x/replay"), ("POST", "/dead-letters/x/drop"), ("GET", "/openapi.json"),
-        ("GET", "/docs"), ("GET", "/metrics"),
+        ("GET", "/dead-letters"), ("POST", "/dead-letters/x/replay"), ("POST", "/dead-letters/x/drop"),
+        ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/metrics"),
     ]  # fmt: skip
     told = {path.replace("/x", "/{}") for _, path in document} | {"/livez", "/readyz"}
     routes = {re.sub(r"{\w+}", "{}", route.path) for route in guarded.door.application().routes}  # type: ignore[attr-defined]
