@@ -105,7 +105,7 @@ async def test_two_doors_on_one_file_agree(opened: Callable[..., Any]) -> None:
             assert len(one.door.places.all[0].history.of_run(answers[0].json()["run"])) == 1
 
 
-@pytest.mark.parametrize("key", ["", '""', "a b", "x" * 256, "ä".encode().decode("latin-1")])
+@pytest.mark.parametrize("key", ["", '""', '"', '"a', "a b", "x" * 256, "ä".encode().decode("latin-1")])
 async def test_a_key_that_is_none_is_refused(inside: Inside, key: str) -> None:
     """400, not a new run: whoever sends a broken key believes to be protected."""
     answer = await inside.client.post(

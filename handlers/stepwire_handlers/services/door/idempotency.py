@@ -22,6 +22,7 @@ from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.services.door.problems import Problem
 
 HEADER = "ce_requestdigest"  #: a CloudEvents extension of ours
+WRONG = "Idempotency-Key must be one string of 1 to 255 visible ASCII characters; a quote it begins with must end it"
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -33,8 +34,10 @@ def key_of(request: Request, caller: str) -> str | None:
     text = given[0].strip()
     if len(text) >= 2 and text[0] == text[-1] == '"':  # a structured field's string
         text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    elif text.startswith('"'):
+        text = ""  # such a string that does not end
     if len(given) > 1 or not KEY.fullmatch(text):
-        raise Problem(400, "bad-request", "Idempotency-Key must be one string of 1 to 255 visible ASCII characters")
+        raise Problem(400, "bad-request", WRONG)
     return digest("idempotency", caller, text)
 
 
