@@ -8,6 +8,7 @@ ends with the tests; it ends with that one. Tests of starting itself do not star
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -83,4 +84,7 @@ def _become(module: str, arguments: list[str], environment: dict[str, str], fold
     os.close(said)
     sys.argv = [module, *arguments]
     sys.modules.pop(module, None)  # it runs anew, as the main one
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()  # multiprocessing leaves by os._exit: what a program cleans up at its end would stay

@@ -117,7 +117,7 @@ class Caller:
         return context, {**delivery.args, **step.resources, **dict.fromkeys(step.context_parameters, context)}
 
     def _at_once(self, delivery: Delivery) -> Came:
-        """A call that never waits can neither be cut off nor overtaken, so a task would only cost: a tenth of a hop."""
+        """A call that never waits can neither be cut off nor overtaken, so a task would only cost: a third of a hop."""
         context, arguments = self._enter(delivery)
         try:
             self._step.handler.function(**arguments).send(None)
