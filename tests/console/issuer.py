@@ -12,6 +12,7 @@ import json
 import secrets
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
@@ -105,9 +106,10 @@ def _pages(issuer: Issuer) -> type[BaseHTTPRequestHandler]:
         def _answer(self, status: int, data: dict[str, Any]) -> None:
             issuer.asked.append(urlsplit(self.path).path)
             issuer.hangs.wait()
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(data).encode())
+            with suppress(ConnectionError):  # who asked has left
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(data).encode())
 
         def log_message(self, *_: Any) -> None:
             """Silent."""
