@@ -31,7 +31,8 @@ from stepwire_handlers.services.door.listing import Lister, wanted
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, of_error, unavailable
-from stepwire_handlers.services.door.runs import Rest, address, find, shown, wish
+from stepwire_handlers.services.door.rest import Rest
+from stepwire_handlers.services.door.runs import address, find, shown, wish
 
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Publishing, Served
@@ -155,7 +156,7 @@ class Door:
             return JSONResponse(told[0], 202, headers)
         headers["preference-applied"] = f"wait={seconds:g}"
         try:
-            view = await self.rest.of(first.place, first.run, seconds)
+            view = await self.rest.of(first.place, first.run, seconds, request.receive)
         except BusError:
             return JSONResponse(told[0], 202, headers)  # it is written; only looking at it failed
         done = view.result is not None or view.state == "completed" or view.rests
@@ -175,7 +176,7 @@ class Door:
         seconds = wish(request)
         if seconds is None:
             return JSONResponse(shown(place, view))
-        view = await self.rest.of(place, view.id, seconds)
+        view = await self.rest.of(place, view.id, seconds, request.receive)
         return JSONResponse(shown(place, view), headers={"preference-applied": f"wait={seconds:g}"})
 
     async def follow(self, request: Request, caller: Caller) -> Response:

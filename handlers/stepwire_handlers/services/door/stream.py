@@ -22,11 +22,13 @@ from stepwire.codec import Decoded
 from stepwire.errors import BusError, DecodeError
 from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.problems import Problem
-from stepwire_handlers.services.door.runs import REFRESH, Rest, shown
+from stepwire_handlers.services.door.rest import REFRESH, Rest
+from stepwire_handlers.services.door.runs import shown
 from stepwire_handlers.telemetry.mask import masked
 
 MEDIA = "text/event-stream"
 ALIVE = 15.0  #: seconds of silence after which a comment is sent; proxies cut off what says nothing for a minute
+IDLE = 10.0  #: seconds until a run is looked at again that has not changed for long
 AGAIN = 2_000  #: milliseconds after which a client that lost us comes back
 STREAMS = 1_000  #: streams at once
 END = "end"  #: at the end of the last cursor
@@ -64,12 +66,13 @@ async def stream(place: Place, run: str, seen: Cursor, rest: Rest) -> AsyncItera
     loop = asyncio.get_running_loop()
     yield b"retry: %d\n\n" % AGAIN
     said: dict[str, Any] | None = None
-    spoke = loop.time()
+    spoke, pause = loop.time(), REFRESH
     while not rest.stopping.is_set():
         mark = (-1, -1)
         try:
-            mark, fresh = place.history.mark(run), _fresh(place, run, seen)
-            state = shown(place, place.runs.view(run))
+            async with rest.turn():
+                mark, fresh = place.history.mark(run), _fresh(place, run, seen)
+                state = shown(place, place.runs.view(run))
         except BusError:
             fresh, state = [], said or {}
         for record in fresh:
@@ -77,8 +80,9 @@ async def stream(place: Place, run: str, seen: Cursor, rest: Rest) -> AsyncItera
             if (data := _event(place, record)) is not None:
                 yield _message("event", _text(seen), data)
                 spoke = loop.time()
+        pause = min(2 * pause, IDLE)
         if state != said and state:
-            said, spoke = state, loop.time()
+            said, spoke, pause = state, loop.time(), REFRESH
             done = state["state"] == "completed"
             yield _message(END if done else "state", _text(seen, END if done else ""), state)
             if done:
@@ -86,7 +90,7 @@ async def stream(place: Place, run: str, seen: Cursor, rest: Rest) -> AsyncItera
         if loop.time() - spoke >= ALIVE:
             spoke = loop.time()
             yield b": alive\n\n"
-        await rest.moved(place, run, mark, loop.time() + REFRESH)
+        await rest.moved(place, run, mark, loop.time() + pause)
 
 
 def _fresh(place: Place, run: str, seen: Cursor) -> list[Record]:
