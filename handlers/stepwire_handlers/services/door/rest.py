@@ -47,8 +47,7 @@ class Rest:
     async def of(self, place: Place, run: str, seconds: float, receive: Receive) -> RunView:
         """The run once it has its result or waits for a person; or as it is when time is up, or the door stops.
 
-        Args:
-            receive: tells when whoever asked goes away: nobody is waited for then.
+        `receive` tells when whoever asked goes away: for them nothing is looked at any more.
         """
         looking = asyncio.create_task(self._last(place, run, seconds))
         gone = asyncio.create_task(_gone(receive))
