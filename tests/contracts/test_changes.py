@@ -116,7 +116,6 @@ def test_another_app_is_refused() -> None:
     [
         (("messages",), {"$ref": 5}),
         (("messages", "shop.orders.Order.v1", "headers", "properties"), 1),
-        (("schemas",), []),
     ],
 )
 def test_a_damaged_export_says_so(place: tuple[str, ...], value: object) -> None:
@@ -126,5 +125,5 @@ def test_a_damaged_export_says_so(place: tuple[str, ...], value: object) -> None
     for name in place[:-1]:
         node = node[name]
     node[place[-1]] = value
-    with pytest.raises(SettingsError, match="damaged.*export it anew"):
+    with pytest.raises(SettingsError, match="is damaged"):
         breaking(old, order())
