@@ -25,7 +25,7 @@ from stepwire_handlers.services.history import History
 from stepwire_handlers.services.said import Said
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
-from stepwire_handlers.telemetry.mask import sensitive_values, without
+from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
 LOOK = 0.02  #: seconds between two looks for somebody else's commit
 REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written: timers become due
@@ -228,8 +228,8 @@ def _hide_quotes(view: RunView) -> None:
     values = tuple(dict.fromkeys(sensitive_values([line.event for line in view.lines])))
     view.dead = [without_quotes(letter, values) for letter in view.dead]
     view.overcome = [without_quotes(letter, values) for letter in view.overcome]
-    view.open = [item._replace(about=without(item.about, values)) for item in view.open]
-    view.ends = [end._replace(error=without(end.error, values)) for end in view.ends]
+    view.open = [item._replace(about=without_pieces(item.about, values)) for item in view.open]
+    view.ends = [end._replace(error=without_pieces(end.error, values)) for end in view.ends]
 
 
 def _dead(letter: DeadLetter, id_: str) -> OpenItem:
