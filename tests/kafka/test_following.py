@@ -15,6 +15,7 @@ from stepwire import App, Event, handler
 from stepwire.bus.protocol import Partition, Progress
 from stepwire.bus.sqlite import Store
 from stepwire.errors import BusCorrupt, BusUnavailable, OutcomeUnknown
+from stepwire_handlers.services import copies
 from stepwire_handlers.services import following as passes
 from stepwire_handlers.services import mirror as mirrors
 from stepwire_handlers.services.mirror import Mirror
@@ -99,12 +100,12 @@ async def test_a_waiter_whose_time_is_up_cuts_no_pass_off(
     monkeypatch.setattr(mirrors, "PATIENCE", 0.2)
     monkeypatch.setattr(passes, "LOOK", 3600.0)
     async with following(cluster, tmp_path) as mirror:
-        await asyncio.sleep(0.05)  # the follower's first pass
         cluster.formats.open.clear()
         with pytest.raises(OutcomeUnknown, match="it was written"):
             await mirror.publish(cluster.outs(Asked(n=0)))
         assert cluster.formats.waiting == 1
         cluster.formats.open.set()
+        monkeypatch.undo()
         await mirror.publish(cluster.outs(Asked(n=1)))
         assert copied(mirror) == [0, 1]
 
@@ -150,8 +151,8 @@ async def test_what_the_cluster_deleted_is_deleted_here(
     cluster: Feigned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Old records go, in pieces; the copy is as one that is built anew; freed pages are used again."""
-    monkeypatch.setattr("stepwire_handlers.services.copies.PAGE", 10)
-    monkeypatch.setattr("stepwire_handlers.services.copies.TRIM", 0.1)
+    monkeypatch.setattr(copies, "PAGE", 10)
+    monkeypatch.setattr(copies, "TRIM", 0.1)
     async with following(cluster, tmp_path) as mirror:
         await mirror.publish(cluster.outs(*(Asked(n=n) for n in range(35))))
         size = mirror.store.db.execute("PRAGMA page_count").fetchone()
@@ -189,10 +190,10 @@ async def test_finished_messages_of_control_topics_go_too(cluster: Feigned, tmp_
 # -- what it asks
 
 
-async def test_publishers_share_passes(cluster: Feigned, tmp_path: Path) -> None:
+async def test_publishers_share_passes(cluster: Feigned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred at once cost no hundred passes: all but those that began too late are served by one."""
+    monkeypatch.setattr(passes, "LOOK", 3600.0)
     async with following(cluster, tmp_path) as mirror:
-        await asyncio.sleep(0.05)
         before = cluster.passes
         await asyncio.gather(*(mirror.publish(cluster.outs(Asked(n=n))) for n in range(100)))
         assert cluster.passes - before <= 4
@@ -202,12 +203,16 @@ async def test_publishers_share_passes(cluster: Feigned, tmp_path: Path) -> None
 async def test_groups_are_asked_when_records_come_and_seldom_else(
     cluster: Feigned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An idle copy asks its groups once a second, not in each pass; a record's progress is seen at once."""
+    """An idle copy asks its groups each IDLE seconds, not in each pass; a record's progress is seen at once."""
     monkeypatch.setattr(passes, "LOOK", 0.01)
+    monkeypatch.setattr(copies, "IDLE", 3600.0)  # however slow this machine is
     async with following(cluster, tmp_path) as mirror:
         begun, asked = cluster.passes, cluster.questions
         await until(lambda: cluster.passes > begun + 40)
-        assert cluster.questions - asked <= 2
+        assert cluster.questions == asked
+        monkeypatch.setattr(copies, "IDLE", 0.0)
+        await until(lambda: cluster.questions > asked)
+        monkeypatch.setattr(copies, "IDLE", 3600.0)
         cluster.groups["a.answer"] = {PLACE: Progress(1)}
         await mirror.publish(cluster.outs(Asked(n=0)))
         number, _ = mirror.store.groups()["a.answer"]
