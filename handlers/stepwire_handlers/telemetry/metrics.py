@@ -299,9 +299,9 @@ Over several workers, counters and what is open are added up. Two exceptions: la
 partition while it moves (`max` by partition), and whole runs, which every door counts: `max by (namespace, app)`. See
 [observability.md](observability.md).
 
-How long a whole run took is `stepwire_run_duration_seconds`, of the door: OpenTelemetry's `gen_ai.workflow.duration`, for any app.
-There is no `gen_ai_client_operation_time_to_first_chunk_seconds`: steps ask models for whole answers, never for a stream, so
-the first chunk is the last one."""
+How long a whole run took is `stepwire_run_duration_seconds`, of the door: OpenTelemetry's `gen_ai.workflow.duration`,
+for any app. There is no `gen_ai_client_operation_time_to_first_chunk_seconds`: steps ask models for whole answers,
+never for a stream, so the first chunk is the last one."""
 
 
 def page() -> str:
