@@ -29,6 +29,7 @@ from stepwire_handlers.services.door.identity import Identity
 from stepwire_handlers.services.door.limits import for_callers
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.places import Place, Places, Watch
+from stepwire_handlers.services.door.releases import watch_releases
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.known import Turns
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
@@ -56,7 +57,9 @@ async def places_of(
             stack.callback(watching.cancel)
             shared[id(bus)] = (watch, Turns(bus, tracer))
         found.append(Place(app, bus, *shared[id(bus)]))
-    return Places(found)
+    places = Places(found)
+    stack.callback(asyncio.create_task(watch_releases(places)).cancel)
+    return places
 
 
 def door_of(
