@@ -114,9 +114,9 @@ async def test_a_partition_that_is_new_is_followed(kafka: str, topic_prefix: str
         await here.worker()
         async with looking(here, tmp_path) as mirror:
             topic = topic_prefix + "asked"
-            admin = AdminClient({"bootstrap.servers": kafka})
+            admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
             admin.create_partitions([NewPartitions(topic, 4)])[topic].result(20)
-            producer = Producer({"bootstrap.servers": kafka})
+            producer = Producer({"bootstrap.servers": kafka, "log_level": 2})
             producer.produce(topic, b'{"n": 1}', partition=3)
             assert producer.flush(20) == 0
             follower = mirror._follower
