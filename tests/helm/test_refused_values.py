@@ -29,6 +29,14 @@ REFUSED = [
     ("least", {"defaults__autoscaling": {"kind": "keda"}}, r"triggers is empty"),
     ("least", {"defaults__autoscaling": {"kind": "keda", "minReplicas": 0}}, r"minReplicas"),
     ("least", {"defaults__autoscaling": {"kind": "hpa", "minReplicas": 9}}, r"maxReplicas 6 is below minReplicas 9"),
+    ("least", {"defaults__scratch": "2Gi"},
+     r"workers\.all\.scratch \(2Gi\) is above workers\.all\.resources\.limits\.ephemeral-storage \(1152Mi\)"),
+    ("everything", {"door__resources": {"limits": {"ephemeral-storage": "1Gi"}}}, r"door\.scratch \(5Gi\) is above"),
+    ("everything", {"door__resources": {"limits": {"ephemeral-storage": 1e9}}}, r"door\.scratch \(5Gi\) is above"),
+    ("least", {"topics__apply": {"scratch": "257Mi"}}, r"topics\.apply\.scratch"),
+    ("least", {"tests__scratch": "5.6G"}, r"tests\.scratch"),
+    ("least", {"defaults__resources": {"limits": {"ephemeral-storage": "1Go"}}}, r"1Go is no amount"),
+    ("least", {"tests__publish": {"event": "E", "data": {}, "key": {"name": "a", "key": "b"}}}, r"leave it out"),
     ("least", {"workers": {"a": {"grp": 1}}}, r"grp"),
     ("least", {"workers": {"door": {}}}, r"door"),
     ("least", {"replicas": 3}, r"replicas"),
@@ -36,6 +44,19 @@ REFUSED = [
     ("least", {"image": {}}, r"repository"),
     ("least", {"bus__url": "kafka://user:secret@k:9092"}, r"url"),
 ]  # fmt: skip
+
+
+FITTING = [
+    ("everything", {"door__resources": {"limits": {"ephemeral-storage": None}}}),
+    ("everything", {"door__resources": {"limits": {"ephemeral-storage": "5Gi"}}}),
+    ("everything", {"door__scratch": "1.5G", "door__resources": {"limits": {"ephemeral-storage": 1_500_000_000}}}),
+]
+
+
+@pytest.mark.parametrize(("shape", "values"), FITTING)
+def test_a_disk_that_its_limit_holds_is_taken(shape: str, values: dict[str, Any]) -> None:
+    """As large as the limit, in other units, or without a limit."""
+    assert render(changed(shape, **values))
 
 
 @pytest.mark.parametrize(("shape", "values", "words"), REFUSED)

@@ -1,6 +1,7 @@
-{{/* Every variable of a container; . = {root, env, drain, blobs}; without a store, an app that has attachments must fail at its start */}}
+{{/* Every variable of a container; . = {root, env, secrets, drain, blobs} */}}
 {{- define "stepwire.env" -}}
 {{- $values := .root.Values -}}
+{{- $secrets := merge (dict) (.secrets | default dict) $values.secrets -}}
 {{- $env := dict
   "STEPWIRE_APP" $values.app
   "STEPWIRE_BUS" $values.bus.url
@@ -15,17 +16,17 @@
 {{- end -}}
 {{- $env = mergeOverwrite $env (deepCopy $values.env) (deepCopy (.env | default dict)) -}}
 {{- range $name, $value := $env }}
-{{- if not (hasKey $values.secrets $name) }}
+{{- if not (hasKey $secrets $name) }}
 - {name: {{ $name }}, value: {{ toString $value | quote }}}
 {{- end }}
 {{- end }}
-{{- range $name, $from := $values.secrets }}
+{{- range $name, $from := $secrets }}
 - name: {{ $name }}
   valueFrom: {secretKeyRef: {name: {{ $from.name }}, key: {{ $from.key | quote }}}}
 {{- end }}
 {{- end -}}
 
-{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, drain, blobs, resources, mounts, data, access} */}}
+{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, secrets, drain, blobs, resources, mounts, data, access} */}}
 {{- define "stepwire.container" -}}
 image: {{ include "stepwire.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -99,7 +100,7 @@ affinity:
 {{- end }}
 {{- end }}
 volumes:
-  - {name: scratch, emptyDir: {sizeLimit: {{ (.group | default dict).scratch | default "1Gi" }}}}
+  - {name: scratch, emptyDir: {sizeLimit: {{ .group.scratch }}}}
   {{- if .data }}
   - name: data
     persistentVolumeClaim: {claimName: {{ .root.Values.storage.existingClaim | default (printf "%s-data" (include "stepwire.fullname" .root)) }}}
@@ -108,7 +109,7 @@ volumes:
   - name: access
     secret: {secretName: {{ .secret }}, items: [{key: {{ .key | quote }}, path: access.toml}]}
   {{- end }}
-  {{- with (.group | default dict).extraVolumes }}
+  {{- with .group.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}

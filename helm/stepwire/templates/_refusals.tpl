@@ -51,6 +51,14 @@
   {{- fail "door.insecure and door.access.secret contradict each other: give one" -}}
 {{- end -}}
 {{- end -}}
+{{- $disks := dict "door" .Values.door "topics.apply" .Values.topics.apply "tests" .Values.tests -}}
+{{- range $name, $group := $groups }}{{ $_ := set $disks (printf "workers.%s" $name) $group }}{{ end -}}
+{{- range $place, $one := $disks -}}
+  {{- include "stepwire.fits" (dict "place" $place "scratch" $one.scratch "resources" $one.resources) -}}
+{{- end -}}
+{{- if and .Values.tests.publish.key (not .Values.door.enabled) -}}
+  {{- fail "tests.publish.key is a key of the door, and door.enabled is false: without a door the test publishes from the bus, so leave it out" -}}
+{{- end -}}
 {{- $secret := list "STEPWIRE_DECISION_KEY" "ANTHROPIC_API_KEY" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" -}}
 {{- $plain := list .Values.env .Values.door.env -}}
 {{- range $groups }}{{ $plain = append $plain .env }}{{ end -}}
