@@ -145,6 +145,16 @@ def test_the_grace_period_is_longer_than_the_drain() -> None:
         assert pod["terminationGracePeriodSeconds"] == 135
 
 
+def test_without_a_blob_store_no_door_takes_files() -> None:
+    """Worker and door hear of the same folder that nobody can make; the door answers no file with 202."""
+    for store, upload in (("", "0"), ("s3://acme/blobs", "32")):
+        found = of_kind(render(changed("everything", blobs__url=store)), "Deployment")
+        held = {one["metadata"]["name"]: one["spec"]["template"]["spec"]["containers"][0] for one in found}
+        assert f"--max-upload={upload}" in held["acme-stepwire-door"]["args"]
+        (told,) = {e["value"] for one in held.values() for e in one["env"] if e["name"] == "STEPWIRE_BLOBS"}
+        assert told == (store or "/blobs-url-is-not-set-in-the-chart")
+
+
 def test_one_group_has_its_own_handlers_and_secrets_are_references() -> None:
     """`--only` names the group's handlers; no secret's value is in any object."""
     objects = render(values_of("groups"))

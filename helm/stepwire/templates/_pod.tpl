@@ -1,4 +1,5 @@
-{{/* Every variable of a container; . = {root, env, secrets, drain, blobs} */}}
+{{/* Every variable of a container; . = {root, env, secrets, drain}. Without blobs.url the store is a folder that nobody can make
+     on a root that is read-only: a worker whose app opens a store does not start, and says this name; doors take no files. */}}
 {{- define "stepwire.env" -}}
 {{- $values := .root.Values -}}
 {{- $secrets := merge (dict) (.secrets | default dict) $values.secrets -}}
@@ -6,7 +7,7 @@
   "STEPWIRE_APP" $values.app
   "STEPWIRE_BUS" $values.bus.url
   "STEPWIRE_PREFIX" $values.bus.prefix
-  "STEPWIRE_BLOBS" ($values.blobs.url | default .blobs | default "/blobs-url-is-not-set-in-the-chart")
+  "STEPWIRE_BLOBS" ($values.blobs.url | default "/blobs-url-is-not-set-in-the-chart")
   "STEPWIRE_LOG" "json"
   "STEPWIRE_HTTP_HOST" "0.0.0.0"
   "HOME" "/tmp" -}}
@@ -26,7 +27,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, secrets, drain, blobs, resources, mounts, data, access} */}}
+{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, secrets, drain, resources, mounts, data, access} */}}
 {{- define "stepwire.container" -}}
 image: {{ include "stepwire.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
