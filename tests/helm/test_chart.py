@@ -42,7 +42,7 @@ def test_kubernetes_knows_every_field(shape: str, version: str) -> None:
 
 
 def test_what_the_chart_takes_has_all_it_uses_without_a_switch() -> None:
-    """The sleep before a door's end is an alpha field in 1.29, which an API server drops; versions below are refused."""
+    """The sleep before a door's end is an alpha field in 1.29, which is dropped; versions below are refused."""
     chart = yaml.safe_load((FOLDER / "Chart.yaml").read_text())
     assert chart["kubeVersion"] == f">={VERSIONS[0]}.0-0" and tuple(map(int, VERSIONS[0].split("."))) >= (1, 30)
 
@@ -215,13 +215,51 @@ def test_topics_are_made_before_the_workers_and_only_if_wanted() -> None:
     """The Job is a hook before install and upgrade, needs nothing of the release, and can be turned off."""
     (job,) = of_kind(render(values_of("least")), "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    pod = job["spec"]["template"]["spec"]
-    assert pod["serviceAccountName"] == "default" and pod["containers"][0]["args"] == [
-        "topics",
-        "apply",
-        "acme.flow:app",
-    ]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["topics", "apply", "acme.flow:app"]
     assert of_kind(render(changed("least", topics__apply={"enabled": False})), "Job") == []
+
+
+def test_the_topics_job_has_the_rights_of_the_release() -> None:
+    """An account that is there is taken; one that the chart makes has a twin, annotated the same."""
+    found = render(changed("least", serviceAccount={"annotations": {"eks.amazonaws.com/role-arn": "arn"}}))
+    twin, own = sorted(of_kind(found, "ServiceAccount"), key=lambda one: -len(one["metadata"]["name"]))
+    (job,) = of_kind(found, "Job")
+    told = twin["metadata"]["annotations"]
+    assert told["eks.amazonaws.com/role-arn"] == own["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == "arn"
+    assert told["helm.sh/hook"] == job["metadata"]["annotations"]["helm.sh/hook"] and "succeeded" in str(told)
+    assert int(told["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == twin["metadata"]["name"] == "acme-stepwire-topics"
+    given = render(changed("least", serviceAccount={"create": False, "name": "acme"}))
+    assert {pod["serviceAccountName"] for pod in pods(given)} == {"acme"}
+    assert of_kind(given, "ServiceAccount") == []
+
+
+def test_changed_configuration_starts_new_pods() -> None:
+    """Of worker and door the template changes with what configures them, and with configVersion."""
+
+    def sums(**values: Any) -> dict[str, str]:
+        found = of_kind(render(changed("everything", **values)), "Deployment")
+        told = {one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"] for one in found}
+        return {name: annotations["checksum/config"] for name, annotations in told.items()}
+
+    same, changes = sums(), [
+        {"env": {"STEPWIRE_LOG_LEVEL": "debug"}}, {"kafka": {"security.protocol": "SSL"}}, {"configVersion": "2"},
+        {"secrets": {"STEPWIRE_DECISION_KEY": {"name": "a", "key": "b"}}}, {"secretsFrom": ["other"]},
+    ]  # fmt: skip
+    assert sums() == same and sums(defaults__replicas=3) == same
+    for change in changes:
+        assert not set(same.values()) & set(sums(**change).values()), change
+    one = sums(door__access={"secret": "other"})
+    assert [name for name in same if one[name] != same[name]] == ["acme-stepwire-door"]
+
+
+def test_other_containers_stand_beside_ours() -> None:
+    """A sidecar of the user's is in the pod as it was written, and the first container stays ours."""
+    beside = {"name": "proxy", "image": "registry.example/proxy:1"}
+    found = render(changed("everything", defaults__extraContainers=[beside], door__extraContainers=[beside]))
+    held = [one["spec"]["template"]["spec"]["containers"] for one in of_kind(found, "Deployment")]
+    assert sorted(first["name"] for first, _ in held) == ["door", "worker"] and all(last == beside for _, last in held)
 
 
 def test_notes_say_what_runs_and_show_no_password() -> None:

@@ -9,6 +9,8 @@ import pytest
 from helm_python import HelmError
 from tests.helm.chart import changed, render
 
+from stepwire_handlers.configuration import _secret_names, _variable
+
 TWO = {"a": {}, "b": {}}
 BUSY = {"a": {"autoscaling": {"kind": "hpa"}}}
 REFUSED = [
@@ -24,6 +26,12 @@ REFUSED = [
     ("least", {"door__enabled": True}, r"nobody may come in: .*door\.access\.secret"),
     ("everything", {"door__insecure": True}, r"contradict"),
     ("least", {"env": {"ANTHROPIC_API_KEY": "sk-plain"}}, r"env\.ANTHROPIC_API_KEY is a secret"),
+    ("groups", {"workers__triage__env": {"STEPWIRE_CONSOLE_SECRET": "x"}},
+     r"workers\.triage\.env\.STEPWIRE_CONSOLE_SECRET is a secret"),
+    ("everything", {"door__env": {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=x"}}, r"door\.env\.OTEL_EXPORTER_OTLP"),
+    ("least", {"env": {"DATABASE_URL": "postgresql://ann:secret@db/acme"}}, r"DATABASE_URL is a secret, it"),
+    ("groups", {"storage": {"enabled": True}, "defaults__replicas": 3}, r"one volume .*ReadWriteOnce.*existingClaim"),
+    ("least", {"storage": {"enabled": True}, "workers": TWO}, r"workers has 2 groups, and storage\.enabled"),
     ("least", {"kafka": {"sasl.password": "plain"}}, r"sasl\.password"),
     ("least", {"secrets": {"STEPWIRE_DECISION_KEY": "plain"}}, r"STEPWIRE_DECISION_KEY"),
     ("least", {"defaults__autoscaling": {"kind": "keda"}}, r"triggers is empty"),
@@ -47,6 +55,8 @@ REFUSED = [
 
 
 FITTING = [
+    ("groups", {"storage": {"enabled": True, "existingClaim": "of-many"}}),
+    ("least", {"env": {"PROXY": "http://proxy:3128/@x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": None}}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": "5Gi"}}}),
     ("everything", {"door__scratch": "1.5G", "door__resources": {"limits": {"ephemeral-storage": 1_500_000_000}}}),
@@ -54,9 +64,17 @@ FITTING = [
 
 
 @pytest.mark.parametrize(("shape", "values"), FITTING)
-def test_a_disk_that_its_limit_holds_is_taken(shape: str, values: dict[str, Any]) -> None:
-    """As large as the limit, in other units, or without a limit."""
+def test_what_makes_sense_is_taken(shape: str, values: dict[str, Any]) -> None:
+    """A disk as large as its limit, or without one; a volume of many pods; addresses without a password."""
     assert render(changed(shape, **values))
+
+
+def test_every_secret_that_we_know_is_refused_in_plain() -> None:
+    """Each setting that the configuration masks, by its variable."""
+    own = {name for name in _secret_names() if name not in ("kafka", "registry")}  # tables
+    for name in map(_variable, own):
+        with pytest.raises(HelmError, match=f"env.{name} is a secret"):
+            render(changed("least", env={name: "plain"}))
 
 
 @pytest.mark.parametrize(("shape", "values", "words"), REFUSED)

@@ -25,6 +25,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Of the Job before an install, when the release's own does not exist yet */}}
+{{- define "stepwire.account.topics" -}}
+{{- include "stepwire.account" . }}{{ if .Values.serviceAccount.create }}-topics{{ end }}
+{{- end -}}
+
 {{- define "stepwire.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}

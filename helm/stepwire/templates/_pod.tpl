@@ -65,6 +65,16 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
+{{/* Of a pod's template: what is changed here starts new pods, also a Secret's new value, by configVersion; . = {root, group, access} */}}
+{{- define "stepwire.annotations" -}}
+annotations:
+  {{- $values := .root.Values }}
+  checksum/config: {{ list $values.configVersion $values.app $values.bus $values.kafka $values.blobs $values.env $values.secrets $values.secretsFrom (.group.env | default dict) (.group.secrets | default dict) (.access | default dict) | toJson | sha256sum }}
+  {{- with .group.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
 {{/* Of a pod, beside its containers; . = {root, group, account, data, access} */}}
 {{- define "stepwire.pod" -}}
 serviceAccountName: {{ .account }}

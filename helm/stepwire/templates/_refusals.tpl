@@ -59,13 +59,24 @@
 {{- if and .Values.tests.publish.key (not .Values.door.enabled) -}}
   {{- fail "tests.publish.key is a key of the door, and door.enabled is false: without a door the test publishes from the bus, so leave it out" -}}
 {{- end -}}
-{{- $secret := list "STEPWIRE_DECISION_KEY" "ANTHROPIC_API_KEY" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" -}}
-{{- $plain := list .Values.env .Values.door.env -}}
-{{- range $groups }}{{ $plain = append $plain .env }}{{ end -}}
-{{- range $one := $plain -}}
-  {{- range $name := $secret -}}
-    {{- if hasKey $one $name -}}
-      {{- fail (printf "env.%s is a secret: put it into a Secret and name that: secrets: {%s: {name: SECRET, key: KEY}}" $name $name) -}}
+{{- if and .Values.storage.enabled (not .Values.storage.existingClaim) (not (or $local $folder)) -}}
+  {{- $cure := "set storage.enabled: false, or name a claim that many pods may mount (ReadWriteMany) in storage.existingClaim" -}}
+  {{- range $name, $group := $groups -}}
+    {{- if gt (include "stepwire.most" $group | int) 1 -}}
+      {{- fail (printf "workers.%s may have %s pods, and storage.enabled gives them one volume that one node mounts (ReadWriteOnce): %s" $name (include "stepwire.most" $group) $cure) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if gt (len $groups) 1 -}}
+    {{- fail (printf "workers has %d groups, and storage.enabled gives them one volume that one node mounts (ReadWriteOnce): %s" (len $groups) $cure) -}}
+  {{- end -}}
+{{- end -}}
+{{- $secret := list "STEPWIRE_DECISION_KEY" "STEPWIRE_CONSOLE_SECRET" "STEPWIRE_CONSOLE_OIDC_SECRET" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "STEPWIRE_REGISTRY__BASIC_AUTH_USER_INFO" "STEPWIRE_REGISTRY__SSL_KEY_PASSWORD" "ANTHROPIC_API_KEY" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "SLACK_TOKEN" "GMAIL_TOKEN" "OTEL_EXPORTER_OTLP_HEADERS" "OTEL_EXPORTER_OTLP_TRACES_HEADERS" "OTEL_EXPORTER_OTLP_METRICS_HEADERS" "OTEL_EXPORTER_OTLP_LOGS_HEADERS" -}}
+{{- $plain := dict "env" .Values.env "door.env" .Values.door.env -}}
+{{- range $name, $group := $groups }}{{ $_ := set $plain (printf "workers.%s.env" $name) $group.env }}{{ end -}}
+{{- range $place, $one := $plain -}}
+  {{- range $name, $value := $one -}}
+    {{- if or (has $name $secret) (regexMatch "://[^/@:\\s]*:[^/@\\s]+@" (toString $value)) -}}
+      {{- fail (printf "%s.%s is a secret%s: put it into a Secret and name that: secrets: {%s: {name: SECRET, key: KEY}}" $place $name (has $name $secret | ternary "" ", it carries a password") $name) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
