@@ -30,6 +30,7 @@ from stepwire_handlers.services.door.limits import for_callers
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.nowhere import Nowhere
 from stepwire_handlers.services.door.places import Place, Places, Watch
+from stepwire_handlers.services.door.reloading import reloaded
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.known import Turns
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
@@ -92,6 +93,7 @@ async def serve(
         tracer = await stack.enter_async_context(publishing("stepwire-door", values.bus))
         door = door_of(values, await places_of(stack, opened, tracer), access, max_bytes, tracer)
         await stack.enter_async_context(door.blobs)
+        await stack.enter_async_context(reloaded(values.door_access, access, door.renew))
         await stack.enter_async_context(counting(door.places, door.measures))
         if values.http_port is not None:
             inner: socket.socket = stack.enter_context(listen(values.http_host, values.http_port))
