@@ -161,6 +161,33 @@ def test_without_a_blob_store_no_door_takes_files() -> None:
         assert told == (store or "/blobs-url-is-not-set-in-the-chart")
 
 
+def test_console_and_tools_ask_who_comes_in_and_are_reached_by_their_names() -> None:
+    """Each has an access file, its own or the door's; secrets of its own are no worker's; tools know their names."""
+    found = {one["metadata"]["name"]: one for one in render(values_of("everything")) if one["kind"] == "Deployment"}
+    spec = {name: one["spec"]["template"]["spec"] for name, one in found.items()}
+    for name, secret, key in (("console", "acme-access", "access.toml"), ("mcp", "acme-tools", "tools.toml")):
+        pod = spec[f"acme-stepwire-{name}"]
+        assert "--access=/etc/stepwire/access.toml" in pod["containers"][0]["args"]
+        (mounted,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "access"]
+        assert mounted == {"secretName": secret, "items": [{"key": key, "path": "access.toml"}]}
+    env = {name: {each["name"]: each for each in pod["containers"][0]["env"]} for name, pod in spec.items()}
+    told = env["acme-stepwire-console"]["STEPWIRE_CONSOLE_SECRET"]["valueFrom"]["secretKeyRef"]
+    assert told == {"name": "acme-console", "key": "session"}
+    assert [name for name in env if "STEPWIRE_CONSOLE_SECRET" in env[name]] == ["acme-stepwire-console"]
+    args = spec["acme-stepwire-mcp"]["containers"][0]["args"]
+    names = [arg.partition("=")[2] for arg in args if arg.startswith("--allow-host=")]
+    inside = "acme-stepwire-mcp.flows"
+    assert names == ["acme-stepwire-mcp", inside, f"{inside}.svc", f"{inside}.svc.cluster.local", "tools.acme.example",
+                     "tools.acme.internal"]  # fmt: skip
+    assert "--door=https://flow.acme.example" in args and "--http" in args
+
+
+def test_one_server_more_changes_nothing_that_is_off() -> None:
+    """Neither console nor tools exist unless they are asked for."""
+    named = {one["metadata"]["name"] for one in render(values_of("least"))}
+    assert not [name for name in named if name.endswith(("-console", "-mcp", "-door"))]
+
+
 def test_one_group_has_its_own_handlers_and_secrets_are_references() -> None:
     """`--only` names the group's handlers; no secret's value is in any object."""
     objects = render(values_of("groups"))
@@ -236,7 +263,7 @@ def test_the_topics_job_has_the_rights_of_the_release() -> None:
 
 
 def test_changed_configuration_starts_new_pods() -> None:
-    """Of worker and door the template changes with what configures them, and with configVersion."""
+    """The template of each pod changes with what configures them, and with configVersion."""
 
     def sums(**values: Any) -> dict[str, str]:
         found = of_kind(render(changed("everything", **values)), "Deployment")
@@ -250,16 +277,18 @@ def test_changed_configuration_starts_new_pods() -> None:
     assert sums() == same and sums(defaults__replicas=3) == same
     for change in changes:
         assert not set(same.values()) & set(sums(**change).values()), change
-    one = sums(door__access={"secret": "other"})
-    assert [name for name in same if one[name] != same[name]] == ["acme-stepwire-door"]
+    one = sums(mcp__access={"secret": "other"})
+    assert [name for name in same if one[name] != same[name]] == ["acme-stepwire-mcp"]
 
 
 def test_other_containers_stand_beside_ours() -> None:
     """A sidecar of the user's is in the pod as it was written, and the first container stays ours."""
     beside = {"name": "proxy", "image": "registry.example/proxy:1"}
-    found = render(changed("everything", defaults__extraContainers=[beside], door__extraContainers=[beside]))
+    places = ("defaults", "door", "console", "mcp")
+    found = render(changed("everything", **{f"{place}__extraContainers": [beside] for place in places}))
     held = [one["spec"]["template"]["spec"]["containers"] for one in of_kind(found, "Deployment")]
-    assert sorted(first["name"] for first, _ in held) == ["door", "worker"] and all(last == beside for _, last in held)
+    assert sorted(first["name"] for first, _ in held) == ["console", "door", "mcp", "worker"]
+    assert all(last == beside for _, last in held)
 
 
 def test_notes_say_what_runs_and_show_no_password() -> None:
@@ -282,5 +311,5 @@ def test_every_value_is_in_the_schema() -> None:
     values = yaml.safe_load((FOLDER / "values.yaml").read_text())
     assert schema["properties"].keys() - {"global"} == values.keys()
     jsonschema.Draft7Validator.check_schema(schema)
-    for name in ("defaults", "door", "monitoring", "networkPolicy", "storage", "image"):
+    for name in ("defaults", "door", "console", "mcp", "tests", "monitoring", "networkPolicy", "storage", "image"):
         assert schema["properties"][name]["properties"].keys() == values[name].keys(), name

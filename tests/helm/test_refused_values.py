@@ -25,6 +25,14 @@ REFUSED = [
     ("one-file", {"bus__url": "sqlite:////elsewhere"}, r"use sqlite:////data/bus\.db"),
     ("least", {"door__enabled": True}, r"nobody may come in: .*door\.access\.secret"),
     ("everything", {"door__insecure": True}, r"contradict"),
+    ("least", {"console__enabled": True}, r"console\.enabled, but nobody may come in: .*console\.access\.secret"),
+    ("least", {"mcp__enabled": True, "door": {"enabled": True, "insecure": True}}, r"mcp\.enabled, but nobody"),
+    ("tools", {"console__replicas": 2}, r"console\.replicas: 2 consoles .*STEPWIRE_CONSOLE_SECRET"),
+    ("tools", {"console__env": {"STEPWIRE_CONSOLE_SECRET": "x" * 32}}, r"console\.env\.STEPWIRE_CONSOLE_SEC"),
+    ("tools", {"mcp__scratch": "6Gi"}, r"mcp\.scratch"),
+    ("tools", {"mcp__allowHosts": ["https://tools.example"]}, r"allowHosts"),
+    ("one-file", {"console": {"enabled": True, "access": {"secret": "a"}}}, r"console\.enabled: bus\.url is a file"),
+    ("least", {"workers": {"console": {}}}, r"console"),
     ("least", {"env": {"ANTHROPIC_API_KEY": "sk-plain"}}, r"env\.ANTHROPIC_API_KEY is a secret"),
     ("groups", {"workers__triage__env": {"STEPWIRE_CONSOLE_SECRET": "x"}},
      r"workers\.triage\.env\.STEPWIRE_CONSOLE_SECRET is a secret"),
@@ -55,6 +63,8 @@ REFUSED = [
 
 
 FITTING = [
+    ("one-file", {"bus__url": "kafka://k:9092", "console": {"enabled": True, "access": {"secret": "a"}}}),
+    ("tools", {"console__replicas": 2, "secrets": {"STEPWIRE_CONSOLE_SECRET": {"name": "a", "key": "b"}}}),
     ("groups", {"storage": {"enabled": True, "existingClaim": "of-many"}}),
     ("least", {"env": {"PROXY": "http://proxy:3128/@x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": None}}}),
@@ -65,7 +75,7 @@ FITTING = [
 
 @pytest.mark.parametrize(("shape", "values"), FITTING)
 def test_what_makes_sense_is_taken(shape: str, values: dict[str, Any]) -> None:
-    """A disk as large as its limit, or without one; a volume of many pods; addresses without a password."""
+    """A console beside a folder that it never opens; a disk as large as its limit; a volume of many pods; addresses."""
     assert render(changed(shape, **values))
 
 

@@ -47,6 +47,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $groups | toJson -}}
 {{- end -}}
 
+{{/* Who serves HTTP in this release, by the names of their values; as JSON */}}
+{{- define "stepwire.servers" -}}
+{{- $found := list -}}
+{{- range $name := list "door" "console" "mcp" -}}
+{{- if (index $.Values $name).enabled }}{{ $found = append $found $name }}{{ end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}
+
 {{/* The most pods that a group may have */}}
 {{- define "stepwire.most" -}}
 {{- eq .autoscaling.kind "none" | ternary .replicas .autoscaling.maxReplicas | int -}}

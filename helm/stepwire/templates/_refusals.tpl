@@ -1,6 +1,7 @@
 {{/* What makes no sense together is refused here, each with its cure. The shape of values is the schema's business. */}}
 {{- define "stepwire.refusals" -}}
 {{- $groups := include "stepwire.groups" . | fromJson -}}
+{{- $servers := include "stepwire.servers" . | fromJsonArray -}}
 {{- $local := hasPrefix "sqlite:" .Values.bus.url -}}
 {{- $folder := and .Values.blobs.url (not (hasPrefix "s3://" .Values.blobs.url)) -}}
 {{- if or $local $folder -}}
@@ -14,8 +15,10 @@
   {{- if gt (len $groups) 1 -}}
     {{- fail (printf "workers has %d groups, but %s, which one pod mounts: %s, or keep all handlers in one group" (len $groups) $what $cure) -}}
   {{- end -}}
-  {{- if .Values.door.enabled -}}
-    {{- fail (printf "door.enabled: %s, which one pod mounts: %s" $what $cure) -}}
+  {{- range $name := $servers -}}
+    {{- if or $local (ne $name "console") -}}
+      {{- fail (printf "%s.enabled: %s, which one pod mounts: %s" $name $what $cure) -}}
+    {{- end -}}
   {{- end -}}
   {{- if not .Values.storage.enabled -}}
     {{- fail (printf "%s, and without a volume it is gone with the pod: set storage.enabled and a path below /data; or %s" $what $cure) -}}
@@ -51,7 +54,17 @@
   {{- fail "door.insecure and door.access.secret contradict each other: give one" -}}
 {{- end -}}
 {{- end -}}
-{{- $disks := dict "door" .Values.door "topics.apply" .Values.topics.apply "tests" .Values.tests -}}
+{{- range $name := without $servers "door" -}}
+  {{- if not (include "stepwire.access" (dict "root" $ "component" $name) | fromJson).secret -}}
+    {{- fail (printf "%s.enabled, but nobody may come in: name the Secret of its access file in %s.access.secret, or the door's in door.access.secret" $name $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- with .Values.console -}}
+{{- if and .enabled (gt (int .replicas) 1) (not (hasKey (merge (dict) .secrets $.Values.secrets) "STEPWIRE_CONSOLE_SECRET")) -}}
+  {{- fail (printf "console.replicas: %d consoles know each other's sessions only by one secret: console.secrets: {STEPWIRE_CONSOLE_SECRET: {name: SECRET, key: KEY}}" (int .replicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- $disks := dict "door" .Values.door "console" .Values.console "mcp" .Values.mcp "topics.apply" .Values.topics.apply "tests" .Values.tests -}}
 {{- range $name, $group := $groups }}{{ $_ := set $disks (printf "workers.%s" $name) $group }}{{ end -}}
 {{- range $place, $one := $disks -}}
   {{- include "stepwire.fits" (dict "place" $place "scratch" $one.scratch "resources" $one.resources) -}}
@@ -71,7 +84,7 @@
   {{- end -}}
 {{- end -}}
 {{- $secret := list "STEPWIRE_DECISION_KEY" "STEPWIRE_CONSOLE_SECRET" "STEPWIRE_CONSOLE_OIDC_SECRET" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "STEPWIRE_REGISTRY__BASIC_AUTH_USER_INFO" "STEPWIRE_REGISTRY__SSL_KEY_PASSWORD" "ANTHROPIC_API_KEY" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "SLACK_TOKEN" "GMAIL_TOKEN" "OTEL_EXPORTER_OTLP_HEADERS" "OTEL_EXPORTER_OTLP_TRACES_HEADERS" "OTEL_EXPORTER_OTLP_METRICS_HEADERS" "OTEL_EXPORTER_OTLP_LOGS_HEADERS" -}}
-{{- $plain := dict "env" .Values.env "door.env" .Values.door.env -}}
+{{- $plain := dict "env" .Values.env "door.env" .Values.door.env "console.env" .Values.console.env "mcp.env" .Values.mcp.env -}}
 {{- range $name, $group := $groups }}{{ $_ := set $plain (printf "workers.%s.env" $name) $group.env }}{{ end -}}
 {{- range $place, $one := $plain -}}
   {{- range $name, $value := $one -}}
