@@ -32,7 +32,6 @@ from stepwire_handlers.services.console.measures import Measures
 from stepwire_handlers.services.console.session import COOKIE, Sessions, refuse_foreign_forms
 from stepwire_handlers.services.console.signin import START, SignIn, forget
 from stepwire_handlers.services.dead_letters import DeadLetters
-from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.decisions import Decisions
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.limits import Limits
@@ -103,11 +102,6 @@ class Console:
         found = Starlette(routes=routes, exception_handlers={HTTPException: self._nowhere})
         found.router.redirect_slashes = False
         return found
-
-    def renew(self, access: Access) -> None:
-        """Let in whom this access file names. How people log in at the issuer stays as it was at start."""
-        self.sessions.renew(access)
-        self.actions.renew(access)
 
     def inner(self) -> Starlette:
         """Probes and metrics alone, for a port that only the cluster reaches; nobody is asked who they are."""

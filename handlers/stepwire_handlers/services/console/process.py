@@ -75,7 +75,8 @@ async def serve(
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(listen(host, port, "--port (0: any free one) or --host"))
         console = console_of(values, await places_of(stack, opened), access, host, secret)
-        await stack.enter_async_context(reloaded(values.door_access, access, console.renew))
+        renewed = (console.sessions.renew, console.actions.renew)  # how people log in at the issuer stays as at start
+        await stack.enter_async_context(reloaded(values.door_access, access, *renewed))
         if values.http_port is not None:
             inner: socket.socket = stack.enter_context(listen(values.http_host, values.http_port))
             await stack.enter_async_context(serving(console.inner(), inner))
