@@ -159,10 +159,8 @@ class Console:
     def _page(self, request: Request, name: str, code: int = 200, **values: Any) -> Response:
         caller = getattr(request.state, "caller", None)
         seen = look.visible(self.places, caller) if caller else []
-        outdated = [f"Workers of {place.app.name} run another release than this console: {place.CURE}."
-                    for place in seen if place.outdated]  # fmt: skip
-        here = {"caller": caller, "apps": [place.app.name for place in seen], "outdated": outdated,
-                "path": request.url.path, "login": self.sessions.needs_login,
+        here = {"caller": caller, "apps": [place.app.name for place in seen], "path": request.url.path,
+                "outdated": [place for place in seen if place.outdated], "login": self.sessions.needs_login,
                 "said": SAID.get(request.query_params.get("said", ""), "")}  # fmt: skip
         return HTMLResponse(self._pages.get_template(name).render(**here, **values), code)
 
