@@ -71,7 +71,8 @@ class Handler(Generic[P, R_co]):
         self.function, self.name, self.options = function, name, options
         self.signature: Signature = read_signature(function, name, names)
         self.limit_term: Term | None = _limit_term(name, options, names)
-        _check_options(name, self.signature, options)
+        for problem, cure in _option_problems(self.signature, options):
+            raise refuse("SW120", name, problem, cure)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
@@ -114,14 +115,15 @@ def correlator(step: External) -> Handler[[Any, Any], Any]:
 
 
 def handler(
-    *, name: str | None = None, timeout: float | None = None, retry: Retry | None = None,
+    function: None = None, /, *, name: str | None = None, timeout: float | None = None, retry: Retry | None = None,
     concurrency: int | None = None, join: Join | None = None, order: str | None = None, dedupe: float | None = None,
     effect: Literal["at-least-once", "once"] = "at-least-once", max_visits: int | None = None,
     on_limit: Callable[[Any], Event] | None = None, retired: bool = False,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R_co]]], Handler[P, R_co]]:  # fmt: skip
-    """Make an async function a step.
+    """Make an async function a step: `@handler()`.
 
     Args:
+        function: nothing; `@handler` without the parentheses would put the step there, and is refused.
         name: durable: groups, control topics and ids are derived from it; default the function's name.
         timeout: seconds for one call; default 60.
         retry: attempts and backoff.
@@ -136,6 +138,8 @@ def handler(
 
     Raises WiringError (SW101 to SW120) when the signature or the options make no sense.
     """
+    if function is not None:
+        raise refuse("SW101", getattr(function, "__name__", ""), "@handler stands without ()", "Write @handler().")
     options = Options(
         timeout=timeout, retry=retry or Retry(), concurrency=concurrency, join=join, order=order, dedupe=dedupe,
         effect=effect, max_visits=max_visits, on_limit=on_limit, retired=retired,
@@ -153,21 +157,12 @@ def _limit_term(name: str, options: Options, names: Mapping[str, Any] | None) ->
     if options.on_limit is None:
         return None
     function = options.on_limit
-    returned = get_type_hints(inspect.unwrap(getattr(function, "__func__", function)), localns=dict(names or {})).get(
-        "return"
-    )
-    owner = getattr(function, "__self__", None)
-    if returned is None or not (isinstance(returned, type) and issubclass(returned, Event)):
-        if isinstance(owner, type) and issubclass(owner, Event):
-            returned = owner  # a classmethod annotated `-> Self`
-        else:
-            raise refuse("SW120", name, "on_limit has no event as its return type", "Write def f(event: E) -> F.")
-    return Term((returned,))
-
-
-def _check_options(name: str, signature: Signature, options: Options) -> None:
-    for problem, cure in _option_problems(signature, options):
-        raise refuse("SW120", name, problem, cure)
+    hints = get_type_hints(inspect.unwrap(getattr(function, "__func__", function)), localns=dict(names or {}))
+    owner = getattr(function, "__self__", None)  # the event, of a classmethod annotated `-> Self`
+    for returned in (hints.get("return"), owner):
+        if isinstance(returned, type) and issubclass(returned, Event):
+            return Term((returned,))
+    raise refuse("SW120", name, "on_limit has no event as its return type", "Write def f(event: E) -> F.")
 
 
 def _option_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:

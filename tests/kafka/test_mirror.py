@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
 from tests.kafka.stage import Stage, stage
 
 from stepwire import App, Decision, Event, Reject, handler
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Partition
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.gates import Gates
 from stepwire_handlers.services.listing import newest
@@ -106,6 +109,26 @@ async def test_the_copy_can_be_lost_and_shared(kafka: str, topic_prefix: str, tm
         assert len(seen) == 15
 
 
+async def test_a_partition_that_is_new_is_followed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    """Business topics may grow while a door runs: who published there is answered, and the event is seen."""
+    async with stage(kafka, topic_prefix, APP) as here:
+        await here.worker()
+        async with looking(here, tmp_path) as mirror:
+            topic = topic_prefix + "asked"
+            admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+            admin.create_partitions([NewPartitions(topic, 4)])[topic].result(20)
+            producer = Producer({"bootstrap.servers": kafka, "log_level": 2})
+            producer.produce(topic, b'{"n": 1}', partition=3)
+            assert producer.flush(20) == 0
+            follower = mirror._follower
+            assert follower is not None
+            async with asyncio.timeout(20):
+                await follower.shows([(Partition("asked", 3), 0)])
+            assert [record.value for record in await LocalBus.read(mirror, Partition("asked", 3), 0, 10)] == [
+                b'{"n": 1}'
+            ]
+
+
 async def test_topics_that_were_made_anew_are_followed_anew(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     """A copy of topics that were deleted since is thrown away, not mixed with the new ones."""
     async with stage(kafka, topic_prefix, APP) as here:
@@ -127,3 +150,37 @@ async def test_topics_that_were_made_anew_are_followed_anew(kafka: str, topic_pr
         await here.until("weighed", 1)
         async with looking(here, tmp_path) as mirror:
             assert [view.lines[0].event for view in newest(APP, mirror, 100).views] == [Asked(n=1)]
+
+
+async def test_what_kafka_deleted_is_deleted_in_the_copy(
+    kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that is followed, one that was left, and one that is built anew show the same: what Kafka still has."""
+    monkeypatch.setattr("stepwire_handlers.services.copies.TRIM", 0.2)
+    async with stage(kafka, topic_prefix, APP) as here:
+        await here.publish(*(Asked(n=n) for n in range(30)))
+        async with looking(here, tmp_path / "left") as left:
+            assert stored(left) == 30
+        async with looking(here, tmp_path / "followed") as followed:
+            admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+            ends = await here.bus.ends(["asked"])
+            before = [
+                TopicPartition(topic_prefix + place.topic, place.number, max(0, end - 2)) for place, end in ends.items()
+            ]
+            for deleted in admin.delete_records(before).values():
+                deleted.result(20)
+            kept = len(await here.records("asked"))
+            assert 0 < kept < 10
+            async with asyncio.timeout(20):
+                while stored(followed) != kept:
+                    await asyncio.sleep(0.05)
+        for folder in ("left", "anew"):
+            async with looking(here, tmp_path / folder) as mirror:
+                assert stored(mirror) == kept
+                assert len(newest(APP, mirror, 100).views) == kept
+
+
+def stored(mirror: Mirror) -> int:
+    """How many records the file holds."""
+    (count,) = mirror.store.db.execute("SELECT count(*) FROM events").fetchone()
+    return int(count)

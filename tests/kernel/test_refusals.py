@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stepwire import App, Context, Decision, Event, Join, WiringError, handler
+from stepwire import App, Context, Decision, Event, Join, WiringError, external, handler
 
 PAGE = Path(__file__).parents[2] / "docs" / "refusals.md"
 
@@ -56,6 +56,15 @@ def case(make: Callable[[], object]) -> Callable[[], object]:
     """Register a case; its name says the code and what is wrong."""
     CASES[make.__name__] = make
     return make
+
+
+@case
+def sw101_a_decorator_without_parentheses() -> object:
+    @handler  # type: ignore[call-arg, arg-type]
+    async def step(a: A) -> D:
+        return D()
+
+    return step
 
 
 @case
@@ -301,6 +310,24 @@ def sw137_two_events_of_one_type() -> object:
         return Same()
 
     return App("app", [step])
+
+
+@case
+def sw138_two_external_steps_with_one_answer() -> object:
+    class Ask(Event, topic="x"):
+        n: int = 0
+
+    class Other(Event, topic="y"):
+        n: int = 0
+
+    class Answer(Event, topic="z", terminal=True):
+        n: int = 0
+
+    @handler()
+    async def ask(a: A) -> tuple[Ask, Other]:
+        return Ask(), Other()
+
+    return App("app", [ask, external(Ask, Answer), external(Other, Answer, match="n")])
 
 
 @case

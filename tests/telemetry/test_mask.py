@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from stepwire import Decision, Event, Sensitive
-from stepwire_handlers.telemetry.mask import LONG, masked, sensitive_values, shown
+from stepwire_handlers.telemetry.mask import LONG, MASK, masked, sensitive_values, shown, without_pieces
 from stepwire_topics.attachment import Attachment
 
 
@@ -87,3 +87,12 @@ def test_the_values_below_a_mark_are_found_for_messages_that_quote_them() -> Non
     """Every one of them, at any depth."""
     assert {f"hidden-{n}" for n in range(1, 8)} <= set(sensitive_values((Everything(),)))
     assert "shown" not in set(sensitive_values((Everything(),)))
+
+
+@pytest.mark.parametrize("kept", range(4, 12))
+def test_a_value_that_was_cut_is_masked_like_a_whole_one(kept: int) -> None:
+    """At either end of a text."""
+    value = "abcabcd-hidden"
+    assert without_pieces(f"no {value} and {value[:kept]}", [value]) == f"no {MASK} and {MASK}"
+    assert without_pieces(f"{value[-kept:]}, says it", [value]) == f"{MASK}, says it"
+    assert without_pieces("abcdef is no piece of it, nor is abc", [value]) == "abcdef is no piece of it, nor is abc"

@@ -26,7 +26,7 @@ from stepwire_handlers.services.history import History
 from stepwire_handlers.services.said import Said, changed, note, told
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Stored
-from stepwire_handlers.telemetry.mask import sensitive_values, without
+from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
 PAGE = 1_000
 
@@ -266,7 +266,7 @@ class DeadLetters:
 def without_quotes(letter: DeadLetter, values: Sequence[str]) -> DeadLetter:
     """The letter with these values masked in its cause."""
     quoting = ("kafka_dlt-exception-message", "kafka_dlt-exception-stacktrace")
-    masked = {name: without(text, values) for name, text in letter.record.headers.items() if name in quoting}
+    masked = {name: without_pieces(text, values) for name, text in letter.record.headers.items() if name in quoting}
     return replace(letter, record=letter.record._replace(headers={**letter.record.headers, **masked}))
 
 

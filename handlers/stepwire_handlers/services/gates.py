@@ -27,7 +27,7 @@ from stepwire_handlers.services.fields import reasons
 from stepwire_handlers.services.said import Said, changed, note
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
-from stepwire_handlers.telemetry.mask import sensitive_values, without
+from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
 GATE, UNKNOWN = "gate", "unknown outcome"
 
@@ -80,7 +80,7 @@ class Gates:
         run = record.headers.get("ce_swrun") or str(item.entry.meta.get("run", ""))
         key = str(item.entry.meta.get("order", ""))
         event = self._event(item.entry)
-        why = without(item.unknown, sensitive_values(event))  # an exception may quote what is sensitive
+        why = without_pieces(item.unknown, sensitive_values(event))  # an exception may quote what is sensitive
         return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why, key)
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
@@ -91,7 +91,7 @@ class Gates:
         said = self._unread.kinds(handler, join.id)
         if join.call is not None and join.call.get("unknown"):
             parts = [self._event(decode_entry(raw)) for raw in join.slots.values()]
-            why = without(str(join.call["unknown"]), sensitive_values(parts))
+            why = without_pieces(str(join.call["unknown"]), sensitive_values(parts))
             unknown = Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why)
             return None if "resolve" in said else unknown
         asked = next((part for part in step.signature.parts if part.decision), None)

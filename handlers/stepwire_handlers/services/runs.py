@@ -25,7 +25,7 @@ from stepwire_handlers.services.history import History
 from stepwire_handlers.services.said import Said
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
-from stepwire_handlers.telemetry.mask import sensitive_values, without
+from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
 LOOK = 0.02  #: seconds between two looks for somebody else's commit
 REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written: timers become due
@@ -125,12 +125,22 @@ class Runs:
         _hide_quotes(view)
         return view
 
-    @staticmethod
-    def _opened(folded: Folded, look: _Look) -> Iterator[Opened]:
-        yield from folded.open
+    def _opened(self, folded: Folded, look: _Look) -> Iterator[Opened]:
+        for opened in folded.open:
+            if not self._never_taken(opened, folded, look):
+                yield opened
         for part in folded.newer:
             if look.stored.item(part.handler, part.address) is not None:
                 yield part
+
+    def _never_taken(self, opened: Opened, folded: Folded, look: _Look) -> bool:
+        """A handler that was deployed later begins at its topics' end then: what lay there before is not its own."""
+        handler, id_ = opened.handler, opened.address
+        if handler not in self._rules or any((one.handler, one.id) == (handler, id_) for one in folded.letters):
+            return False
+        if not look.unread.passed(handler, id_, opened.places):
+            return False
+        return look.stored.item(handler, id_) is None and look.stored.join(handler, id_) is None
 
     # -- what an open item waits for
 
@@ -228,8 +238,8 @@ def _hide_quotes(view: RunView) -> None:
     values = tuple(dict.fromkeys(sensitive_values([line.event for line in view.lines])))
     view.dead = [without_quotes(letter, values) for letter in view.dead]
     view.overcome = [without_quotes(letter, values) for letter in view.overcome]
-    view.open = [item._replace(about=without(item.about, values)) for item in view.open]
-    view.ends = [end._replace(error=without(end.error, values)) for end in view.ends]
+    view.open = [item._replace(about=without_pieces(item.about, values)) for item in view.open]
+    view.ends = [end._replace(error=without_pieces(end.error, values)) for end in view.ends]
 
 
 def _dead(letter: DeadLetter, id_: str) -> OpenItem:

@@ -184,3 +184,22 @@ def without(text: str, values: Iterable[str]) -> str:
     for value in values:
         text = text.replace(value, MASK)
     return text
+
+
+def without_pieces(text: str, values: Iterable[str]) -> str:
+    """The same for a text that was cut when it was stored, at either end and perhaps within a value."""
+    for value in values:
+        text = _without_end(text.replace(value, MASK), value)
+        text = _without_end(text[::-1], value[::-1])[::-1]
+    return text
+
+
+def _without_end(text: str, value: str) -> str:
+    """The text without the beginning of the value that it ends with."""
+    begin = value[:SHORTEST]
+    at = text.find(begin, max(0, len(text) - len(value)))
+    while at >= 0:
+        if value.startswith(text[at:]):
+            return text[:at] + MASK
+        at = text.find(begin, at + 1)
+    return text

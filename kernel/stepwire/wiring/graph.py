@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from stepwire.errors import Refusal
 from stepwire.handler import External, Handler
 from stepwire.signature import EventType
 
+T = TypeVar("T")
 AnyHandler = Handler[..., object]
 Kind = Literal["single", "merge", "gather"]
 
@@ -121,21 +122,22 @@ def _nodes(handler: AnyHandler) -> Iterable[Node]:
 def check_graph(graph: Graph, handlers: Sequence[AnyHandler], externals: Sequence[External]) -> list[Refusal]:
     """What is wrong before any analysis: names, types, events that lead nowhere."""
     found: list[Refusal] = []
-    names = [handler.name for handler in handlers] + [step.name for step in externals]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in sorted(_twice([handler.name for handler in handlers] + [step.name for step in externals])):
         found.append(Refusal("SW130", name, "two handlers have this name", "Give one of them name=…, it is durable."))
+    for event in sorted(_twice([step.answer for step in externals]), key=_name):
+        problem = "two external steps answer with it, and an answer does not say whose it is"
+        found.append(Refusal("SW138", event.__name__, problem, "Give each step an answer event of its own."))
     found += _same_types(graph)
     for token in sorted(graph.emitted, key=_name):
-        if isinstance(token, Virtual) or token in graph.consumers:
+        if isinstance(token, Virtual) or token in graph.consumers or token.spec.terminal or token.spec.result:
             continue
-        if not (token.spec.terminal or token.spec.result):
-            found.append(
-                    Refusal(
-                        "SW131", token.__name__, "nobody handles it",
-                        f"Add a handler for it, or mark it: class {token.__name__}(Event, …, terminal=True).",
-                    )
-                )  # fmt: skip
+        cure = f"Add a handler for it, or mark it: class {token.__name__}(Event, …, terminal=True)."
+        found.append(Refusal("SW131", token.__name__, "nobody handles it", cure))
     return found
+
+
+def _twice(values: Sequence[T]) -> set[T]:
+    return {value for value in values if values.count(value) > 1}
 
 
 def _same_types(graph: Graph) -> list[Refusal]:

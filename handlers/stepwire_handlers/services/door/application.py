@@ -21,6 +21,7 @@ from starlette.routing import Route
 from stepwire.errors import BusError
 from stepwire_handlers.blobs import BlobStore
 from stepwire_handlers.services.door import events, idempotency, openapi, page, stream, uploads
+from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.bodies import is_json, media_type, parsed, whole
 from stepwire_handlers.services.door.decisions import Decided, Decisions
 from stepwire_handlers.services.door.guard import ROUTE, Guard, no_route, traced
@@ -82,6 +83,11 @@ class Door:
         found.router.redirect_slashes = False  # a POST must not be answered with a redirection
         found.add_middleware(Guard, measures=self.measures)
         return found
+
+    def renew(self, access: Access) -> None:
+        """Let in whom this access file names, and nobody else."""
+        self.identity.renew(access)
+        self.limits.renew(access)
 
     def inner(self) -> Starlette:
         """Probes and metrics alone, for a port that only the cluster reaches; nobody is asked who they are."""
@@ -187,8 +193,10 @@ class Door:
             return Response(status_code=204)
         if self.measures.streams >= stream.STREAMS:
             raise unavailable(f"{stream.STREAMS} streams are open; ask for the run itself")
+        version = self.identity.version  # another one: whoever may still look comes back, and misses nothing
         return StreamingResponse(
-            self._counted(stream.stream(place, view.id, seen, self.rest)), media_type=stream.MEDIA,
+            self._counted(stream.stream(place, view.id, seen, self.rest, lambda: self.identity.version == version)),
+            media_type=stream.MEDIA,
             headers={"x-accel-buffering": "no"},
         )  # fmt: skip
 

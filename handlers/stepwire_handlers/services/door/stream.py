@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -61,13 +61,15 @@ def _message(kind: str, cursor: str, data: Any) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), kind.encode(), to_json(data))
 
 
-async def stream(place: Place, run: str, seen: Cursor, rest: Rest) -> AsyncIterator[bytes]:
-    """The messages from `seen` on, until the run is completed or the door stops."""
+async def stream(
+    place: Place, run: str, seen: Cursor, rest: Rest, welcome: Callable[[], bool] = lambda: True
+) -> AsyncIterator[bytes]:
+    """The messages from `seen` on, until the run is completed, the door stops or the caller may be unwelcome."""
     loop = asyncio.get_running_loop()
     yield b"retry: %d\n\n" % AGAIN
     said: dict[str, Any] | None = None
     spoke, pause = loop.time(), REFRESH
-    while not rest.stopping.is_set():
+    while welcome() and not rest.stopping.is_set():
         mark = (-1, -1)
         try:
             async with rest.turn():
