@@ -70,7 +70,7 @@ def in_alerts() -> Iterator[Named]:
 
 def wrong(words: tuple[str, ...]) -> str | None:
     """What of it is not there."""
-    node, left = TREE, [*words]
+    node, left = TREE, [*words[2:]] if words[:1] in (("--directory",), ("-C",)) else [*words]
     while left and hasattr(node, "commands") and re.fullmatch(r"[a-z][a-z-]*", left[0]):
         if left[0] not in node.commands:
             return f"no command {left[0]}"
