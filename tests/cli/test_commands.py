@@ -210,7 +210,7 @@ def test_help_is_fast_and_brings_no_client() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_new_project_passes_its_own_test(tmp_path: Path) -> None:
-    """`stepwire new acme && cd acme && make test`."""
+    """`stepwire new acme && cd acme && make test`; what its README starts is installed then."""
     subprocess.run([*STEPWIRE, "new", "acme"], cwd=tmp_path, check=True, capture_output=True)
     source = str(HERE.parents[1])
     done = subprocess.run(
@@ -218,3 +218,7 @@ def test_a_new_project_passes_its_own_test(tmp_path: Path) -> None:
         text=True, check=False,
     )  # fmt: skip
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+    for command in ("door", "console"):
+        words = [".venv/bin/stepwire", command, "acme.flow:app"]
+        said = subprocess.run(words, cwd=tmp_path / "acme", capture_output=True, text=True, check=False)
+        assert "nobody may come in yet" in said.stderr, said.stderr  # nothing lacks but the keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,6 +85,21 @@ def wrong(words: tuple[str, ...]) -> str | None:
 def test_a_page_names_commands_that_there_are(page: Path) -> None:
     """Who copies one from a page does not read `No such command`."""
     assert [(each.words, why) for each in in_page(page) if (why := wrong(each.words))] == []
+
+
+def test_a_new_project_installs_what_its_own_page_starts() -> None:
+    """Its Makefile has the extra of each command that its README names, however often .venv is made anew."""
+    (extras,) = re.findall(r"^EXTRAS := (.+)$", (SCAFFOLD / "Makefile.txt").read_text("utf-8"), re.MULTILINE)
+    started = {each.words[0] for name in ("README.md", "Makefile") for each in in_page(SCAFFOLD / f"{name}.txt")}
+    assert {"dev", "door", "console"} <= started
+    ours = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"])
+    assert (started & ours) - {*extras.split(",")} == {"mcp"}  # of which the page says itself where it is added
+
+
+def test_what_a_new_project_keeps_to_itself_is_not_committed() -> None:
+    """The access file that its README makes, neither into the repository nor into an image."""
+    for name in ("gitignore.txt", "dockerignore.txt"):
+        assert "access.toml" in (SCAFFOLD / name).read_text("utf-8").splitlines()
 
 
 def test_alerts_name_commands_that_there_are() -> None:
