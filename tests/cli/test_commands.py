@@ -127,7 +127,9 @@ def test_sigterm_lets_a_call_finish(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["publish", "Nothing", "--app", "shop:app"], "begin with Order"),
-        (["publish", "Order", "--app", "nowhere:app"], "no module"),
+        (["publish", "Order", "--app", "nowhere:app"], "start in the project's folder or name it"),
+        (["graph", "stepwire.nowhere:app"], "stepwire has no module 'nowhere'"),
+        (["--directory", "nowhere", "config"], "nowhere: No such file or directory"),
         (["publish", "Order", "--app", "shop:missing"], "has no 'missing'"),
         (["publish", "Order", "--app", "shop:app", "--json-data", "{"], "no JSON"),
         (["publish", "Order", "--app", "shop:app", "--json-data", '{"n": "x"}'], "n: "),
@@ -140,6 +142,19 @@ def test_sigterm_lets_a_call_finish(tmp_path: Path) -> None:
 def test_a_users_mistake_is_one_message_and_exit_2(tmp_path: Path, arguments: list[str], says: str) -> None:
     """What is wrong, where, and what to do; never a traceback."""
     assert says in stepwire(tmp_path, *arguments, code=2)
+
+
+def test_a_project_is_reached_from_anywhere(tmp_path: Path) -> None:
+    """--directory DIR: its modules, its stepwire.toml and what that names, as if started there."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "stepwire.toml").write_text('bus = "sqlite:///mine.db"\n')
+    (tmp_path / "project" / "yard.py").write_text((HERE / "yard.py").read_text())
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("STEPWIRE_", "PYTHONPATH"))}
+    for flag in ("--directory", "-C"):
+        subprocess.run(
+            [*STEPWIRE, flag, "project", "topics", "apply", "yard:before"], cwd=tmp_path, env=kept, check=True
+        )
+    assert (tmp_path / "project" / "mine.db").exists()
 
 
 def test_a_damaged_file_is_said_so(tmp_path: Path) -> None:
@@ -195,7 +210,7 @@ def test_help_is_fast_and_brings_no_client() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_new_project_passes_its_own_test(tmp_path: Path) -> None:
-    """`stepwire new acme && cd acme && make test`."""
+    """`stepwire new acme && cd acme && make test`; what its README starts is installed then."""
     subprocess.run([*STEPWIRE, "new", "acme"], cwd=tmp_path, check=True, capture_output=True)
     source = str(HERE.parents[1])
     done = subprocess.run(
@@ -203,3 +218,7 @@ def test_a_new_project_passes_its_own_test(tmp_path: Path) -> None:
         text=True, check=False,
     )  # fmt: skip
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+    for command in ("door", "console"):
+        words = [".venv/bin/stepwire", command, "acme.flow:app"]
+        said = subprocess.run(words, cwd=tmp_path / "acme", capture_output=True, text=True, check=False)
+        assert "nobody may come in yet" in said.stderr, said.stderr  # nothing lacks but the keys

@@ -144,6 +144,13 @@ BREAKS: dict[str, tuple[Any, tuple[str, ...]]] = {
                  (ENTRY, OUTPUT, INTERNAL)),
 }  # fmt: skip
 
+
+def harmed(change: str, event: str) -> set[tuple[str, str]]:
+    """Of which events the break is told, and whom it breaks: another class of the result also who waits for it."""
+    waiting = {(ENTRY, "who waits for the result")} if (change, event) == ("the name", OUTPUT) else set()
+    return {(event, WHO[event])} | waiting
+
+
 #: what breaks nobody
 HARMLESS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "an optional field more": (lambda s: s.with_field("fresh", str | None, required=False), (ENTRY, OUTPUT, INTERNAL)),

@@ -83,6 +83,50 @@ def test_the_service_behind_an_external_step_is_a_side_too() -> None:
     assert (change.event, change.who) == ("external external-Ask", "the service that answers")
 
 
+def asked(*results: str, long: bool = True) -> dict[str, Any]:
+    """The document of an app whose runs go from a question to an answer, and, if `long`, to a short one."""
+
+    class Question(Event, topic="desk.questions"):
+        body: str
+
+    class Answered(Event, topic="desk.answers", result="Answered" in results):
+        text: str
+
+    class Shortened(Event, topic="desk.shortened", result="Shortened" in results, terminal="Shortened" not in results):
+        text: str
+
+    @handler()
+    async def answer(question: Question) -> Answered: ...
+
+    @handler()
+    async def shorten(answered: Answered) -> Shortened: ...
+
+    return document_of(App("desk", [answer, shorten] if long else [answer]), Surroundings())
+
+
+def test_another_result_breaks_who_waits_for_one() -> None:
+    """The door, tools and `publish --wait` answer with another class, though no event changed and none went."""
+    before, after = asked("Answered", long=False), asked("Shortened")
+    assert said(before, asked("Answered")) == said(after, after) == []
+    (change,) = breaking(before, after)
+    assert str(change) == (
+        "Question: breaks who waits for the result: its run's result was Answered and is Shortened; give such runs an "
+        "entry of their own, or leave result=True where it was"
+    )
+    (gone,) = breaking(before, asked())
+    assert "was Answered and is nothing" in gone.what
+    assert said(asked(), after) == []  # nobody waited for one
+    assert [change.event for change in breaking(after, before)] == ["Question", "Shortened"]
+
+
+def test_an_export_that_does_not_tell_results_is_compared_as_before() -> None:
+    """Those of earlier releases; the next export tells."""
+    before = asked("Answered")
+    for message in before["components"]["messages"].values():
+        message["x-stepwire"].pop("results", None)
+    assert said(before, asked("Shortened")) == []
+
+
 def test_prefix_partitions_and_release_are_no_contract() -> None:
     """One export serves all environments, and a topic may grow."""
     app = App("shop", [begin, end, external(Ask, Answer)])

@@ -10,7 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from tests.contracts.apps import BREAKS, ENTRY, FIXED, HARMLESS, KINDS, TYPES, WHO, Shape, apps, document, written
+from tests.contracts.apps import (
+    BREAKS,
+    ENTRY,
+    FIXED,
+    HARMLESS,
+    KINDS,
+    TYPES,
+    WHO,
+    Shape,
+    apps,
+    document,
+    harmed,
+    written,
+)
 
 from stepwire import Event
 from stepwire_handlers.contracts.changes import breaking
@@ -51,7 +64,7 @@ def test_a_planted_break_is_found_and_named(app: dict[str, Shape], planted: tupl
     """Whatever else the event holds, the change is told of that event and of whom it breaks."""
     change, event = planted
     found = breaking(document(app), document({**app, event: BREAKS[change][0](app[event])}))
-    assert {(one.event, one.who) for one in found} == {(event, WHO[event])}, (planted, found)
+    assert {(one.event, one.who) for one in found} == harmed(change, event), (planted, found)
 
 
 @pytest.mark.slow
@@ -70,7 +83,7 @@ def test_every_planted_change_is_one_that_is_found() -> None:
     before = document(plain)
     for change, event in PLANTED:
         found = breaking(before, document({**plain, event: BREAKS[change][0](plain[event])}))
-        assert {(one.event, one.who) for one in found} == {(event, WHO[event])}, (change, event, found)
+        assert {(one.event, one.who) for one in found} == harmed(change, event), (change, event, found)
     for change, event in ALLOWED:
         found = breaking(before, document({**plain, event: HARMLESS[change][0](plain[event])}))
         assert found == [], (change, event, found)

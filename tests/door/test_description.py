@@ -21,6 +21,8 @@ async def test_the_document_is_valid_and_has_every_entry(inside: Inside) -> None
     assert operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/Order")
     assert document["components"]["schemas"]["Order"]["required"] == ["n"]
     assert "for ever" in operation["parameters"][0]["description"]
+    scan = document["paths"]["/apps/files/Scan"]["post"]
+    assert ("Files up to" in scan["description"], "Files" in operation["description"]) == (True, False)
     assert "multipart/form-data" in document["paths"]["/apps/files/Scan"]["post"]["requestBody"]["content"]
     assert "/apps/shop/Checked" not in document["paths"]
 

@@ -121,7 +121,11 @@ GARBAGE: list[tuple[str, dict[str, Any], str]] = [
     ("till_Order", {}, "/n: Field required"),
     ("till_Order", {"n": "hunter2"}, "/n: Input should be a valid integer"),
     ("till_Order", {"n": 1, "slow": 99}, "/slow: "),
-    ("till_Order", {"n": 1, "nn": 2}, "unknown; known are buyer"),
+    (
+        "till_Order",
+        {"n": 1, "nn": 2},
+        "its arguments are buyer, idempotency_key, n, slow\n/nn: there is no such argument",
+    ),
     ("till_Order", {"n": {"deep": [[[]]]}}, "/n: "),
     ("till_Order", {"n": 1, "idempotency_key": 5}, "/idempotency_key"),
     ("till_Order", {"n": 1, "idempotency_key": ""}, "/idempotency_key"),
@@ -131,8 +135,25 @@ GARBAGE: list[tuple[str, dict[str, Any], str]] = [
     ("files_Scan", {"pdf": {"base64": "aGk=", "media_type": "no type"}}, "media type"),
     ("stepwire_run", {"run": "nothing"}, "no such run"),
     ("stepwire_run", {"run": 5}, "must be a text"),
-    ("stepwire_run", {"run": "x", "more": 1}, "unknown"),
+    ("stepwire_run", {"run": "x", "more": 1}, "/more: there is no such argument"),
 ]
+
+
+async def test_a_misspelt_argument_is_named_beside_the_one_that_lacks(inside: Inside) -> None:
+    """With what it may have meant and whatever else is wrong, so that a model mends its call in one go."""
+    async with inside(wait=0, work=False) as client:
+        found = await client.call_tool("till_Order", {"nb": "hunter2", "slo": "hunter2", "slow": 99})
+        cut = await client.call_tool("till_Order", {"n": 1, "\n" + "x" * 80: "hunter2"})
+        file = await client.call_tool("files_Scan", {"pfd": 1, "pdf": {"base64": "aGk="}})
+    assert text(found).splitlines() == [
+        "the call cannot be taken; its arguments are buyer, idempotency_key, n, slow",
+        "/nb: there is no such argument; did you mean n?",
+        "/slo: there is no such argument; did you mean slow?",
+        "/n: Field required",
+        "/slow: Input should be less than or equal to 5",
+    ]
+    assert text(cut).splitlines()[1:] == [f"/?{'x' * 62}…: there is no such argument"]
+    assert text(file).splitlines()[1:] == ["/pfd: there is no such argument; did you mean pdf?"]
 
 
 async def test_garbage_is_a_clean_error_of_the_tool(inside: Inside) -> None:

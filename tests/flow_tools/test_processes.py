@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import MCPError
+from mcp import Client, MCPError, StdioServerParameters
+from tests.door.doors import ROOT
 from tests.flow_tools.servers import Servers, asking
 
 from stepwire.bus.local import LocalBus
@@ -45,6 +48,26 @@ async def test_a_flow_is_a_tool_over_stdio(servers: Servers) -> None:
         failed = await client.call_tool("till_Order", {"n": -3})
     assert (done.structured_content["result"]["n"], len(told)) == (3, 3)
     assert (gate.structured_content["state"], failed.is_error) == ("waiting", True)
+
+
+async def test_the_page_s_client_reaches_a_project_from_its_own_folder(tmp_path: Path) -> None:
+    """What docs/mcp.md says to write into a client, which starts the server in / and with an environment of its own."""
+    (block,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "mcp.md").read_text("utf-8"), re.DOTALL)
+    (told,) = json.loads(block)["mcpServers"].values()
+    assert told.keys() == {"command", "args"} and told["command"].endswith(".venv/bin/stepwire")
+    (tmp_path / "support").mkdir()
+    (tmp_path / "support" / "app.py").write_text(
+        "from stepwire import App, Event, handler\n"
+        "class Asked(Event, topic='support.asked'): ...\n"
+        "@handler()\nasync def answer(asked: Asked) -> None: ...\n"
+        "app = App('support', [answer])\n"
+    )
+    (tmp_path / "stepwire.toml").write_text('bus = "sqlite:///here.db"\n')
+    arguments = [word.replace("/srv/support", str(tmp_path)) for word in told["args"]]
+    program = Path(sys.executable).with_name("stepwire")
+    async with Client(StdioServerParameters(command=str(program), args=arguments, env={}, cwd="/")) as client:
+        assert "support_Asked" in {tool.name for tool in (await client.list_tools()).tools}
+    assert (tmp_path / "here.db").exists()
 
 
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}

@@ -1,33 +1,47 @@
-"""A Prometheus that scrapes this crew: its files, and what it answers.
+"""A Prometheus that scrapes this crew, as docs/observability.md says to set one up: its files, and what it answers.
 
-In: addresses of processes. Out: a command; later, numbers.
+In: the page, and ports of processes by the job that it names. Out: a command; later, numbers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import yaml
 from tests.operate.crew import Failed
 from tests.operate.queries import QUERIES
 
-RULES = Path(__file__).parents[2] / "helm" / "stepwire" / "rules" / "stepwire.yaml"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "observability.md"
+RULES = ROOT / "helm" / "stepwire" / "rules" / "stepwire.yaml"
 PATIENCE = 40.0  #: seconds until it has seen what was done; it scrapes each second
 
 
-def command(program: Path, home: Path, port: int, targets: Mapping[str, int]) -> list[str]:
-    """Write its configuration, with the rules and alerts of the chart; how it is started."""
-    scrapes = [
-        {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{at}"], "labels": {"namespace": "operate"}}]}
-        for name, at in targets.items()
-    ]
-    often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    told = {"global": often, "rule_files": [str(RULES)], "scrape_configs": scrapes}
+def on_the_page() -> dict[str, Any]:
+    """The whole `prometheus.yml` of the page."""
+    (found,) = re.findall(
+        r"^```yaml\n# prometheus\.yml.*?\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    told: dict[str, Any] = yaml.safe_load(found)
+    return told
+
+
+def command(program: Path, home: Path, port: int, targets: Mapping[str, Sequence[int]]) -> list[str]:
+    """Write the page's configuration, with the ports of this crew and looked at more often; how it is started."""
+    told = on_the_page()
+    told["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    told["rule_files"] = [str(RULES)]
+    told["scrape_configs"] = [job for job in told["scrape_configs"] if job["job_name"] in targets]
+    for job in told["scrape_configs"]:
+        (static,) = job["static_configs"]
+        static["targets"] = [f"127.0.0.1:{at}" for at in targets[job["job_name"]]]
     (home / "prometheus.yml").write_text(yaml.safe_dump(told))
     return [str(program), f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home / 'series'}",
             f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip

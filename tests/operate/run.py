@@ -88,35 +88,30 @@ async def _operate(home: Path, place: Place, watcher: Path) -> None:
 
 async def _start(crew: Crew, home: Path, place: Place, watcher: Path) -> tuple[str, str, int]:
     """The addresses of the door and of Prometheus, and how many processes it watches."""
-    door, probes, console, watching, *workers = free_ports(4 + place.workers)
+    door, probes, pages, more, watching, *workers = free_ports(5 + place.workers)
     if place.is_kafka:
         _run([*STEPWIRE, "topics", "apply", APP], home)
-    targets = {f"worker-{number}": port for number, port in enumerate(workers, 1)} | {"door": probes}
-    started = {
-        name: crew.start(name, [*STEPWIRE, "run", APP, "--log", "json", "--http-port", str(port)])
-        for name, port in targets.items() if name != "door"
-    }  # fmt: skip
-    started["door"] = crew.start(
-        "door", [*STEPWIRE, "door", APP, "--insecure", "--port", str(door), "--http-port", str(probes)]
-    )
+    members = {
+        port: crew.start(f"worker-{number}", [*STEPWIRE, "run", APP, "--log", "json", "--http-port", str(port)])
+        for number, port in enumerate(workers, 1)
+    }
+    members[probes] = crew.start("door", _server("door", door, probes))
+    targets = {"worker": workers, "door": [probes]}
+    if has_console := find_spec("stepwire_handlers.cli.console") is not None:
+        members[more] = crew.start("console", _server("console", pages, more))
+        targets["console"] = [more]
     watched = crew.start("prometheus", command(watcher, home, watching, targets))
-    for name, port in targets.items():
-        await crew.answers(started[name], f"http://127.0.0.1:{port}/readyz")
+    for port, member in members.items():
+        await crew.answers(member, f"http://127.0.0.1:{port}/readyz")
     await crew.answers(watched, f"http://127.0.0.1:{watching}/-/ready")
     _say(f"{place.workers} worker{'s' * (place.workers > 1)}, door: http://127.0.0.1:{door}")
-    await _console(crew, console)
-    return f"http://127.0.0.1:{door}", f"http://127.0.0.1:{watching}", len(targets)
+    _say(f"console: http://127.0.0.1:{pages}" if has_console else "console: not in this release")
+    return f"http://127.0.0.1:{door}", f"http://127.0.0.1:{watching}", len(members)
 
 
-async def _console(crew: Crew, port: int) -> None:
-    """The one place that knows of the console: its command, if this release has it."""
-    if find_spec("stepwire_handlers.cli.console") is None:
-        _say("console: not in this release")
-        return
-    url = f"http://127.0.0.1:{port}"
-    member = crew.start("console", [*STEPWIRE, "console", APP, "--insecure", "--port", str(port)])
-    await crew.answers(member, f"{url}/")
-    _say(f"console: {url}")
+def _server(command: str, port: int, probes: int) -> list[str]:
+    """The door or the console; both are on this machine only and ask nobody who they are."""
+    return [*STEPWIRE, command, APP, "--insecure", "--port", str(port), "--http-port", str(probes)]
 
 
 def _upload(door: str, home: Path) -> dict[str, Any]:

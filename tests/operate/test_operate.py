@@ -117,7 +117,7 @@ def test_it_shows_everything_on_kafka_and_leaves_nothing(kafka: str, mark: Mark,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stderr + done.stdout
     assert f"invoices on kafka://{kafka}" in done.stdout and done.stdout.endswith(f"{GONE}\n")
-    judge(done.stdout, tmp_path, processes=3)
+    judge(done.stdout, tmp_path, processes=4)
     assert_gone(done.stdout, mark)
     assert names() <= before
 
@@ -148,7 +148,7 @@ def test_it_stays_on_a_file_until_ctrl_c(mark: Mark, tmp_path: Path) -> None:
         running.wait()
         running.stdout.close()
     assert "invoices on sqlite:///" in said and said.endswith(f"{GONE}\n")
-    judge(said, tmp_path, processes=2)
+    judge(said, tmp_path, processes=3)
     assert len(tree) > 6  # worker, door, Prometheus, model, stand-ins, database
     assert not [pid for pid in tree if Path(f"/proc/{pid}").exists()]
     assert_gone(said, mark)

@@ -6,7 +6,9 @@ installation left it out, is not offered, and harms none of the others.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
@@ -56,7 +58,22 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _begin_in(folder: Path | None) -> None:
+    """Everything that is named from a folder is named from this one: modules, stepwire.toml, files."""
+    if folder is not None:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise typer.BadParameter(f"{folder}: {error.strerror}; name the project's folder") from None
+
+
 def _options(
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--directory", "-C", metavar="DIR", callback=_begin_in, help="Do it as if started in this folder."
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which release this is.")
     ] = False,

@@ -81,10 +81,21 @@ def _imported(module: str) -> Any:
                 f"{module!r} is a file; write the module's name: {module.removesuffix('.py')}:app"
             ) from None
         if module == missing or module.startswith(missing + "."):
-            raise SettingsError(f"there is no module {missing!r} here ({Path.cwd()}); write MODULE:app") from None
+            raise SettingsError(_nowhere(missing)) from None
         raise SettingsError(f"{module} needs the package {missing}, which is not installed") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the author's module; whatever it raises is said
         raise SettingsError(f"{module} cannot be imported: {_place(error)}{type(error).__name__}: {error}") from None
+
+
+def _nowhere(missing: str) -> str:
+    """Where a module was looked for; who writes MODULE:app is mostly in another folder, such as a client's."""
+    package, _, name = missing.rpartition(".")
+    if package:
+        return f"{package} has no module {name!r}; write MODULE:app with a module that is there"
+    return (
+        f"there is no module {missing!r} in {Path.cwd()}, and none is installed: start in the project's folder or name "
+        f"it (stepwire --directory DIR …), or install the project where stepwire is installed"
+    )
 
 
 def _place(error: BaseException) -> str:

@@ -1,9 +1,10 @@
 """What a new document of an app breaks, and for whom.
 
 In: the last release's document and the new one. Out: a `Change` for each break; none where the contract is kept. Who
-publishes an entry must be able to go on as before: nothing new may be asked of them. Who reads an output must get what
-they got: nothing may be missing or new in kind. What lies between our own steps is both, since a deploy has records in
-flight and workers of two releases. A new version with upcasts is how the latter two change.
+publishes an entry must be able to go on as before: nothing new may be asked of them. Who waits for the result of a run
+must know its class. Who reads an output must get what they got: nothing may be missing or new in kind. What lies
+between our own steps is both, since a deploy has records in flight and workers of two releases. A new version with
+upcasts is how the last two change.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from stepwire_handlers.contracts.document import FORM, OURS
 WHO = {
     "entry": "producers", "answer": "the service that answers", "output": "consumers", "internal": "events in flight",
 }  # fmt: skip
+CALLERS = "who waits for the result"
 PUBLISHED, READ = ("entry", "answer"), ("output", "internal")
 
 
@@ -95,9 +97,20 @@ class _Judge:
         yield from _place(was, now)
         roles = [role for role in was[OURS]["roles"] if _still(role, now[OURS]["roles"])]
         yield from _version(was[OURS], now[OURS], roles)
+        yield from self._results(was[OURS], now[OURS])
         if was[OURS]["type"] == now[OURS]["type"]:  # else old records are upcast, and old workers wait for newer ones
             for role in roles:
                 yield from self._schemas(was, now, role)
+
+    def _results(self, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+        """The classes that the result of a run may have; one that is emitted no more is its readers' loss already."""
+        if not (old := was.get("results")) or (new := now.get("results")) is None:
+            return  # nobody waited for one, or an earlier release's export does not say
+        emitted = {each[OURS]["event"] for each in self._after.values() if {*READ} & {*each[OURS]["roles"]}}
+        if {*new} - {*old} or {*old} - {*new} & emitted:
+            shown = [" or ".join(names) or "nothing" for names in (old, new)]
+            cure = "give such runs an entry of their own, or leave result=True where it was"
+            yield Change(was["event"], "", CALLERS, f"its run's result was {shown[0]} and is {shown[1]}; {cure}")
 
     def _schemas(self, was: Mapping[str, Any], now: Mapping[str, Any], role: str) -> Iterator[Change]:
         name, mine, theirs = was[OURS]["event"], was[OURS], now[OURS]

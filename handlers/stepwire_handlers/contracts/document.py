@@ -20,7 +20,7 @@ from stepwire.wiring.graph import AnyHandler
 from stepwire.worker import topics_of
 from stepwire_handlers.contracts.draft import hoisted
 from stepwire_handlers.contracts.headers import headers_of
-from stepwire_handlers.contracts.roles import Role, emits, roles_of
+from stepwire_handlers.contracts.roles import Role, emits, results_of, roles_of
 from stepwire_handlers.contracts.schema import Side, schema_of
 
 OURS = "x-stepwire"
@@ -106,6 +106,7 @@ class _Document:
 
     def _message(self, kind: type[Event], schemas: dict[str, Any]) -> dict[str, Any]:
         spec, roles, key = kind.spec, self._roles[kind], self._keys[kind]
+        begins = {"results": sorted(each.__name__ for each in results_of(self._app, kind))} if "entry" in roles else {}
         form = self._around.formats.get(spec.topic, "json")
         sides: dict[Side, dict[str, str]] = {}
         for side in sides_of(roles):
@@ -124,7 +125,7 @@ class _Document:
             OURS: {
                 "event": kind.__name__, "type": spec.type, "base": spec.base, "version": spec.version,
                 "upcasts": sorted(spec.upcasts), "topic": spec.topic, "roles": [*roles], "key": spec.key,
-                "run": spec.run, **sides,
+                "run": spec.run, **begins, **sides,
             },
         }  # fmt: skip
 

@@ -39,6 +39,13 @@ def roles_of(app: App) -> dict[type[Event], tuple[Role, ...]]:
     return found
 
 
+def results_of(app: App, kind: type[Event]) -> list[type[Event]]:
+    """What a run that begins with this event may have as its result."""
+    wiring = app.wiring
+    reached = wiring.scopes.reach.get(kind, frozenset())
+    return [event for event in wiring.events if event.spec.result and not wiring.depth[event] and event in reached]
+
+
 def emits(handler: AnyHandler) -> tuple[type[Event], ...]:
     """Everything that a handler may emit, beyond its limit too, in the order of its signature."""
     terms = [*handler.signature.returns, *([handler.limit_term] if handler.limit_term else [])]

@@ -115,7 +115,7 @@ def _begin(place: Place, kind: type[Event], schema: Mapping[str, Any], window: s
     return {
         "operationId": f"{place.app.name}.{kind.__name__}", "tags": [place.app.name],
         "summary": f"Begin a run of {place.app.name} with {kind.__name__}",
-        "description": f"{(kind.__doc__ or '').strip()} {_files(max_bytes)}".strip(),
+        "description": f"{(kind.__doc__ or '').strip()} {_files(max_bytes) if files else ''}".strip(),
         "parameters": [_header("Idempotency-Key", key, KEY), WAIT],
         "requestBody": {"required": True, "content": content},
         "responses": {**_accepted(), **_faults(400, 404, 408, 413, 415, 422)},

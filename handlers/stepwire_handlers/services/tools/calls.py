@@ -31,6 +31,7 @@ from stepwire_handlers.services.door.problems import Problem, of_error
 from stepwire_handlers.services.door.runs import find
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.tools.answers import answer, refusal
+from stepwire_handlers.services.tools.arguments import agree, agree_look, wrong
 from stepwire_handlers.services.tools.files import stored
 from stepwire_handlers.services.tools.offered import KEY, LOOK, Offered, look_tool, offered
 
@@ -105,7 +106,7 @@ class Calls:
         place = one.place
         caller.must("operator", place.app.name)
         key = _key(ctx, given.pop(KEY, None) if one.takes_key else None) or uuid.uuid4().hex
-        _known(given, one.tool.input_schema)
+        agree(one, given)
         fields = await stored(one.kind, given, self._door.blobs, self._door.max_bytes)
         try:
             id_ = digest("idempotency", caller.name, key)
@@ -117,11 +118,7 @@ class Calls:
         return await self._answer(ctx, place, begun.run, repeated=begun.known)
 
     async def _again(self, ctx: Context, caller: Caller, given: dict[str, Any]) -> CallToolResult:
-        _known(given, self._look.input_schema)
-        run = given.get("run")
-        if not isinstance(run, str):
-            raise _wrong("run", "must be a text")
-        place, view = find(self._door.places, caller, run)
+        place, view = find(self._door.places, caller, agree_look(given, self._look.input_schema))
         return await self._answer(ctx, place, view.id)
 
     async def _answer(self, ctx: Context, place: Place, run: str, *, repeated: bool = False) -> CallToolResult:
@@ -154,19 +151,8 @@ def _key(ctx: Context, argument: Any) -> str | None:
     if given is None:
         return None
     if not isinstance(given, str) or not given or len(given) > 1_024:
-        raise _wrong(KEY, "must be a text of 1 to 1,024 characters")
+        raise wrong(KEY, "must be a text of 1 to 1,024 characters")
     return given if LEGAL.fullmatch(given) else digest(given)
-
-
-def _known(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """A misspelt argument is refused; left out in silence it would be somebody's lost wish."""
-    if schema.get("additionalProperties") is False and (strange := given.keys() - schema["properties"].keys()):
-        names = ", ".join(sorted(schema["properties"]))
-        raise Problem(422, "invalid", f"{len(strange)} of the arguments are unknown; known are {names}")
-
-
-def _wrong(name: str, why: str) -> Problem:
-    return Problem(422, "invalid", "the call cannot be taken", errors=[{"pointer": f"/{name}", "reason": why}])
 
 
 def _traced(ctx: Context) -> dict[str, str]:

@@ -15,6 +15,7 @@ from mcp_types import Tool, ToolAnnotations
 
 from stepwire import Event
 from stepwire.event import digest
+from stepwire_handlers.contracts.roles import results_of
 from stepwire_handlers.contracts.schema import MARK, schema_of
 from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.uploads import attachment_fields
@@ -60,7 +61,7 @@ def offered(places: Iterable[Place]) -> dict[str, Offered]:
             tool = Tool(
                 name=name, title=f"{place.app.name}: {kind.__name__}", input_schema=schema,
                 description=f"Begins a run of {place.app.name} with {kind.__name__}. {about}".strip(),
-                output_schema=output_of(results_of(place, kind)),
+                output_schema=output_of(results_of(place.app, kind)),
                 annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False),
             )  # fmt: skip
             found[name] = Offered(place, kind, tool, takes_key)
@@ -84,13 +85,6 @@ def name_of(app: str, kind: type[Event]) -> str:
     if legal == whole and len(legal) <= LONGEST and legal != LOOK:
         return legal
     return f"{legal[: LONGEST - 9]}_{digest(app, kind.spec.base)[:8]}"
-
-
-def results_of(place: Place, kind: type[Event]) -> list[type[Event]]:
-    """What a run that begins so may have as its result."""
-    wiring = place.app.wiring
-    reached = wiring.scopes.reach.get(kind, frozenset())
-    return [event for event in wiring.events if event.spec.result and not wiring.depth[event] and event in reached]
 
 
 # -- schemas
