@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,6 +43,12 @@ class Offer(NamedTuple):
         return self.out.headers["ce_source"], self.out.headers["ce_id"]
 
 
+def _first(offer: Offer) -> Record:
+    """What a later one of the same batch finds there."""
+    out = offer.out
+    return Record(out.topic, 0, 0, 0.0, out.key, out.headers, out.value)
+
+
 class Turns:
     """Publishes to one bus; make one for a process.
 
@@ -58,6 +64,8 @@ class Turns:
     async def publish(self, offers: Sequence[Offer]) -> list[Record | None]:
         """All that are new in one transaction; for each the record that was there before, None if it is new.
 
+        Of two with one identity the first is new and the second finds it there, as if they had come one by one.
+
         Raises BusUnavailable, RecordRefused: nothing was written; OutcomeUnknown.
         """
         named = [offer for offer in offers if offer.named]
@@ -67,14 +75,16 @@ class Turns:
         async with AsyncExitStack() as stack:
             for shard in sorted({crc32("\0".join(offer.identity).encode()) % SHARDS for offer in named}):
                 await stack.enter_async_context(self._turn(shard))
-            earlier = [self._earlier(offer) if offer.named else None for offer in offers]
-            new = {
-                (offer.identity, offer.run): offer
-                for offer, known in zip(offers, earlier, strict=True)
-                if known is None
-            }
+            known = self._known({offer.run for offer in named})
+            earlier, new = [], list[Offer]()
+            for offer in offers:
+                place = (offer.run, *offer.identity)
+                earlier.append(known.get(place) if offer.named else None)
+                if earlier[-1] is None:
+                    new.append(offer)
+                    known[place] = _first(offer)
             if new:
-                await self._write([*new.values()])
+                await self._write(new)
             return earlier
 
     async def _write(self, offers: Sequence[Offer]) -> None:
@@ -89,12 +99,16 @@ class Turns:
         except TimeoutError:  # on Kafka it is there, but this process's copy does not show it
             raise OutcomeUnknown("it was written, but is not seen here yet") from None
 
-    def _earlier(self, offer: Offer) -> Record | None:
-        if self._bus.store.find_run(offer.run) is None:
-            return None
-        records = History(self._bus.store).of_run(offer.run)
-        same = (r for r in records if (r.headers.get("ce_source"), r.headers.get("ce_id")) == offer.identity)
-        return next(same, None)
+    def _known(self, runs: Iterable[str]) -> dict[tuple[str, str, str], Record]:
+        """Run, source, id -> the first record. Each run is read once: a whole batch may be one run."""
+        history, found = History(self._bus.store), dict[tuple[str, str, str], Record]()
+        for run in runs:
+            if self._bus.store.find_run(run) is None:
+                continue
+            for record in history.of_run(run):
+                headers = record.headers
+                found.setdefault((run, headers.get("ce_source", ""), headers.get("ce_id", "")), record)
+        return found
 
     @asynccontextmanager
     async def _turn(self, shard: int) -> AsyncIterator[None]:

@@ -16,7 +16,7 @@ from stepwire import Event
 from stepwire.bus.protocol import Out, Record
 from stepwire.codec import Codec, Decoded
 from stepwire_handlers.services.door.events import CloudEvent
-from stepwire_handlers.services.door.idempotency import HEADER, check, digest_of
+from stepwire_handlers.services.door.idempotency import HEADER, check, digest_of, within
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, invalid, unfit
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Served
 
 ECHOED = frozenset({"swrun", "swcause", "swscope", "swhandler"})  #: what says where a foreign service's answer belongs
+OWN = "stepwire:door/"  #: how the sources of events begin that the door itself makes
 
 
 class Begun(NamedTuple):
@@ -50,8 +51,10 @@ async def publish_fields(
         raise unfit(error) from None
     except ValueError:  # half a surrogate pair, from a form
         raise Problem(422, "invalid", "a field holds what is no text in UTF-8") from None
-    source = f"stepwire:door/{place.app.name}"
+    source = OWN + place.app.name
     out, run = place.app.record(event, id=key, source=source, now=time.time())
+    if key and kind.spec.run is not None:
+        out, run = place.app.record(event, id=within(key, run), source=source, now=time.time())
     sent = digest_of(kind.spec.type, fields) if key else ""
     extra = {HEADER: sent} if key else {}
     offer = Offer(out._replace(headers={**out.headers, **headers, **extra}), run, named=key is not None)
@@ -101,6 +104,8 @@ async def _publish(
 
 def _offer(places: Places, caller: Caller, event: CloudEvent) -> tuple[Place, Offer]:
     kind = event.attributes["type"]
+    if event.attributes["source"].startswith(OWN):  # else it could take the identity that somebody's key will have
+        raise Problem(422, "invalid", f"sources that begin with {OWN} are the door's own; name your system")
     found = places.of_type(kind)
     if not found:
         raise Problem(422, "unknown-type", "no app behind this door takes events of this type from outside")

@@ -1,0 +1,79 @@
+"""What is sent twice, by whoever: in one batch, under one key in two runs, or under a name that is not the sender's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.door.doors import Inside
+
+from stepwire.event import digest
+from stepwire_handlers.services.history import History
+
+BATCH = {"content-type": "application/cloudevents-batch+json"}
+ORDER, RENAMED = "shop.orders.Order.v1", "shop.renamed.Renamed.v2"
+
+
+def _event(id_: str, data: dict[str, object], kind: str = ORDER, source: str = "urn:crm") -> dict[str, object]:
+    return {"specversion": "1.0", "id": id_, "source": source, "type": kind, "data": data}
+
+
+async def _batch(inside: Inside, *events: dict[str, object]) -> list[dict[str, Any]]:
+    answer = await inside.client.post("/events", content=json.dumps(events), headers=BATCH)
+    assert answer.status_code == 202, answer.text
+    found: list[dict[str, Any]] = answer.json()["events"]
+    return found
+
+
+async def test_of_two_events_with_one_identity_in_a_batch_the_first_counts(inside: Inside) -> None:
+    """As with two requests: what came first is published, what came second is told as a repeat."""
+    first, second, other = await _batch(inside, _event("a", {"n": 1}), _event("a", {"n": 2}), _event("b", {"n": 3}))
+    assert (first["repeated"], second["repeated"], other["repeated"]) == (False, True, False)
+    (record,) = History(inside.bus.store).of_run(first["run"])
+    assert first["run"] == second["run"] and json.loads(record.value)["n"] == 1
+
+
+async def test_a_run_is_read_once_for_a_batch(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that meet in one run cost the door one look at it, not one for each of them."""
+    looks, read = [], History.of_run
+
+    def counted(self: History, run: str) -> Any:
+        looks.append(run)
+        return read(self, run)
+
+    events = [_event(f"{n}", {"number": "4711"}, RENAMED) for n in range(50)]
+    await _batch(inside, *events[:20])
+    monkeypatch.setattr(History, "of_run", counted)
+    told = await _batch(inside, *events)
+    assert [each["repeated"] for each in told] == [True] * 20 + [False] * 30
+    assert len(looks) <= 1
+
+
+async def test_one_key_in_two_runs_is_two_identities(inside: Inside) -> None:
+    """Where a field names the run, what follows of the second event must not pass for what followed of the first."""
+    key = {"idempotency-key": "k"}
+    sent = [await inside.client.post("/apps/shop/Renamed", json={"number": n}, headers=key) for n in ("a", "b", "a")]
+    a, b, again = (answer.json() for answer in sent)
+    assert a["run"] != b["run"] and a["id"] != b["id"]
+    assert (again["run"], again["id"], again["repeated"]) == (a["run"], a["id"], True)
+
+
+async def test_nobody_takes_another_caller_s_key_away(inside: Inside) -> None:
+    """An event under the identity that somebody's key will have must not pass for what they send."""
+    taken = digest("idempotency", "anybody", "invoice-4711")
+    event = _event(taken, {"n": 99}, source="stepwire:door/shop")
+    answer = await inside.client.post("/events", content=json.dumps([event]), headers=BATCH)
+    assert answer.status_code == 422 and "stepwire:door/" in answer.text
+    mine = (await inside.order(7, **{"idempotency-key": "invoice-4711"})).json()
+    assert mine["repeated"] is False
+
+
+async def test_an_event_without_a_digest_is_nobody_s_first_request(inside: Inside) -> None:
+    """Whatever lies there under a key's identity, and was not sent with that key, answers nobody's request."""
+    place = inside.door.places["shop"]
+    taken = digest("idempotency", "anybody", "k")
+    out, _ = place.app.record(place.entries["Order"](n=99), id=taken, source="stepwire:door/shop", now=1.0)
+    await place.bus.publish([out])
+    answer = await inside.order(7, **{"idempotency-key": "k"})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:stepwire:problem:key-reused")
