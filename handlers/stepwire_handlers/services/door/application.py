@@ -31,7 +31,7 @@ from stepwire_handlers.services.door.listing import Lister, wanted
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, of_error, unavailable
-from stepwire_handlers.services.door.runs import Rest, address, find, shown, wish
+from stepwire_handlers.services.door.runs import Rest, address, find, located, shown, wish
 
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Publishing, Served
@@ -150,8 +150,8 @@ class Door:
         if not alone:
             return JSONResponse({"events": told}, 202)
         (first,) = begun
-        headers, seconds = {"location": address(first.run)}, wish(request)
-        if seconds is None:
+        headers, seconds = located(first.run), wish(request)
+        if seconds is None or not first.run:
             return JSONResponse(told[0], 202, headers)
         headers["preference-applied"] = f"wait={seconds:g}"
         try:
@@ -223,7 +223,7 @@ class Door:
 
     def _decided(self, said: Decided) -> Response:
         self.measures.decision(said.app, said.decision)
-        return JSONResponse(said.shown(), 202, {"location": address(said.run)})
+        return JSONResponse(said.shown(), 202, located(said.run))
 
     # -- about the door
 

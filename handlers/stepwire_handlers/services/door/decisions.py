@@ -54,7 +54,7 @@ class Decided(NamedTuple):
     by: str
     run: str
 
-    def shown(self) -> dict[str, str]:
+    def shown(self) -> dict[str, str | None]:
         """As data."""
         return {**self._asdict(), "url": address(self.run)}
 

@@ -18,6 +18,7 @@ from stepwire.bus.sqlite_errors import meaning
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem
+from stepwire_handlers.services.door.runs import address
 from stepwire_handlers.services.listing import Listing, begun_since, newest
 from stepwire_handlers.services.runs import RunView, summary
 from stepwire_handlers.services.tally import reader
@@ -102,7 +103,7 @@ def _look(places: Sequence[Place], asked: Wanted) -> list[tuple[Place, Listing]]
 
 def _shown(place: Place, view: RunView) -> dict[str, Any]:
     result = view.result
-    told = summary(view) | {"app": place.app.name, "started": view.started, "url": f"/runs/{view.id}"}
+    told = summary(view) | {"app": place.app.name, "started": view.started, "url": address(view.id)}
     if result is not None:
         told["result"] = {"type": type(result).__name__, **masked(result, shorten=False)}
     return told

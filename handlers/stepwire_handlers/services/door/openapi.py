@@ -85,6 +85,7 @@ FILTER = [
         ("limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT}),
     )
 ]  # fmt: skip
+URL = {"type": ["string", "null"], "description": "Where the run is; null while its run is not known."}
 CURSOR = _header("Last-Event-ID", "The id of the last message that was seen.", {"type": "string"})
 KEY = {"type": "string", "pattern": r'^([!#-~][!-~]{0,254}|"[!-~]{1,255}")$'}  #: plain, or a structured field's string
 
@@ -205,7 +206,7 @@ def _own() -> dict[str, Any]:
     problem["properties"]["errors"] = {"type": "array", "items": {"type": "object"}}
     own = {
         "ProblemDetails": problem,
-        "Accepted": _object("id", "source", "run", "url", repeated={"type": "boolean"}),
+        "Accepted": _object("id", "source", "run", url=URL, repeated={"type": "boolean"}),
         "Batch": _object(events=_list("Accepted")),
         "Run": _object("run", "app", state=states, started=time, result=EVENT, open=_list("Open"), gates=_list("Gate"),
                        dead_letters=_list("DeadLetter"), retried=_list("Retried"), said=_list("Said"),
@@ -219,7 +220,7 @@ def _own() -> dict[str, Any]:
         "DeadLetter": _object("id", "handler", "error", "message", attempts=count),
         "Retried": _object("id", "handler", "last_error", attempts=count),
         "OpenDeadLetter": {"allOf": [_ref("DeadLetter"), _object("app", "run", replays=count, time=time)]},
-        "Decided": _object("app", "id", "decision", "by", "run", "url"),
+        "Decided": _object("app", "id", "decision", "by", "run", url=URL),
         "CloudEvent": {"type": "object", "required": ["specversion", "id", "source", "type"], "properties": {
             "specversion": {"const": "1.0"}, "id": attribute, "source": attribute, "type": attribute, "time": text,
             "data": {}}},
