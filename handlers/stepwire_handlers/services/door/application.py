@@ -145,7 +145,7 @@ class Door:
     async def _accepted(self, request: Request, begun: Sequence[Begun], *, alone: bool) -> Response:
         for each in begun:
             self.measures.event(each.place.app.name, known=each.known)
-        told = [{"id": each.id, "source": each.source, "run": each.run, "url": address(each.run),
+        told = [{"id": each.id, "source": each.source, "run": each.run, "url": address(each.run) or None,
                  "repeated": each.known} for each in begun]  # fmt: skip
         if not alone:
             return JSONResponse({"events": told}, 202)

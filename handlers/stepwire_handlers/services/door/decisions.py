@@ -56,7 +56,7 @@ class Decided(NamedTuple):
 
     def shown(self) -> dict[str, str | None]:
         """As data."""
-        return {**self._asdict(), "url": address(self.run)}
+        return {**self._asdict(), "url": address(self.run) or None}
 
 
 class Decisions:

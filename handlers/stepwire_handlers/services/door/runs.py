@@ -86,14 +86,14 @@ def is_name(run: str) -> bool:
     return run not in ("", ".", "..") and run.isprintable() and "/" not in run and len(run) <= RUN
 
 
-def address(run: str) -> str | None:
-    """Where a run is; None of what belongs to none that is known."""
-    return f"/runs/{quote(run, safe='')}" if run else None
+def address(run: str) -> str:
+    """Where a run is; empty for what belongs to no run that is known."""
+    return f"/runs/{quote(run, safe='')}" if run else ""
 
 
 def located(run: str) -> dict[str, str]:
     """The header that says where a run is, if there is one."""
-    return {"location": where} if (where := address(run)) else {}
+    return {"location": address(run)} if run else {}
 
 
 def wish(request: Request) -> float | None:
