@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from tests.console.conftest import ACCESS
+from tests.console.office import OFFICE, Booked, Invoice
 
+from stepwire.bus.protocol import Out
+from stepwire.event import identity
 from stepwire_handlers.services.door.limits import Limits
 
 XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}"
@@ -235,3 +238,38 @@ async def test_without_a_login_only_its_own_name_is_answered(opened: Opened) -> 
     async with opened(None) as desk:
         assert "everybody may do everything" in await desk.get("/")
         assert (await desk.client.get("/", headers={"host": "evil.example"})).status_code == 403
+
+
+@pytest.mark.parametrize("page", ["9" * 5_000, "-1", "0", "x", "²"])
+async def test_a_page_s_number_may_be_anything(opened: Opened, page: str) -> None:
+    """A link that somebody spoiled leads to a page that is there."""
+    async with opened() as desk:
+        await desk.login("eye")
+        assert (await desk.client.get("/", params={"page": page})).status_code == 200
+
+
+async def test_a_form_that_cannot_be_read_is_no_fault_of_the_console(opened: Opened) -> None:
+    """Too many fields, or bytes that are no text: 422, also for whoever is not logged in; a large one is 413."""
+    async with opened() as desk:
+        sent = {"origin": "http://console", "content-type": "application/x-www-form-urlencoded"}
+        for body in ("&".join(f"a{n}=1" for n in range(20_000)), b"key=\xff\xfe"):
+            assert (await desk.client.post("/login", content=body, headers=sent)).status_code == 422
+        assert (await desk.client.post("/login", content=b"a" * 600_000, headers=sent)).status_code == 413
+        assert (
+            await desk.client.post("/login", content=b"", headers={**sent, "host": "", "origin": ""})
+        ).status_code == 403
+
+
+@pytest.mark.parametrize("usage", ["$boom", "$", "2 tokens $1e999", "$nan", "$²", "1 in, 2 out, $0.5"])
+async def test_a_run_with_an_odd_stamp_is_shown(opened: Opened, usage: str) -> None:
+    """A record's headers may come from anybody who writes to the topic; the page of its run stays."""
+    async with opened() as desk:
+        out, run = OFFICE.record(Invoice(customer="Ada", amount=1), now=1.0)
+        booked = Out("office.booked", run, {
+            **out.headers, "ce_id": "child", "ce_type": Booked.spec.type, "ce_swhandler": "check", "ce_swusage": usage, "ce_swscope": "",
+            "ce_swcause": identity(out.headers["ce_source"], out.headers["ce_id"]),
+        }, b'{"customer": "Ada", "amount": 1}')  # fmt: skip
+        await desk.bus.publish([out, booked])
+        await desk.login("eye")
+        page = await desk.get(f"/runs/{run}")
+        assert ("$0.5000" in page) == usage.endswith("0.5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -125,3 +126,32 @@ async def test_a_dead_letter_is_dropped(opened: Callable[..., Any]) -> None:
         scraped = (await inside.client.get("/metrics", headers=by("crm"))).status_code
         assert scraped == 403  # it shows every app
         assert b'decisions_total{app="shop",decision="drop"} 1.0' in inside.door.measures.scrape()
+
+
+async def test_of_two_who_decide_at_once_one_is_told(opened: Callable[..., Any]) -> None:
+    """Through two doors on one file: one verdict stands, and nobody is told that theirs does when it does not."""
+    async with opened(ACCESS) as one, opened(ACCESS) as other:
+        for _ in range(5):
+            run, id_ = await gate(one)
+            asked = [
+                door.client.post(f"/gates/{id_}", json={"decision": verdict}, headers=by("boss"))
+                for door, verdict in ((one, "approve"), (other, "decline"), (one, "decline"), (other, "approve"))
+            ]
+            answers = await asyncio.gather(*asked)
+            assert sorted(answer.status_code for answer in answers) == [202, 404, 404, 404]
+            (told,) = (await one.get(run, **by("eye")))["said"]
+            (won,) = [answer.json() for answer in answers if answer.status_code == 202]
+            assert told["decision"] == won["decision"]
+
+
+async def test_of_two_who_answer_a_dead_letter_at_once_one_is_told(opened: Callable[..., Any]) -> None:
+    """Replayed and dropped at once: it is one of the two."""
+    async with opened(ACCESS) as one, opened(ACCESS) as other:
+        run, id_ = await letter(one)
+        asked = [
+            door.client.post(f"/dead-letters/{id_}/{what}", headers=by("crm"))
+            for door, what in ((one, "replay"), (other, "drop"), (one, "drop"), (other, "replay"))
+        ]
+        answers = await asyncio.gather(*asked)
+        assert sorted(answer.status_code for answer in answers) == [202, 404, 404, 404]
+        assert len((await one.get(run, **by("eye")))["said"]) == 1

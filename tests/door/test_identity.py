@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import threading
@@ -115,24 +117,35 @@ RSA = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
 class Issuer:
     """An OIDC issuer on this machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.keys = {"one": RSA[0]}
         self.asked = 0
+        self.moved = ""  #: where its keys are said to be now
+        self.dripping = threading.Event()  #: an answer comes byte by byte and has no end
         outer = self
 
         class Page(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked += 1
                 body = outer.jwks() if "jwks" in self.path else json.dumps({"jwks_uri": f"{outer.url}/jwks"})
+                if outer.moved and "jwks" in self.path:
+                    self.send_response(302)
+                    self.send_header("location", outer.moved)
+                    self.end_headers()
+                    return
                 self.send_response(200)
                 self.end_headers()
-                self.wfile.write(body.encode())
+                with contextlib.suppress(OSError):  # who asked may have lost patience
+                    while outer.dripping.is_set():
+                        self.wfile.write(b" ")
+                        time.sleep(0.05)
+                    self.wfile.write(body.encode())
 
             def log_message(self, *_: Any) -> None:
                 """Silent."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer((host, 0), Page)
+        self.url = f"http://{host}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def jwks(self) -> str:
@@ -231,6 +244,44 @@ async def test_an_issuer_that_was_never_reached_is_503(opened: Callable[..., Any
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
+async def test_keys_are_not_fetched_over_the_plain_wire(issuer: Issuer) -> None:
+    """A redirection leads only where the access file might: else whoever is on the way could give keys of their own."""
+    far = Issuer("127.0.0.2")
+    issuer.moved = f"{far.url}/jwks"
+    config = oidc(issuer).oidc
+    assert config is not None
+    with pytest.raises(Problem) as refused:
+        await Tokens(config).claims(issuer.token())
+    assert (refused.value.status, far.asked) == (503, 0)
+    far.close()
+
+
+async def test_an_issuer_that_hangs_harms_nobody_whose_key_is_known(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request waits for it, no longer than its patience however the answer drips; the others for none."""
+    config = oidc(issuer).oidc
+    assert config is not None
+    tokens, page = Tokens(config), "stepwire_handlers.services.door.tokens"
+    await tokens.claims(issuer.token())
+    for name, value in (("LIFE", 0.0), ("PAUSE", 0.0), ("PATIENCE", 0.2)):
+        monkeypatch.setattr(f"{page}.{name}", value)
+    issuer.dripping.set()
+    try:
+        async with asyncio.timeout(5):
+            assert (await tokens.claims(issuer.token()))["sub"] == "ann"
+        asked = issuer.asked
+        for _ in range(20):
+            begun = asyncio.get_running_loop().time()
+            assert (await tokens.claims(issuer.token()))["sub"] == "ann"
+            assert asyncio.get_running_loop().time() - begun < 0.1
+        assert issuer.asked <= asked + 2
+    finally:
+        issuer.dripping.clear()
+        if (asking := tokens._asking) is not None:
+            await asking
+
+
 # -- a proxy
 
 
@@ -244,6 +295,8 @@ async def test_a_proxy_s_word_counts_from_its_own_address_only(opened: Callable[
         assert (await door.order(1)).status_code == 401
         twice = await door.client.get("/gates", headers=[("x-forwarded-user", "ann"), ("x-forwarded-user", "root")])
         assert twice.status_code == 401
+        own = [("x-forwarded-user", "ann"), ("x-forwarded-groups", "ops"), ("x-forwarded-groups", "a")]
+        assert (await door.client.post("/apps/shop/Order", json={"n": 1}, headers=own)).status_code == 401
     far = {**table, "networks": ["10.0.0.0/8"]}
     async with opened(Access.model_validate({"proxy": far, "grants": grants})) as door:
         assert (await door.order(1, **said)).status_code == 401

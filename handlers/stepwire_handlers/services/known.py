@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
@@ -41,6 +41,10 @@ class Offer(NamedTuple):
     def identity(self) -> tuple[str, str]:
         """Source and id."""
         return self.out.headers["ce_source"], self.out.headers["ce_id"]
+
+
+def _shard(*names: str) -> int:
+    return crc32("\0".join(names).encode()) % SHARDS
 
 
 def _first(offer: Offer) -> Record:
@@ -73,7 +77,7 @@ class Turns:
             await self._write(offers)
             return [None] * len(offers)
         async with AsyncExitStack() as stack:
-            for shard in sorted({crc32("\0".join(offer.identity).encode()) % SHARDS for offer in named}):
+            for shard in sorted({_shard(*offer.identity) for offer in named}):
                 await stack.enter_async_context(self._turn(shard))
             known = self._known({offer.run for offer in named})
             earlier, new = [], list[Offer]()
@@ -109,6 +113,10 @@ class Turns:
                 headers = record.headers
                 found.setdefault((run, headers.get("ce_source", ""), headers.get("ce_id", "")), record)
         return found
+
+    def alone(self, *names: str) -> AbstractAsyncContextManager[None]:
+        """A turn of whoever looks at what is called so, and then writes. Raises BusUnavailable."""
+        return self._turn(_shard(*names))
 
     @asynccontextmanager
     async def _turn(self, shard: int) -> AsyncIterator[None]:

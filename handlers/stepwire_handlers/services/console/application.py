@@ -24,7 +24,6 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from stepwire import Event
-from stepwire.errors import StepwireError
 from stepwire_handlers.drawing.sketch import sketch
 from stepwire_handlers.services.console import chart, forms, look
 from stepwire_handlers.services.console.issuer import BACK
@@ -44,7 +43,6 @@ from stepwire_handlers.telemetry.mask import masked
 
 HERE = Path(__file__).parent
 STATIC = {"console.css": "text/css", "console.js": "text/javascript"}
-MOST = 512 * 1024  #: bytes of a form
 STATES = ("running", "waiting", "completed", "failed")
 SAID = {  # what the page after an action tells; never what the address itself says
     "approve": "Approved: the run goes on.", "decline": "Declined: the run goes on without it.",
@@ -184,8 +182,9 @@ class Console:
     async def runs(self, request: Request, caller: Caller) -> Response:
         """The list, or straight to the run whose id begins so."""
         asked = request.query_params
-        app, state, span, search = (asked.get(name, "").strip()[:200] for name in ("app", "state", "since", "q"))
-        page = int(asked["page"]) if asked.get("page", "").isascii() and asked.get("page", "").isdigit() else 1
+        names = ("app", "state", "since", "q", "page")
+        app, state, span, search, wanted = (asked.get(name, "").strip()[:200] for name in names)
+        page = int(wanted) if wanted.isascii() and wanted.isdigit() else 1
         page, state = min(max(page, 1), look.DEEPEST), state if state in STATES else ""
         places = look.visible(self.places, caller, app)
         if len(search) >= 6 and (name := self._named(places, search)):
@@ -248,7 +247,7 @@ class Console:
     async def decide(self, request: Request, caller: Caller) -> Response:
         """What a person decided."""
         _, waiting = self._waiting(request, caller)
-        form = await _form(request)
+        form = await forms.read(request)
         body: dict[str, Any] = {"decision": form.get("decision", ""), "why": form.get("why", "")}
         if waiting.event is not None and (edited := forms.changed(waiting.event, form)):
             body["edited"] = edited
@@ -286,7 +285,7 @@ class Console:
     async def replay(self, request: Request, caller: Caller) -> Response:
         """Resume a delivery, with another payload if fields were changed."""
         _, reader, letter = self._letter(request, caller)
-        payload, form = reader.payload(letter), await _form(request)
+        payload, form = reader.payload(letter), await forms.read(request)
         body = None
         if isinstance(payload, Event) and (edited := forms.changed(payload, form)):
             body = {"edited": {**json.loads(payload.model_dump_json()), **edited}}
@@ -298,7 +297,7 @@ class Console:
     async def drop(self, request: Request, caller: Caller) -> Response:
         """Give a delivery up; the box must be ticked, there is no way back."""
         _, _, letter = self._letter(request, caller)
-        if (await _form(request)).get("sure") != "yes":
+        if (await forms.read(request)).get("sure") != "yes":
             raise Problem(422, "invalid", "tick the box: there is no way back from a drop")
         said = await self.decisions.drop(caller, letter.id)
         return RedirectResponse(
@@ -347,7 +346,7 @@ class Console:
 
     async def enter(self, request: Request) -> Response:
         """Log in with a key. Raises Problem 429 for an address that fails too often; a key that fits always opens."""
-        form = await _form(request)
+        form = await forms.read(request)
         then = _inside(form.get("then", "/"))
         response = RedirectResponse(then, 303)
         if self.sessions.begin(request, form.get("key", ""), response):
@@ -378,18 +377,6 @@ class Console:
         """Every bus is in reach."""
         bad = any(not place.watch.reachable for place in self.places.all)
         return PlainTextResponse("failed" if bad else "ok", 503 if bad else 200)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises Problem 413, 415."""
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        raise Problem(415, "unsupported-media-type", "this takes the form of its own page")
-    if not (given := request.headers.get("content-length", "")).isdigit() or int(given) > MOST:
-        raise Problem(413, "content-too-large", f"a form may have {MOST // 1024} KiB")
-    try:
-        return {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
-    except (ValueError, StepwireError):
-        raise Problem(422, "invalid", "the form cannot be read") from None
 
 
 def _inside(then: str) -> str:

@@ -9,13 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
 
 from stepwire import Event
+from stepwire_handlers.services.door.bodies import media_type, whole
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.telemetry.mask import masked
 
+MOST = 512 * 1024  #: bytes of a form
+NAMES = 1_000  #: fields of one
 PREFIX = "field."  #: before a field's name in a form
 LONG = 60  #: characters from which a text gets an area instead of a line
+
+
+async def read(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises Problem 400, 408, 413, 415, 422."""
+    if media_type(request) != "application/x-www-form-urlencoded":
+        raise Problem(415, "unsupported-media-type", "this takes the form of its own page")
+    body = await whole(request, MOST)
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=NAMES))
+    except ValueError:
+        raise Problem(422, "invalid", "the form cannot be read") from None
 
 
 class Field(NamedTuple):

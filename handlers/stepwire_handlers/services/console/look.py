@@ -5,6 +5,7 @@ In: places, a caller. Out: plain rows and dicts for the templates. Raises BusErr
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ PAGE = 25  #: runs on a page
 DEEPEST = 20  #: pages that can be turned; older runs are found by their id, a state or a time
 SEARCHED = 500  #: newest runs that a search looks into
 COUNTED = 200  #: newest runs that the graph counts
+DOLLARS = re.compile(r"\$([0-9]{1,12}(?:\.[0-9]{1,12})?)$", re.ASCII)
 SPANS = {"1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
 
 
@@ -117,9 +119,9 @@ def _event(event: object) -> tuple[str, str]:
 
 
 def cost(view: RunView) -> float | None:
-    """Dollars of a run, if a step stamped some."""
-    used = [step.stamps.get("usage", "") for step in timeline(view)]
-    return sum(float(text.rpartition("$")[2]) for text in used if "$" in text) if any("$" in t for t in used) else None
+    """Dollars of a run, if a step stamped some. A stamp is a header, and a header may say anything."""
+    said = [DOLLARS.search(step.stamps.get("usage", "")) for step in timeline(view)]
+    return sum(float(each[1]) for each in said if each) if any(said) else None
 
 
 def gates(places: Sequence[Place]) -> Iterator[tuple[Place, Waiting]]:

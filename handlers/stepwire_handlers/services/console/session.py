@@ -119,6 +119,7 @@ def over_tls(access: Access | None, request: Request) -> bool:
 def refuse_foreign_forms(request: Request) -> None:
     """A form is sent by our own page or not at all: the browser says whose it is. Raises Problem 403."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    own = site == "same-origin" if site is not None else urlsplit(origin or "").netloc == request.headers.get("host")
+    host = request.headers.get("host") or None
+    own = site == "same-origin" if site is not None else urlsplit(origin or "").netloc == host
     if not own:
         raise Problem(403, "forbidden", "this form was not sent by a page of this console; open the page and try again")

@@ -2,7 +2,8 @@
 
 In: an id, a caller, a JSON body. Out: what was sent to the worker; and one line in the log that says who decided what.
 With a decision key the door signs decisions, so that workers with the key take them. `by` is always the caller: nobody
-decides in another's name.
+decides in another's name. Who looks whether it still waits, and then writes, has a turn: of two at once one is answered
+that it is decided already.
 """
 
 from __future__ import annotations
@@ -93,8 +94,14 @@ class Decisions:
     async def decide(self, caller: Caller, id_: str, body: Any) -> Decided:
         """Decide a gate, or say what became of an unknown outcome."""
         verdict = _read(Verdict, body)
-        place, gates, waiting = self._gate(caller, id_)
+        place, _, _ = self._gate(caller, id_)
         caller.must("approver", place.app.name)
+        async with place.turns.alone(id_):
+            return await self._decided(caller, verdict, id_)
+
+    async def _decided(self, caller: Caller, verdict: Verdict, id_: str) -> Decided:
+        """Look again: of two who decide at once, the second finds nothing that waits."""
+        place, gates, waiting = self._gate(caller, id_)
         if (waiting.kind == GATE) != (verdict.decision in ("approve", "decline")):
             fits = "approve or decline" if waiting.kind == GATE else "done, redo or drop"
             raise Problem(422, "invalid", f"this is a{'n' * (waiting.kind != GATE)} {waiting.kind}: decide {fits}")
@@ -123,17 +130,21 @@ class Decisions:
     async def replay(self, caller: Caller, id_: str, body: Any) -> Decided:
         """Resume a delivery."""
         wanted = _read(Replay, {} if body is None else body)
-        place, letters, letter = self._dead(caller, id_)
+        place, _, _ = self._dead(caller, id_)
         caller.must("operator", place.app.name)
         edited = None if wanted.edited is None else to_json(wanted.edited)
-        await letters.resume([letter], edited, by=caller.name)
+        async with place.turns.alone(id_):
+            place, letters, letter = self._dead(caller, id_)
+            await letters.resume([letter], edited, by=caller.name)
         return self._answered(caller, place, letter, "replay", edited=wanted.edited is not None)
 
     async def drop(self, caller: Caller, id_: str) -> Decided:
         """Give a delivery up."""
-        place, letters, letter = self._dead(caller, id_)
+        place, _, _ = self._dead(caller, id_)
         caller.must("operator", place.app.name)
-        await letters.drop([letter], by=caller.name)
+        async with place.turns.alone(id_):
+            place, letters, letter = self._dead(caller, id_)
+            await letters.drop([letter], by=caller.name)
         return self._answered(caller, place, letter, "drop", edited=False)
 
     def _dead(self, caller: Caller, id_: str) -> tuple[Place, DeadLetters, DeadLetter]:

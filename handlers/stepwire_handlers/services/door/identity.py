@@ -70,7 +70,7 @@ class Identity:
             name, groups = named(access.oidc, await self._tokens.claims(given))
             return Caller(f"user:{name}", access.granted(name, groups))
         if access.proxy is not None and (user := _by_proxy(access.proxy, request)) is not None:
-            told = request.headers.get(access.proxy.groups, "") if access.proxy.groups else ""
+            told = _once(request, access.proxy.groups) or "" if access.proxy.groups else ""
             names = [name.strip() for name in told.split(",") if name.strip()]
             return Caller(f"user:{user}", access.granted(user, names))
         raise Problem(
@@ -126,7 +126,12 @@ def _by_proxy(proxy: Proxy, request: Request) -> str | None:
     """The user that a trusted proxy names; None if it is not the proxy that connects, or it names nobody."""
     if not trusted(proxy, request):
         return None
-    users = request.headers.getlist(proxy.user)
-    if len(users) > 1:
-        raise refused(f"{proxy.user} came twice; the proxy must replace what callers send")
-    return users[0].strip() or None if users else None
+    return (_once(request, proxy.user) or "").strip() or None
+
+
+def _once(request: Request, name: str) -> str | None:
+    """A header that a proxy sets; one that came twice is the proxy's beside the caller's own. Raises Problem 401."""
+    given = request.headers.getlist(name)
+    if len(given) > 1:
+        raise refused(f"{name} came twice; the proxy must replace what callers send")
+    return given[0] if given else None
