@@ -84,17 +84,15 @@ def read_signature(function: Callable[..., Any], name: str, names: Mapping[str, 
     try:
         hints = get_type_hints(function, localns=dict(names or {}), include_extras=True)
     except NameError as error:
-        raise refuse(
-            "SW102", name, f"its annotations name something unknown ({error})", "Import it in the handler's module."
-        ) from error
+        problem = f"its annotations name something unknown ({error})"
+        raise refuse("SW102", name, problem, "Import it in the handler's module.") from error
     parts: list[Part] = []
     lists: list[Part] = []
     resources: list[Resource] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name not in hints:
-            raise refuse(
-                "SW102", name, f"parameter {parameter.name!r} has no annotation", "Annotate it: types are the wiring."
-            )
+            problem = f"parameter {parameter.name!r} has no annotation"
+            raise refuse("SW102", name, problem, "Annotate it: types are the wiring.")
         match _parameter(name, parameter.name, hints[parameter.name]):
             case ("items", part):
                 lists.append(part)
@@ -110,17 +108,13 @@ def read_signature(function: Callable[..., Any], name: str, names: Mapping[str, 
 
 def shown(annotation: Any) -> str:
     """An annotation as its author wrote it, without modules."""
-    return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else _bare(str(annotation))
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"[\w.<>]+\.(?=\w)", "", text)
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return re.sub(r"[\w.<>]+\.(?=\w)", "", str(annotation))
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    if get_origin(annotation) in (Union, types.UnionType):
-        return get_args(annotation)
-    return (annotation,)
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
 
 
 def _is_event(annotation: Any) -> bool:
@@ -185,17 +179,15 @@ def _check_parts(handler: str, parts: list[Part], lists: list[Part]) -> None:
     taken = [event for part in [*parts, *lists] for event in part.types]
     for event in taken:
         if taken.count(event) > 1:
-            raise refuse(
-                "SW110", handler, f"{event.__name__} would fill two of its slots", "Give each slot its own event type."
-            )
+            problem = f"{event.__name__} would fill two of its slots"
+            raise refuse("SW110", handler, problem, "Give each slot its own event type.")
 
 
 def _returns(handler: str, annotation: Any) -> tuple[Term, ...]:
     terms = tuple(dict.fromkeys(_term(handler, term) for term in _alternatives(annotation)))
     if sum(term.items is not None for term in terms) > 1:
-        raise refuse(
-            "SW108", handler, "two list terms in one return", "Write list[A | B] instead of list[A] | list[B]."
-        )
+        cure = "Write list[A | B] instead of list[A] | list[B]."
+        raise refuse("SW108", handler, "two list terms in one return", cure)
     return terms
 
 
@@ -209,13 +201,11 @@ def _term(handler: str, annotation: Any) -> Term:
         if len(lists) > 1:
             raise refuse("SW108", handler, "two lists in one tuple", "Write one list[A | B].")
         if len(set(events)) != len(events) or any(len(m.events) + (m.items is not None) != 1 for m in members):
-            raise refuse(
-                "SW110", handler, f"{shown(annotation)} is not a tuple of distinct events", "Name each event once."
-            )
+            problem = f"{shown(annotation)} is not a tuple of distinct events"
+            raise refuse("SW110", handler, problem, "Name each event once.")
         if lists and set(events) & set(lists[0]):
-            raise refuse(
-                "SW110", handler, f"{shown(annotation)} emits one type both alone and as item", "Use two types."
-            )
+            problem = f"{shown(annotation)} emits one type both alone and as item"
+            raise refuse("SW110", handler, problem, "Use two types.")
         return Term(events, lists[0] if lists else None)
     if get_origin(annotation) is list:
         items = _alternatives(get_args(annotation)[0])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from stepwire.bus.protocol import Record
@@ -23,6 +23,7 @@ from stepwire.jsontext import dump, load
 
 VERSION = b"1"
 JOIN, ITEM, SEEN, VERDICT = "j/", "i/", "d/", "v/"
+AHEAD = 16  #: so many events of one order value may be called before the first of them is committed (R12 counts on it)
 
 
 class Entry(NamedTuple):
@@ -90,6 +91,7 @@ class Mailbox:
         self.seen: dict[str, float] = {}
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.queues: dict[str, dict[str, None]] = {}  #: order value -> ids, first in first out
+        self.passed: set[str] = set()  #: ids in `queues` that returned for good and wait for their commit
         self.calling: set[str] = set()
         self.fresh: dict[str, set[str]] = {}  #: id of what is being called -> keys that messages wrote meanwhile
         self.ready: deque[str] = deque()
@@ -142,18 +144,31 @@ class Mailbox:
         self.sequence = max(self.sequence, meta.get("seq", 0))
         if order is not None:
             self.queues.setdefault(order, {})[id_] = None
-            if next(iter(self.queues[order])) != id_:
+            if self._head(order) != id_:
                 return  # it is looked at when it is the head
         self._schedule(id_, meta)
 
     def _leave_queue(self, order: str, id_: str) -> None:
+        self.passed.discard(id_)
         queue = self.queues.get(order, {})
         queue.pop(id_, None)
-        if queue:
-            head = next(iter(queue))
-            self._schedule(head, decode_meta(self.items[head]))
-        else:
+        if not queue:
             self.queues.pop(order, None)
+        self._call_on(order)
+
+    def pass_on(self, id_: str, order: str) -> None:
+        """It returned for good. Commits go in its queue's order, so the next one need not wait for this one's."""
+        self.passed.add(id_)
+        self._call_on(order)
+
+    def _call_on(self, order: str) -> None:
+        if (head := self._head(order)) is not None:
+            self._schedule(head, decode_meta(self.items[head]))
+
+    def _head(self, order: str) -> str | None:
+        """Whose turn it is; None: nobody's before a commit."""
+        first = islice(self.queues.get(order, ()), AHEAD)
+        return next((id_ for id_ in first if id_ not in self.passed), None)
 
     def _schedule(self, id_: str, meta: Mapping[str, Any]) -> None:
         if meta.get("unknown"):
@@ -184,11 +199,12 @@ class Mailbox:
         return len(self.ready) + sum(len(queue) for queue in self.queues.values())
 
     def callable(self, rules: Rules, now: float) -> set[str]:
-        """What a worker may have been calling: joins that are complete, items that are due and first of their order."""
+        """What a worker may have been calling: complete joins, due items with nothing before them that waits."""
         found = {id_ for id_, join in self.joins.items() if judge(join, rules, now) == "call"}
         metas = ((id_, decode_meta(raw)) for id_, raw in self.items.items())
         found |= {id_ for id_, meta in metas if not meta.get("unknown") and (meta.get("due") or 0.0) <= now}
-        return found.difference(*(islice(queue, 1, None) for queue in self.queues.values()))
+        turns = (takewhile(found.__contains__, islice(queue, AHEAD)) for queue in self.queues.values())
+        return found.difference(*self.queues.values()).union(*turns)
 
     def restore_order(self) -> None:
         """After a scan, which is in key order: put the queues into the order of their sequence numbers."""
@@ -200,7 +216,7 @@ class Mailbox:
     def is_head(self, id_: str, meta: Mapping[str, Any]) -> bool:
         """May this item be called as far as order goes?"""
         order = meta.get("order")
-        return order is None or next(iter(self.queues.get(order, {id_: None}))) == id_
+        return order is None or self._head(order) == id_
 
     # -- timers
 

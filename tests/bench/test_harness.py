@@ -96,10 +96,13 @@ def test_a_closed_loop_starts_no_run_after_its_time(monkeypatch: pytest.MonkeyPa
     assert sample.figures() == {**timed, "cpu_ms_per_run": 500.0}
 
 
-def test_a_blocking_loop_counts_alike_with_and_without_threads() -> None:
+def test_a_blocking_loop_counts_alike_with_and_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()  # each look at the clock is a second, whoever looks
+    clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)), process_time=lambda: 0.0)
+    monkeypatch.setattr(load, "time", clock)
     for at_once in (1, 3):
         numbers = count()
-        sample = load.closed_loop_in_threads(numbers.__next__, at_once=at_once, seconds=0.01)
+        sample = load.closed_loop_in_threads(numbers.__next__, at_once=at_once, seconds=100.0)
         assert len(sample.latencies) == next(numbers) > 0
 
 

@@ -10,7 +10,7 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition, Progress, Transaction
 from stepwire.join import Rules
 from stepwire.ledger import Ledger, Writer, encode_map, handed_over
-from stepwire.state import ITEM, Entry, Mailbox
+from stepwire.state import AHEAD, ITEM, Entry, Mailbox
 from stepwire.worker import Worker, prepare
 
 
@@ -76,17 +76,20 @@ async def test_what_no_worker_can_have_begun_is_no_suspect() -> None:
     await bus.close()
 
 
-def test_who_waits_behind_another_of_its_order_is_no_suspect() -> None:
-    """Of the items with one value of `order=` only the first can have been called."""
+def test_who_waits_behind_another_of_its_order_is_a_suspect_as_far_as_calls_run_ahead_of_commits() -> None:
+    """The first of one value of `order=`, and those behind it; nobody behind one that waits for a later attempt."""
     mailbox = Mailbox(0)
     for id_, seq, more in (
         ("c", 3, {"order": "x"}), ("a", 1, {"order": "x"}), ("b", 2, {"order": "y"}), ("d", 4, {}),
         ("e", 5, {"due": 9}), ("f", 6, {"due": 11}), ("g", 7, {"unknown": "it died"}),
+        ("h", 8, {"order": "z", "due": 11}), ("i", 9, {"order": "z"}),
+        *((f"w{n:02}", 10 + n, {"order": "w"}) for n in range(30)),
     ):  # fmt: skip
         mailbox.put(ITEM + id_, Entry({"kind": "item", "seq": seq, **more}).encode())
     mailbox.restore_order()
     rules = Rules((), frozenset(), False, False, False, None, False, 60.0, False, False, 60.0)
-    assert mailbox.callable(rules, 10.0) == {"a", "b", "d", "e"}
+    ahead = {f"w{n:02}" for n in range(AHEAD)}
+    assert mailbox.callable(rules, 10.0) == {"a", "c", "b", "d", "e"} | ahead
 
 
 def test_progress_with_others_acquits_nobody() -> None:

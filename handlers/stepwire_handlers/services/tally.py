@@ -25,7 +25,7 @@ from stepwire_handlers.services.snapshot import snapshot
 
 STATES = ("running", "waiting", "failed")
 #: of a connection that only counts: it reads most of what it reads once, so a large cache would just be filled
-SETTINGS = ("cache_size=-8192", "temp_store=FILE", "temp.cache_size=-4096")  # KiB
+SETTINGS = ("cache_size=-2048", "temp_store=FILE", "temp.cache_size=-2048")  # KiB
 
 
 class Tally(NamedTuple):

@@ -21,7 +21,7 @@ from stepwire.jsontext import dump, load
 
 VERSION = 1
 PARTITION_BITS, OFFSET_BITS = 8, 36  # 256 partitions; 68 billion offsets each
-RUNS = 50_000  #: numbers of runs that are remembered
+RUNS = 10_000  #: numbers of runs that are remembered
 MAX_PARTITIONS = 1 << PARTITION_BITS
 SCHEMA = """
 CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, partitions INTEGER NOT NULL);

@@ -212,9 +212,7 @@ class Committer:
     def _prune_marks(self, batch: list[Finished]) -> None:
         """R12: a marked delivery that was concluded is marked no more."""
         concluded = {finished.delivery.id for finished in batch if finished.delivery is not None}
-        for partition, (marker, _) in list(self._marks.items()):
-            if marker in concluded:
-                del self._marks[partition]
+        self._marks = {partition: mark for partition, mark in self._marks.items() if mark[0] not in concluded}
 
     async def leave(self, member: Membership, generation: int) -> None:
         """The last commit of a worker that leaves in order says so."""

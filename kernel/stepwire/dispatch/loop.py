@@ -197,6 +197,9 @@ class Dispatcher:
         finished.delivery = delivery
         finished.fact = fact(self.step, delivery, outcome, context)
         self.committer.conclude(finished)
+        if "order" in delivery.meta and delivery.mailbox is not None and isinstance(outcome, (Done, DeadLetter)):
+            delivery.mailbox.pass_on(delivery.entry, delivery.meta["order"])
+            self.pump.run()
         self._go_on(at=self.step.concurrency // 8 or 1)
 
     def _retried(self, delivery: Delivery, outcome: Outcome, context: Context) -> None:
