@@ -16,9 +16,11 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from starlette.requests import Request
 from tests.door.doors import Inside
 
 from stepwire.errors import SettingsError
+from stepwire_handlers.services.door import stream as streams
 from stepwire_handlers.services.door.access import Access, load_access, new_key
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.tokens import Tokens
@@ -47,7 +49,7 @@ async def test_nothing_is_told_to_strangers(guarded: Inside) -> None:
         ("POST", "/events"), ("POST", "/apps/shop/Order"), ("POST", "/apps/no/No"), ("GET", "/runs"),
         ("GET", "/runs/x"), ("GET", "/runs/x/stream"), ("GET", "/gates"), ("POST", "/gates/x"),
         ("GET", "/dead-letters"), ("POST", "/dead-letters/x/replay"), ("POST", "/dead-letters/x/drop"),
-        ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/metrics"),
+        ("GET", "/dead-letters/x"), ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/metrics"),
     ]  # fmt: skip
     told = {path.replace("/x", "/{}") for _, path in document} | {"/livez", "/readyz"}
     routes = {re.sub(r"{\w+}", "{}", route.path) for route in guarded.door.application().routes}  # type: ignore[attr-defined]
@@ -190,6 +192,24 @@ async def test_a_token_brings_name_and_groups(opened: Callable[..., Any], issuer
         assert (await door.order(1, authorization=f"Bearer {issuer.token()}")).status_code == 403
         assert (await door.client.get("/gates", headers=bearer)).status_code == 200
     assert issuer.asked == 2  # discovery, keys
+
+
+async def test_a_stream_lasts_no_longer_than_the_token_that_opened_it(
+    opened: Callable[..., Any], issuer: Issuer
+) -> None:
+    """It just ends, without `end`: whoever comes back is asked anew who they are."""
+    ends = int(time.time()) + 60
+    async with opened(oidc(issuer)) as door:
+        bearer = {"authorization": f"Bearer {issuer.token(groups=['sales'], exp=ends)}"}
+        raw = [(name.encode(), text.encode()) for name, text in bearer.items()]
+        caller = await door.door.identity.of(Request({"type": "http", "headers": raw}))
+        assert streams.life(caller, ends) == 30.0  # two clocks may differ by so much
+        assert streams.life(caller, ends + 31.0) == 0.0
+        run = (await door.order(1, **bearer)).json()["run"]
+        sent = b"".join(
+            [each async for each in streams.stream(door.door.places["shop"], run, {}, door.door.rest, 0.05)]
+        )
+        assert b"event: state" in sent and b"event: end" not in sent
 
 
 async def test_a_token_that_does_not_hold_is_refused(opened: Callable[..., Any], issuer: Issuer) -> None:

@@ -92,7 +92,7 @@ async def test_a_stopping_door_ends_its_streams_and_answers_who_waits(inside: In
 
     reading = asyncio.create_task(read())
     waiting = asyncio.create_task(inside.order(8, prefer="wait=60"))
-    while inside.door.rest.waiting < 1:
+    while inside.door.rest.shares.open < 1:
         await asyncio.sleep(0.01)
     inside.door.rest.stop(inside.door.places)
     async with asyncio.timeout(5):

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 LONGEST = 500  #: characters of a mark as text
-TEXT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?):([!-~]{1,400})")
+TEXT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?):(\S{1,400})")
 
 
 class Mark(NamedTuple):

@@ -75,7 +75,7 @@ class Stored:
             yield from ((key, decode_meta(raw)) for key, raw in takewhile(lambda row: row[0].startswith(prefix), rows))
 
     def outlines(self, handler: str, prefix: str = "") -> Iterator[JoinState]:
-        """Every stored join of a handler whose id begins so, one at a time; its slots are there, their content is not."""
+        """Stored joins of a handler whose id begins so, one at a time; their slots are there, what they keep is not."""
         join = JoinState("")
         for key, meta in self.metas(handler, JOIN + prefix):  # entries of one join follow each other
             id_, _, slot = key.removeprefix(JOIN).partition("/")

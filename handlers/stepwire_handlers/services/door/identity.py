@@ -28,6 +28,7 @@ class Caller:
     name: str  #: `key:NAME` or `user:NAME`; stands in decisions, logs and the ids of idempotency keys
     roles: Roles
     rate: float | None = None
+    until: float | None = None  #: when their token ends, epoch seconds; what is answered for long ends with it
 
     def may(self, role: Role, app: str) -> bool:
         """Do they have the role there? Whoever has any role may look."""
@@ -67,8 +68,9 @@ class Identity:
                 return _by_key(access, given)
             if self._tokens is None or access.oidc is None:
                 raise refused("the bearer token is no key of this door, and it knows no issuer of tokens")
-            name, groups = named(access.oidc, await self._tokens.claims(given))
-            return Caller(f"user:{name}", access.granted(name, groups))
+            claims = await self._tokens.claims(given)
+            name, groups = named(access.oidc, claims)
+            return Caller(f"user:{name}", access.granted(name, groups), until=int(claims["exp"]) + access.oidc.leeway)
         if access.proxy is not None and (user := _by_proxy(access.proxy, request)) is not None:
             told = _once(request, access.proxy.groups) or "" if access.proxy.groups else ""
             names = [name.strip() for name in told.split(",") if name.strip()]

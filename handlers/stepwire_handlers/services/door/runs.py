@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from stepwire.errors import BusError
 from stepwire_handlers.services.door.identity import Caller
+from stepwire_handlers.services.door.limits import Shares
 from stepwire_handlers.services.door.places import RUN, Place, Places
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.gates import Waiting
@@ -24,7 +25,10 @@ from stepwire_handlers.telemetry.mask import masked
 
 REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written to it: timers become due
 LONGEST = 60.0  #: seconds that a request may wait; proxies cut off what takes longer
-WAITERS = 500  #: requests that wait at once; whoever comes then gets the run's address at once
+WAITERS, EACH = (
+    500,
+    100,
+)  #: requests that wait at once, and of one caller; who comes then gets the run's address at once
 WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?\s*(?:[,;]|$)", re.IGNORECASE)
 
 
@@ -107,18 +111,17 @@ class Rest:
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
-        self.waiting = 0
+        self.shares = Shares(WAITERS, EACH)
 
-    async def of(self, place: Place, run: str, seconds: float) -> RunView:
+    async def of(self, place: Place, run: str, seconds: float, who: str = "") -> RunView:
         """The run once it has its result or waits for a person; or as it is when time is up, or the door stops."""
-        return [view async for view in self.looks(place, run, seconds)][-1]
+        return [view async for view in self.looks(place, run, seconds, who)][-1]
 
-    async def looks(self, place: Place, run: str, seconds: float) -> AsyncGenerator[RunView, None]:
-        """The run each time that it moved; the last one is what `of` answers."""
+    async def looks(self, place: Place, run: str, seconds: float, who: str = "") -> AsyncGenerator[RunView, None]:
+        """The run each time that it moved; the last one is what `of` answers. `who` waits, if it is one of many."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + (seconds if self.waiting < WAITERS else 0.0)
-        self.waiting += 1
-        try:
+        end = loop.time() + (seconds if self.shares.has_room(who) else 0.0)
+        with self.shares.taken(who):
             while True:
                 mark, view = place.history.mark(run), place.runs.view(run)
                 yield view
@@ -127,8 +130,6 @@ class Rest:
                 if self.stopping.is_set() or loop.time() >= end:
                     return
                 await self.moved(place, run, mark, min(end, loop.time() + REFRESH))
-        finally:
-            self.waiting -= 1
 
     async def moved(self, place: Place, run: str, mark: tuple[int, int], end: float) -> None:
         """Return when a run has another record, at `end` (the loop's time), or when the door stops."""

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from stepwire.bus.protocol import Record
 from stepwire.codec import Decoded
 from stepwire.errors import BusError, DecodeError
+from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.runs import REFRESH, Rest, shown
@@ -28,7 +29,8 @@ from stepwire_handlers.telemetry.mask import masked
 MEDIA = "text/event-stream"
 ALIVE = 15.0  #: seconds of silence after which a comment is sent; proxies cut off what says nothing for a minute
 AGAIN = 2_000  #: milliseconds after which a client that lost us comes back
-STREAMS = 1_000  #: streams at once
+STREAMS, EACH = 1_000, 200  #: streams at once, and of one caller
+LIFE = 3_600.0  #: seconds of one stream; its client comes back, and is asked anew who it is
 END = "end"  #: at the end of the last cursor
 PLACE = re.compile(r"([^:@,]{1,300}):(\d{1,6})@(\d{1,18})")
 LONGEST = 16_384  #: characters of a cursor
@@ -59,13 +61,19 @@ def _message(kind: str, cursor: str, data: Any) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), kind.encode(), to_json(data))
 
 
-async def stream(place: Place, run: str, seen: Cursor, rest: Rest) -> AsyncIterator[bytes]:
-    """The messages from `seen` on, until the run is completed or the door stops."""
+def life(caller: Caller, now: float) -> float:
+    """The seconds that a stream may last: no longer than the token that opened it."""
+    return LIFE if caller.until is None else max(min(LIFE, caller.until - now), 0.0)
+
+
+async def stream(place: Place, run: str, seen: Cursor, rest: Rest, seconds: float = LIFE) -> AsyncIterator[bytes]:
+    """The messages from `seen` on, until the run is completed, time is up or the door stops."""
     loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
     yield b"retry: %d\n\n" % AGAIN
     said: dict[str, Any] | None = None
     spoke = loop.time()
-    while not rest.stopping.is_set():
+    while not rest.stopping.is_set() and loop.time() < end:
         mark = (-1, -1)
         try:
             mark, fresh = place.history.mark(run), _fresh(place, run, seen)
@@ -86,7 +94,7 @@ async def stream(place: Place, run: str, seen: Cursor, rest: Rest) -> AsyncItera
         if loop.time() - spoke >= ALIVE:
             spoke = loop.time()
             yield b": alive\n\n"
-        await rest.moved(place, run, mark, loop.time() + REFRESH)
+        await rest.moved(place, run, mark, min(end, loop.time() + REFRESH))
 
 
 def _fresh(place: Place, run: str, seen: Cursor) -> list[Record]:
