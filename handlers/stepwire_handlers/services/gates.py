@@ -20,7 +20,7 @@ from stepwire.bus.protocol import Out
 from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, join_rules
 from stepwire.errors import DecodeError, SettingsError, StepwireError
-from stepwire.gate import decision
+from stepwire.gate import decision, signed
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
@@ -202,7 +202,9 @@ class Gates:
         except ValidationError as error:
             raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}") from None
 
-    async def resolve(self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null") -> None:
+    async def resolve(
+        self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null", key: str
+    ) -> None:
         """Say what became of an unknown outcome: done (with the event it returned), redo or drop.
 
         Raises SettingsError for a gate and for an event that the handler never returns, BusUnavailable.
@@ -213,7 +215,7 @@ class Gates:
         if verdict == "done":
             name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
         meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name}
-        await self._send(waiting, Entry(meta, {}, value.encode()), Said(waiting.handler, waiting.id, verdict, by))
+        await self._send(waiting, signed(meta, value.encode(), key), Said(waiting.handler, waiting.id, verdict, by))
 
     async def _send(self, waiting: Waiting, entry: Entry, said: Said, edited: Event | None = None) -> None:
         topic = control_topic(self._app.name, waiting.handler)

@@ -79,7 +79,7 @@ class Decisions:
 
     Args:
         places: the apps.
-        key: signs decisions about gates; empty: they are not signed.
+        key: signs decisions about gates and unknown outcomes; empty: they are not signed.
         audit: writes the line.
     """
 
@@ -113,7 +113,7 @@ class Decisions:
             )  # fmt: skip
         else:
             data = to_json(verdict.event).decode()
-            await gates.resolve(waiting, verdict.decision, by=caller.name, kind=verdict.type, data=data)
+            await gates.resolve(waiting, verdict.decision, by=caller.name, kind=verdict.type, data=data, key=self._key)
         place.watch.stir()
         self._say(
             caller, place, verdict.decision, waiting.handler, waiting.id, waiting.run, edited=bool(verdict.edited)
