@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,18 @@ async def test_a_key_that_is_none_is_refused(inside: Inside, key: str) -> None:
 
 
 # -- files
+
+
+@pytest.mark.parametrize(
+    ("path", "media"), [("/apps/files/Scan", "application/pdf"), ("/apps/shop/Order", "application/json")]
+)
+async def test_a_packed_body_is_refused(inside: Inside, path: str, media: str) -> None:
+    """Not stored as the file that it is not: the door does not unpack."""
+    headers = {"content-type": media, "content-encoding": "gzip"}
+    answer = await inside.client.post(path, content=gzip.compress(b'{"n": 1}'), headers=headers)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    plain = {**headers, "content-encoding": "identity"}
+    assert (await inside.client.post(path, content=b'{"n": 1}', headers=plain)).status_code == 202
 
 
 async def test_a_file_as_the_body(inside: Inside) -> None:

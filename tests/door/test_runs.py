@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from tests.door.doors import Inside
 from tests.door.shop import APP
 
 from stepwire_handlers.services.door import stream as streams
+from stepwire_handlers.services.door.rest import SHARE, Rest
 
 PLANTED = "4711-0815-hunter2"
 
@@ -164,3 +166,54 @@ async def test_a_run_tells_what_was_tried_again(inside: Inside) -> None:
     other = (await inside.order(4)).json()["run"]
     await inside.work(APP)
     assert (await inside.get(f"/runs/{other}"))["retried"] == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_goes_away_is_not_waited_for(inside: Inside, method: str) -> None:
+    """A client that vanishes frees its place among those who wait, long before its time is up."""
+    run = (await inside.order(1)).headers["location"]
+    gone, body = asyncio.Event(), [b'{"n": 1}' if method == "POST" else b""]
+    headers = [(b"prefer", b"wait=60"), (b"content-type", b"application/json")]
+    path = run if method == "GET" else "/apps/shop/Order"
+    scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b"", "client": None}
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return {"type": "http.request", "body": body.pop(), "more_body": False}
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> None:
+        """Nobody listens."""
+
+    asking = asyncio.create_task(inside.door.application()(scope, receive, send))
+    while inside.door.rest.shares.open < 1:
+        await asyncio.sleep(0.001)
+    gone.set()
+    async with asyncio.timeout(20):
+        await asking
+    assert inside.door.rest.shares.open == 0
+
+
+async def test_those_who_follow_leave_time_for_others() -> None:
+    """However many look at runs, and however long a look takes: together they have their share, each gets its turn."""
+    rest, spent, looks = Rest(), 0.0, [0] * 50
+    loop = asyncio.get_running_loop()
+
+    async def follow(number: int) -> None:
+        nonlocal spent
+        while True:
+            async with rest.turn():
+                begun = loop.time()
+                time.sleep(0.002)  # noqa: ASYNC251 - what a look at the bus does to the loop
+                spent += loop.time() - begun
+                looks[number] += 1
+
+    begun, following = loop.time(), [asyncio.create_task(follow(number)) for number in range(50)]
+    while min(looks) < 2:
+        await asyncio.sleep(0.01)
+    share = spent / (loop.time() - begun)
+    for each in following:
+        each.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
+    assert share < 2 * SHARE

@@ -111,7 +111,9 @@ class Remote:
         except urllib.error.HTTPError as error:
             raise self._refused(error.code, error.read(MOST)) from None
         except urllib.error.URLError as error:
-            raise StepwireError(f"no door answers at {self._url}: {error.reason}; is it up, and the address right?") from None
+            raise StepwireError(
+                f"no door answers at {self._url}: {error.reason}; is it up, and the address right?"
+            ) from None
         except ValueError:
             raise StepwireError(f"{self._url} is no Stepwire door: what it answers is no JSON") from None
         except (OSError, http.client.HTTPException) as error:  # it took the request, and the answer did not come

@@ -34,7 +34,8 @@ from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.pages import Pages, asked
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import RETRY, Problem, of_error, unavailable
-from stepwire_handlers.services.door.runs import Rest, address, find, located, shown, wish
+from stepwire_handlers.services.door.rest import Rest
+from stepwire_handlers.services.door.runs import address, find, located, shown, wish
 
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Publishing, Served
@@ -163,7 +164,7 @@ class Door:
             return JSONResponse(told[0], 202, headers)
         headers["preference-applied"] = f"wait={seconds:g}"
         try:
-            view = await self.rest.of(first.place, first.run, seconds, _share(caller))
+            view = await self.rest.of(first.place, first.run, seconds, request.receive, _share(caller))
         except BusError:
             return JSONResponse(told[0], 202, headers)  # it is written; only looking at it failed
         done = view.result is not None or view.state == "completed" or view.rests
@@ -183,7 +184,7 @@ class Door:
         seconds = wish(request)
         if seconds is None:
             return JSONResponse(shown(place, view))
-        view = await self.rest.of(place, view.id, seconds, _share(caller))
+        view = await self.rest.of(place, view.id, seconds, request.receive, _share(caller))
         return JSONResponse(shown(place, view), headers={"preference-applied": f"wait={seconds:g}"})
 
     async def follow(self, request: Request, caller: Caller) -> Response:

@@ -42,6 +42,11 @@ def length(request: Request, limit: int) -> int | None:
 
 async def pieces(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     """The body as it comes in."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":  # the bytes are no file yet
+        raise Problem(
+            415, "unsupported-media-type", "send the body without Content-Encoding",
+            headers={"accept-encoding": "identity"},
+        )  # fmt: skip
     length(request, limit)
     got, stream = 0, request.stream().__aiter__()
     while True:

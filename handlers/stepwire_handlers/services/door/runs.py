@@ -1,4 +1,4 @@
-"""`GET /runs/<id>`, and waiting for a run with `Prefer: wait=…`.
+"""`GET /runs/<id>`, and what `Prefer: wait=…` asks for.
 
 In: a run's id, a caller. Out: the run as data, sensitive fields masked. Raises Problem 404 for a run that is not
 there, or that the caller may not see.
@@ -6,29 +6,20 @@ there, or that the caller may not see.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
 
-from stepwire.errors import BusError
 from stepwire_handlers.services.door.identity import Caller
-from stepwire_handlers.services.door.limits import Shares
 from stepwire_handlers.services.door.places import RUN, Place, Places
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.gates import Waiting
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.telemetry.mask import masked
 
-REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written to it: timers become due
 LONGEST = 60.0  #: seconds that a request may wait; proxies cut off what takes longer
-WAITERS, EACH = (
-    500,
-    100,
-)  #: requests that wait at once, and of one caller; who comes then gets the run's address at once
 WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?\s*(?:[,;]|$)", re.IGNORECASE)
 
 
@@ -104,46 +95,3 @@ def wish(request: Request) -> float | None:
     """The seconds of `Prefer: wait=…` (RFC 7240), at most `LONGEST`; None if nobody asked."""
     found = WAIT.search(", ".join(request.headers.getlist("prefer")))
     return None if found is None else min(float(found[1]), LONGEST)
-
-
-class Rest:
-    """Waits for runs to come to rest; one for a door."""
-
-    def __init__(self) -> None:
-        self.stopping = asyncio.Event()
-        self.shares = Shares(WAITERS, EACH)
-
-    async def of(self, place: Place, run: str, seconds: float, who: str = "") -> RunView:
-        """The run once it has its result or waits for a person; or as it is when time is up, or the door stops."""
-        return [view async for view in self.looks(place, run, seconds, who)][-1]
-
-    async def looks(self, place: Place, run: str, seconds: float, who: str = "") -> AsyncGenerator[RunView, None]:
-        """The run each time that it moved; the last one is what `of` answers. `who` waits, if it is one of many."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + (seconds if self.shares.has_room(who) else 0.0)
-        with self.shares.taken(who):
-            while True:
-                mark, view = place.history.mark(run), place.runs.view(run)
-                yield view
-                if view.result is not None or view.state == "completed" or view.rests:
-                    return
-                if self.stopping.is_set() or loop.time() >= end:
-                    return
-                await self.moved(place, run, mark, min(end, loop.time() + REFRESH))
-
-    async def moved(self, place: Place, run: str, mark: tuple[int, int], end: float) -> None:
-        """Return when a run has another record, at `end` (the loop's time), or when the door stops."""
-        loop = asyncio.get_running_loop()
-        while not self.stopping.is_set() and (left := end - loop.time()) > 0:
-            await place.watch.moved(left)
-            try:
-                if place.history.mark(run) != mark:
-                    return
-            except BusError:
-                continue  # locked just now; the next look may come through
-
-    def stop(self, places: Places) -> None:
-        """Answer everybody who waits."""
-        self.stopping.set()
-        for place in places.all:
-            place.watch.stir()

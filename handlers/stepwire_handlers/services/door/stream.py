@@ -23,11 +23,13 @@ from stepwire.errors import BusError, DecodeError
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.problems import Problem
-from stepwire_handlers.services.door.runs import REFRESH, Rest, shown
+from stepwire_handlers.services.door.rest import REFRESH, Rest
+from stepwire_handlers.services.door.runs import shown
 from stepwire_handlers.telemetry.mask import masked
 
 MEDIA = "text/event-stream"
 ALIVE = 15.0  #: seconds of silence after which a comment is sent; proxies cut off what says nothing for a minute
+IDLE = 10.0  #: seconds until a run is looked at again that has not changed for long
 AGAIN = 2_000  #: milliseconds after which a client that lost us comes back
 STREAMS, EACH = 1_000, 200  #: streams at once, and of one caller
 LIFE = 3_600.0  #: seconds of one stream; its client comes back, and is asked anew who it is
@@ -72,12 +74,13 @@ async def stream(place: Place, run: str, seen: Cursor, rest: Rest, seconds: floa
     end = loop.time() + seconds
     yield b"retry: %d\n\n" % AGAIN
     said: dict[str, Any] | None = None
-    spoke = loop.time()
+    spoke, pause = loop.time(), REFRESH
     while not rest.stopping.is_set() and loop.time() < end:
         mark = (-1, -1)
         try:
-            mark, fresh = place.history.mark(run), _fresh(place, run, seen)
-            state = shown(place, place.runs.view(run))
+            async with rest.turn():
+                mark, fresh = place.history.mark(run), _fresh(place, run, seen)
+                state = shown(place, place.runs.view(run))
         except BusError:
             fresh, state = [], said or {}
         for record in fresh:
@@ -85,8 +88,9 @@ async def stream(place: Place, run: str, seen: Cursor, rest: Rest, seconds: floa
             if (data := _event(place, record)) is not None:
                 yield _message("event", _text(seen), data)
                 spoke = loop.time()
+        pause = min(2 * pause, IDLE)
         if state != said and state:
-            said, spoke = state, loop.time()
+            said, spoke, pause = state, loop.time(), REFRESH
             done = state["state"] == "completed"
             yield _message(END if done else "state", _text(seen, END if done else ""), state)
             if done:
@@ -94,7 +98,7 @@ async def stream(place: Place, run: str, seen: Cursor, rest: Rest, seconds: floa
         if loop.time() - spoke >= ALIVE:
             spoke = loop.time()
             yield b": alive\n\n"
-        await rest.moved(place, run, mark, min(end, loop.time() + REFRESH))
+        await rest.moved(place, run, mark, min(end, loop.time() + pause))
 
 
 def _fresh(place: Place, run: str, seen: Cursor) -> list[Record]:
