@@ -18,6 +18,14 @@ def _open(*where: str) -> str:
     return f"max by (namespace, app, state) (stepwire_runs_open{{{', '.join((OF_DOOR, *where))}}})"
 
 
+def _took(of: float) -> Query:
+    spread = f"rate(stepwire_run_duration_seconds_bucket{{{OF_DOOR}}}[$__rate_interval])"
+    return Query(
+        f"histogram_quantile({of:g}, sum by (le, app) (max by (namespace, app, le) ({spread})))",
+        f"p{of * 100:g} {{{{app}}}}",
+    )
+
+
 LAG = f"max by (namespace, group, topic, partition) (stepwire_consumer_lag_messages{{{GROUP}}})"
 
 PAGE = Page(
@@ -59,6 +67,8 @@ PAGE = Page(
             ], "A second. Started above completed for long: they wait, or fail.", 12),
             Panel("Open runs", "short", [Query(f"sum by (state) ({_open()})", "{{state}}")],
                   "By what they do now.", 12),
+            Panel("How long runs take", "s", [_took(0.5), _took(0.95)],
+                  "Those that completed, from their first record to their last; a gate's wait is in it.", 24),
         ]),
         Row("Over time", [
             Panel("Deliveries by outcome", "ops",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from helm.grafana import app, kafka, models, overview
+from helm.grafana import app, doors, kafka, models, overview
 from helm.grafana.panels import encoded
 
 FOLDER = Path(__file__).parents[1] / "stepwire" / "dashboards"
-PAGES = {page.name: page for page in (overview.PAGE, app.PAGE, models.PAGE, kafka.PAGE)}
+PAGES = {page.name: page for page in (overview.PAGE, app.PAGE, doors.PAGE, models.PAGE, kafka.PAGE)}
 
 
 def files() -> dict[Path, str]:

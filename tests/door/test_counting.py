@@ -44,6 +44,7 @@ async def test_runs_are_counted_from_0(inside: Inside) -> None:
     for what in ("started", "completed", "failed"):
         for app in ("shop", "files"):
             assert f'stepwire_runs_{what}_total{{app="{app}"}} 0.0' in text
+    assert 'stepwire_run_duration_seconds_count{app="shop"} 0.0' in text
     async with counting(inside.door.places, inside.door.measures):
         await until(inside.door.measures, 'stepwire_runs_oldest_start_timestamp_seconds{app="shop"} 0.0')
         for n in (1, 500, -1):
@@ -53,6 +54,7 @@ async def test_runs_are_counted_from_0(inside: Inside) -> None:
             inside.door.measures,
             'stepwire_runs_started_total{app="shop"} 3.0',
             'stepwire_runs_completed_total{app="shop"} 1.0',
+            'stepwire_run_duration_seconds_count{app="shop"} 1.0',
             'stepwire_runs_failed_total{app="shop"} 1.0',
             'stepwire_runs_open{app="shop",state="waiting"} 1.0',
             'stepwire_runs_open{app="shop",state="failed"} 1.0',
@@ -122,6 +124,7 @@ async def test_two_doors_count_the_same_on_kafka(kafka: str, topic_prefix: str, 
                     measures,
                     'stepwire_runs_started_total{app="shop"} 65.0',
                     'stepwire_runs_completed_total{app="shop"} 60.0',
+                    'stepwire_run_duration_seconds_count{app="shop"} 60.0',
                     'stepwire_runs_failed_total{app="shop"} 2.0',
                     'stepwire_runs_open{app="shop",state="waiting"} 3.0',
                     'stepwire_runs_open{app="shop",state="running"} 0.0',

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.brokers.plugin import OwnKafka
 from tests.door.shop import APP
 from tests.kafka.stage import Stage, stage
 
@@ -62,3 +63,28 @@ async def test_events_runs_and_decisions_through_two_doors(kafka: str, topic_pre
             assert [text.count("event: event") for text in streams] == [4, 4]
             assert (await other.get(f"{run}/stream", headers={"last-event-id": last})).status_code == 204
         assert len(await here.records("shop.orders")) == 1
+
+
+async def test_a_door_is_ready_while_kafka_is_there(
+    own_kafka: OwnKafka, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka away: /readyz 503, and /livez still ok; back: 200, and what is published then is seen."""
+    monkeypatch.setattr("stepwire_handlers.services.following.FRESH", 2.0)
+    cluster = own_kafka()
+    async with stage(cluster.bootstrap, topic_prefix, APP) as here, opened(here, tmp_path / "a") as door:
+
+        async def until_ready(status: int) -> None:
+            async with asyncio.timeout(80):
+                while (await door.get("/readyz")).status_code != status:
+                    await asyncio.sleep(0.05)
+
+        await until_ready(200)
+        await asyncio.to_thread(cluster.nodes[0].stop)
+        await until_ready(503)
+        assert (await door.get("/livez")).status_code == 200
+        cluster.nodes[0].launch()
+        await asyncio.to_thread(cluster.nodes[0].wait)
+        await until_ready(200)
+        asked = await door.post("/apps/shop/Order", json={"n": 5})
+        assert asked.status_code == 202, asked.text
+        assert (await door.get(asked.headers["location"])).status_code == 200

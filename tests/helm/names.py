@@ -5,17 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from stepwire_handlers.telemetry import runs
+from stepwire_handlers.telemetry import console, door, runs
 from stepwire_handlers.telemetry.metrics import BUILD, COUNTERS, GAUGES, HISTOGRAMS
+from stepwire_handlers.telemetry.series import Family
 
-EXISTING = (
-    {f"{family.name}_total" for family in (*COUNTERS, *runs.COUNTERS)}
-    | {f"{family.name}_{part}" for family in HISTOGRAMS for part in ("bucket", "sum", "count")}
-    | {family.name for family in (*GAUGES, *runs.FAMILIES) if family.kind == "gauge"}
-    | {f"{BUILD.name}_info"}
-)
+#: every family that a worker, a door or a console has
+FAMILIES = (*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *runs.FAMILIES, *door.FAMILIES, *console.FAMILIES)
+
+
+def series(family: Family) -> set[str]:
+    """What Prometheus calls the series of a family."""
+    if family.kind == "histogram":
+        return {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
+    suffix = "_total" if family.kind == "counter" else "_info" if family in (BUILD, door.DOOR_BUILD) else ""
+    return {f"{family.name}{suffix}"}
+
+
+EXISTING = {name for family in FAMILIES for name in series(family)}
 NAME = re.compile(r"\b((?:[a-z]+:)?(?:stepwire|gen_ai)_[a-z_0-9:]+)\b(?![\"=!])")
-LABELS = {label for family in (*COUNTERS, *HISTOGRAMS, *GAUGES, *runs.FAMILIES) for label in family.labels}
+LABELS = {label for family in FAMILIES for label in family.labels}
 
 
 def names(expressions: Iterable[str]) -> set[str]:
@@ -24,5 +32,5 @@ def names(expressions: Iterable[str]) -> set[str]:
 
 
 def unknown_names(expressions: Iterable[str]) -> set[str]:
-    """Those that no worker or door has."""
+    """Those that no worker, door or console has."""
     return names(expressions) - EXISTING

@@ -184,7 +184,7 @@ def test_rules_and_dashboards_arrive_whole() -> None:
     assert alert["annotations"]["runbook_url"] == "https://docs.acme.example/runbooks.md#stepwiredeadletters"
     maps = {name: text for one in of_kind(objects, "ConfigMap") for name, text in one["data"].items()}
     files = {f"stepwire-{path.name}": path.read_text() for path in (FOLDER / "dashboards").glob("*.json")}
-    assert maps == files and len(files) == 4
+    assert maps == files and len(files) == 5
     assert sum(map(len, maps.values())) < 1_000_000  # a ConfigMap takes 1 MiB
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from tests.kafka.stage import Stage, stage
 
@@ -131,3 +132,37 @@ async def test_topics_that_were_made_anew_are_followed_anew(kafka: str, topic_pr
         await here.until("weighed", 1)
         async with looking(here, tmp_path) as mirror:
             assert [view.lines[0].event for view in newest(APP, mirror, 100).views] == [Asked(n=1)]
+
+
+async def test_what_kafka_deleted_is_deleted_in_the_copy(
+    kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that is followed, one that was left, and one that is built anew show the same: what Kafka still has."""
+    monkeypatch.setattr("stepwire_handlers.services.copies.TRIM", 0.2)
+    async with stage(kafka, topic_prefix, APP) as here:
+        await here.publish(*(Asked(n=n) for n in range(30)))
+        async with looking(here, tmp_path / "left") as left:
+            assert stored(left) == 30
+        async with looking(here, tmp_path / "followed") as followed:
+            admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+            ends = await here.bus.ends(["asked"])
+            before = [
+                TopicPartition(topic_prefix + place.topic, place.number, max(0, end - 2)) for place, end in ends.items()
+            ]
+            for deleted in admin.delete_records(before).values():
+                deleted.result(20)
+            kept = len(await here.records("asked"))
+            assert 0 < kept < 10
+            async with asyncio.timeout(20):
+                while stored(followed) != kept:
+                    await asyncio.sleep(0.05)
+        for folder in ("left", "anew"):
+            async with looking(here, tmp_path / folder) as mirror:
+                assert stored(mirror) == kept
+                assert len(newest(APP, mirror, 100).views) == kept
+
+
+def stored(mirror: Mirror) -> int:
+    """How many records the file holds."""
+    (count,) = mirror.store.db.execute("SELECT count(*) FROM events").fetchone()
+    return int(count)

@@ -30,6 +30,7 @@ class World:
         self.teller, self.runs = Teller(market.app, bus), Runs(market.app, bus)
         self.plain = PlainTeller(market.app, bus)
         self.started = self.completed = self.failed = 0
+        self.took = 0.0  #: seconds of all that completed
         self.names: list[str] = []
 
     async def publish(self, *events: Event) -> None:
@@ -42,6 +43,8 @@ class World:
         for _ in range(2):
             tally = self.teller.look()
             assert tally == self.plain.look()
+            assert sum(self.teller.took.counts) == tally.completed
+            self.took += self.teller.took.total
             self.started += tally.started
             self.completed += tally.completed
             self.failed += tally.failed
@@ -95,6 +98,27 @@ async def test_a_run_that_goes_on_after_it_failed_completes_once(world: World) -
     await world.run.decide()
     world.agrees()
     assert (world.look().open, world.completed, world.failed) == ((0, 0, 0), 2, 1)
+
+
+async def test_a_completed_run_tells_how_long_it_took(world: World) -> None:
+    """From its first record to its last: the time a person took is in it, what came before it was looked at too."""
+    await world.publish(market.Order(n=1))
+    await world.run.advance(0.0)
+    world.look()
+    assert world.took == 0.0
+    await world.publish(market.Order(n=500))
+    await world.run.advance(5_000.0)
+    world.look()
+    assert world.took == 0.0
+    late = Teller(market.app, world.bus)
+    late.look()
+    await world.run.decide()
+    world.look()
+    assert world.took == pytest.approx(5_000.0)
+    late.look()
+    assert late.look().completed == 1
+    assert late.took.total == pytest.approx(5_000.0)
+    assert late.look().completed == sum(late.took.counts) == 0
 
 
 async def test_what_was_there_before_is_open_but_did_not_start_now(world: World) -> None:

@@ -14,7 +14,7 @@ from tests.telemetry.shop import APP, Order, listened
 from stepwire import outcome
 from stepwire.bus.protocol import Partition
 from stepwire.clock import VirtualClock
-from stepwire.telemetry import Assigned, Committed, Skipped
+from stepwire.telemetry import Assigned, Called, Committed, Skipped
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.telemetry import Metrics, console, door, runs
 from stepwire_handlers.telemetry.metrics import COUNTERS, FAILURES, GAUGES, HISTOGRAMS, page
@@ -47,6 +47,39 @@ async def test_rare_series_start_at_0_and_what_happened_is_counted(monkeypatch: 
     assert 'stepwire_messages_in_flight{handler="check",topic="order"} 0.0' in after
     assert 'stepwire_assigned_partitions{group="shop.check",topic="order"} 1.0' in after
     assert re.search(r'stepwire_commit_duration_seconds_count{group="shop.check"} [1-9]', after)
+
+
+async def test_what_a_join_or_an_error_of_the_users_own_may_come_to_starts_at_0(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gate that expires counts under its control topic, which has a series before; an error has one once retried."""
+    async with listened(monkeypatch, QUIET, app=market.app) as heard:
+        before = await heard.scrape()
+        expired = (
+            'stepwire_dead_letters_total{error_type="JoinExpired",handler="approve",topic="market.approve.control"}'
+        )
+        given_up = (
+            'stepwire_messages_processed_total{handler="approve",outcome="dead_letter",topic="market.approve.control"}'
+        )
+        unsigned = 'stepwire_records_skipped_total{handler="approve",why="unsigned"}'
+        for series in (expired, given_up, unsigned):
+            assert f"{series} 0.0" in before
+        assert (
+            'stepwire_deserialization_failures_total{error_type="DecodeError",topic="market.check.control"} 0.0'
+            in before
+        )
+        assert 'stepwire_records_lost_total{group="market.check",topic="market.orders"} 0.0' in before
+        assert 'stepwire_rebalances_total{group="market.check",kind="lost"} 0.0' in before
+        assert 'handler="check",why="unsigned"' not in before
+        await heard.run.publish(market.Order(n=500))
+        await heard.run.advance(8 * 86_400.0)
+        after = await heard.scrape()
+    assert f"{expired} 1.0" in after
+    assert f"{given_up} 1.0" in after
+    metrics = Metrics(APP)
+    metrics(Called("shop", "pay", "checked", "retry", "r", "k", 1, 0.1, 0.0, "KeyError"))
+    told = (await metrics.scrape())[0].decode()
+    assert 'stepwire_dead_letters_total{error_type="KeyError",handler="pay",topic="checked"} 0.0' in told
 
 
 async def test_calls_of_models_and_tools_are_counted_from_notes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stepwire import App, Event
-from stepwire.bus.protocol import Record
+from stepwire.bus.protocol import Partition, Record
 from stepwire.clock import SystemClock
 from stepwire.codec import Codec, Decoded
 from stepwire.dispatch.build import Builder
@@ -65,6 +65,7 @@ class Opened(NamedTuple):
     since: float
     is_join: bool
     address: str  #: what it is found by in state; another than the id where an external step matches by a field
+    places: tuple[tuple[Partition, int], ...] = ()  #: where the events lie that opened it
 
 
 @dataclass(slots=True)
@@ -158,12 +159,15 @@ class _Fold:
     def _close(self, id_: str, handler: str, time: float) -> None:
         self._closed |= {(id_, handler): time, (id_, ANY): time}
 
-    def _open(self, handler: str, id_: str, since: float, address: str = "") -> None:
+    def _open(self, handler: str, id_: str, record: Record, address: str = "") -> None:
         is_join = self._reader.is_join(handler)
         key = (id_, ANY if is_join else handler)
         before = self._opened.get(key)
+        since = before.since if before else record.time
+        places = (*(before.places if before else ()), (Partition(record.topic, record.partition), record.offset))
         if before is None or not before.handler:
-            self._opened[key] = Opened(handler, id_, before.since if before else since, is_join, address or id_)
+            before = Opened(handler, id_, since, is_join, address or id_)
+        self._opened[key] = before._replace(places=places)
 
     def _ended(self, record: Record) -> None:
         body = load(record.value)
@@ -205,9 +209,9 @@ class _Fold:
                 id_, filled = reader.join(handler, slot, self._out.run, reader.scope(decoded))
                 self._out.arrived.setdefault(id_, set()).add(filled)
                 self._out.parts.setdefault(id_, []).append(line)
-                self._open(handler, id_, record.time)
+                self._open(handler, id_, record)
             else:
-                self._open(handler, line.identity, record.time, self._address(handler, event))
+                self._open(handler, line.identity, record, self._address(handler, event))
 
     def _address(self, handler: str, event: Event) -> str:
         """An external step that matches by a field keeps the ask under the field's value."""
@@ -231,7 +235,7 @@ class _Fold:
             elif found == "newer" and step.is_join:
                 self._out.newer.append(Opened(step.name, identity, record.time, is_join=False, address=identity))
             elif found in ("damaged", "newer"):
-                self._open(step.name, identity, record.time)
+                self._open(step.name, identity, record)
 
     def _blocked_part(self, step: Step, record: Record, identity: str, scope: Scope) -> None:
         kind = record.headers.get("ce_type", "")
@@ -239,7 +243,7 @@ class _Fold:
         if slot is not None:
             id_, filled = self._reader.join(step.name, slot, self._out.run, scope)
             self._damaged.append(((identity, step.name), id_, filled))
-            self._open(step.name, id_, record.time)
+            self._open(step.name, id_, record)
 
     # -- the end
 

@@ -19,7 +19,7 @@ from zlib import crc32
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Record
-from stepwire.errors import BusUnavailable, OutcomeUnknown
+from stepwire.errors import BusUnavailable
 from stepwire_handlers.services.history import History
 
 if TYPE_CHECKING:
@@ -93,15 +93,10 @@ class Turns:
 
     async def _write(self, offers: Sequence[Offer]) -> None:
         if self._tracer is None:
-            return await self._written([offer.out for offer in offers])
+            await self._bus.publish([offer.out for offer in offers])
+            return
         with self._tracer.sending(offers) as outs:
-            return await self._written(outs)
-
-    async def _written(self, outs: Sequence[Out]) -> None:
-        try:
             await self._bus.publish(outs)
-        except TimeoutError:  # on Kafka it is there, but this process's copy does not show it
-            raise OutcomeUnknown("it was written, but is not seen here yet") from None
 
     def _known(self, runs: Iterable[str]) -> dict[tuple[str, str, str], Record]:
         """Run, source, id -> the first record. Each run is read once: a whole batch may be one run."""

@@ -125,12 +125,22 @@ class Runs:
         _hide_quotes(view)
         return view
 
-    @staticmethod
-    def _opened(folded: Folded, look: _Look) -> Iterator[Opened]:
-        yield from folded.open
+    def _opened(self, folded: Folded, look: _Look) -> Iterator[Opened]:
+        for opened in folded.open:
+            if not self._never_taken(opened, folded, look):
+                yield opened
         for part in folded.newer:
             if look.stored.item(part.handler, part.address) is not None:
                 yield part
+
+    def _never_taken(self, opened: Opened, folded: Folded, look: _Look) -> bool:
+        """A handler that was deployed later begins at its topics' end then: what lay there before is not its own."""
+        handler, id_ = opened.handler, opened.address
+        if handler not in self._rules or any((one.handler, one.id) == (handler, id_) for one in folded.letters):
+            return False
+        if not look.unread.passed(handler, id_, opened.places):
+            return False
+        return look.stored.item(handler, id_) is None and look.stored.join(handler, id_) is None
 
     # -- what an open item waits for
 

@@ -155,14 +155,22 @@ class RunSets:
         )  # fmt: skip
         return self.count("SELECT count(*) FROM $touched WHERE run NOT IN (SELECT run FROM $again) AND $fresh")
 
-    def close(self, *, whole: bool) -> int:
-        """How many of the runs that were open are so no more, for the second time; if not all was seen, none."""
+    def close(self, took: Callable[[float], None], *, whole: bool) -> int:
+        """How many of the runs that were open are so no more, for the second time; if not all was seen, none.
+
+        `took` is told the seconds from the first record to the last of each that still has any.
+        """
         if not whole:  # what waits unread may belong to any of them
             self.execute("DELETE FROM $closing WHERE NOT $gone")
             self._begin_closing()
             return 0
         once = "SELECT count(*) FROM $closing WHERE $gone AND run NOT IN (SELECT run FROM $again)"
         completed = self.count(once)
+        for (seconds,) in self.execute(
+            "SELECT max(time) - min(time) FROM $closing c CROSS JOIN events e ON e.run = c.run "
+            "WHERE c.run NOT IN (SELECT run FROM $now) AND c.run NOT IN (SELECT run FROM $again) GROUP BY c.run"
+        ):
+            took(seconds)
         self.execute("DELETE FROM $again WHERE run IN (SELECT run FROM $closing) AND $gone")
         self._begin_closing()
         self.execute("DELETE FROM $closing WHERE look < ?", self._number)

@@ -9,7 +9,7 @@ would still be asked for. Errors of SQLite leave as errors of the bus.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stepwire import App
@@ -22,7 +22,7 @@ from stepwire.ledger import Ledger
 from stepwire.state import decode_meta
 
 PAGE = 1_000
-MOST = 20_000  #: unread messages of one handler that are looked at; more is a worker that has much to do anyway
+MOST = 20_000  #: unread messages of one partition that are looked at; more is a worker that has much to do anyway
 
 
 @contextmanager
@@ -50,6 +50,8 @@ class Unread:
         self._app, self._bus = app, bus
         self._groups = bus.store.groups()
         self._known: dict[str, Mapping[str, frozenset[str]]] = {}
+        self._whole: dict[str, bool] = {}  #: handler -> were all its unread messages looked at?
+        self._progress: dict[str, Mapping[tuple[int, int], Progress]] = {}
 
     def kinds(self, handler: str, id_: str) -> frozenset[str]:
         """Which kinds of messages wait for a delivery or join: part, absent, blocked, decision, replay, resolve."""
@@ -57,6 +59,22 @@ class Unread:
         if known is None:
             known = self._known[handler] = self._read(handler)
         return known.get(id_, frozenset())
+
+    def passed(self, handler: str, id_: str, places: Sequence[tuple[Partition, int]]) -> bool:
+        """Is a handler done with these records, and no message for the delivery or join on its way?
+
+        If nothing of it is stored either, it never took them: it began at a later point of its topics.
+        """
+        done = bool(places) and all(self._done(handler, place, offset) for place, offset in places)
+        return done and not self.kinds(handler, id_) and self._whole.get(handler, True)
+
+    def _done(self, handler: str, place: Partition, offset: int) -> bool:
+        if handler not in self._progress:
+            group, _ = self._groups.get(group_name(self._app.name, handler), (-1, 0))
+            self._progress[handler] = self._bus.store.progress(group)
+        number, _ = self._bus.log.topics[place.topic]
+        progress = self._progress[handler].get((number, place.number), Progress(0))
+        return offset < progress.watermark or not Ledger(progress).begin(offset)
 
     def _read(self, handler: str) -> Mapping[str, frozenset[str]]:
         topic = control_topic(self._app.name, handler)
@@ -67,12 +85,15 @@ class Unread:
         progress = self._bus.store.progress(group[0])
         found: dict[str, frozenset[str]] = {}
         for part in range(partitions):
-            for id_, kind in self._messages(Partition(topic, part), progress.get((number, part), Progress(0))):
+            ledger = Ledger(progress.get((number, part), Progress(0)))
+            for id_, kind in self._messages(Partition(topic, part), ledger):
                 found[id_] = found.get(id_, frozenset()) | {kind}
+            whole = ledger.next >= self._bus.log.end(Partition(topic, part))
+            self._whole[handler] = self._whole.get(handler, True) and whole
         return found
 
-    def _messages(self, partition: Partition, progress: Progress) -> Iterator[tuple[str, str]]:
-        ledger, looked = Ledger(progress), 0
+    def _messages(self, partition: Partition, ledger: Ledger) -> Iterator[tuple[str, str]]:
+        looked = 0
         while looked < MOST and (records := self._bus.log.take(partition, ledger.next, PAGE)):
             looked += len(records)
             for record in records:

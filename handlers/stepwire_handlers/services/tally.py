@@ -22,6 +22,8 @@ from stepwire_handlers.services.reasons import DEAD, MOVES, PERSON, REST, Reason
 from stepwire_handlers.services.runs import Runs
 from stepwire_handlers.services.runsets import RunSets
 from stepwire_handlers.services.snapshot import snapshot
+from stepwire_handlers.telemetry.runs import DURATION
+from stepwire_handlers.telemetry.series import Spread
 
 STATES = ("running", "waiting", "failed")
 #: of a connection that only counts: it reads most of what it reads once, so a large cache would just be filled
@@ -60,9 +62,11 @@ class Teller:
         self._asks = any(step.match is None for step in app.wiring.externals.values())
         self._ends: dict[Partition, int] | None = None  #: of the last look; None: there was none
         self._last = 0  #: the youngest run then
+        self.took = Spread(DURATION)  #: how long the runs took that the last look found completed
 
     def look(self) -> Tally:
         """Count. Raises BusUnavailable, BusCorrupt, sqlite3.Error; then it is as if nobody had looked."""
+        self.took = Spread(DURATION)
         with snapshot(self._bus), self._sets.look():
             ends = {place: self._bus.log.end(place) for place in self._places()}
             found = self._first() if self._ends is None else self._next(self._ends, ends)
@@ -84,7 +88,7 @@ class Teller:
             self._sets.touch(first + before.get(place, 0), first + end)
         whole = self._find()
         begun = self._sets.began(self._last, self._is_new_here)
-        completed, failed = self._sets.close(whole=whole), self._sets.became(DEAD)
+        completed, failed = self._sets.close(self.took.observe, whole=whole), self._sets.became(DEAD)
         return Tally(begun, completed, failed, self._open(), self._oldest())
 
     # -- what came since

@@ -2,6 +2,7 @@
 
 In: facts of the kernel, and what is true of a worker when somebody scrapes. Out: a registry of its own. Series of rare
 events start at 0 for every step and every error that the kernel itself raises, so that `increase()` sees the first one.
+An error of the user's own has a series from its first retry, or from its first dead letter on: rules see it begin.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from stepwire import App
+from stepwire.dispatch.step import control_topic, group_name
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
 from stepwire_handlers.telemetry import console, door, runs
 from stepwire_handlers.telemetry.backlog import Backlog
@@ -36,6 +38,9 @@ OUTCOMES = ("ok", "retry", "dead_letter", "unknown")
 FAILURES = ("AwaitedCancelled", "CrashLoop", "DecodeError", "HandlerTimeout", "JoinExpired", "NewerType", "NoRun",
             "RecordRefused", "Reject", "TooManyOutputs", "VisitLimit", "WrongReturn")  # fmt: skip
 PASSING = ("HandlerTimeout", "NotDone", "RetryLater", "Transient")
+RARELY = ("late", "refused", "undecodable", "unknown_message")  #: why a record comes to nothing, in any step
+OF_GATES = ("already_decided", "unsigned")
+KINDS = ("assigned", "revoked", "lost")
 GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 LIMITED = frozenset({"RateLimitError", "OverloadedError"})  #: how the provider's client calls 429 and 529
 
@@ -142,19 +147,32 @@ class Metrics(Collector):
             self.registry.register(collector)
         for handler in app.runnable:
             self._begin(app.name, handler.name, {event.spec.topic for event in handler.signature.taken})
+            if handler.signature.is_join:  # its calls have no other topic
+                self._begin_calls(handler.name, control_topic(app.name, handler.name))
+            for why in (*RARELY, *(OF_GATES if handler.signature.is_gate else ())):
+                self._count(SKIPPED, handler.name, why)
 
     def _begin(self, app: str, handler: str, topics: Iterable[str]) -> None:
         """Series of rare events, at 0."""
+        group, control = group_name(app, handler), control_topic(app, handler)
         self._count(DUPLICATES, handler)
-        self._count(COMMIT_FAILURES, f"{app}.{handler}", NO_BUS)
-        for topic in topics:
+        self._count(COMMIT_FAILURES, group, NO_BUS)
+        for kind in KINDS:
+            self._count(REBALANCES, group, kind)
+        for topic in (*topics, control):
             self._count(UNREADABLE, topic, NO_EVENT)
-            for outcome in OUTCOMES:
-                self._count(PROCESSED, handler, topic, outcome)
-            for error in PASSING:
-                self._count(RETRIES, handler, topic, error)
-            for error in FAILURES:
-                self._count(DEAD, handler, topic, error)
+            self._count(LOST, group, topic)
+        for topic in topics:
+            self._begin_calls(handler, topic)
+
+    def _begin_calls(self, handler: str, topic: str) -> None:
+        """What calls of a step come to, at 0."""
+        for outcome in OUTCOMES:
+            self._count(PROCESSED, handler, topic, outcome)
+        for error in PASSING:
+            self._count(RETRIES, handler, topic, error)
+        for error in FAILURES:
+            self._count(DEAD, handler, topic, error)
 
     def watch(self, worker: Worker) -> None:
         """Read the gauges of this worker at each scrape."""
@@ -203,6 +221,7 @@ class Metrics(Collector):
         if fact.error:
             if fact.outcome == "retry":
                 self._count(RETRIES, fact.handler, fact.topic, fact.error).value += 1
+                self._count(DEAD, fact.handler, fact.topic, fact.error)  # what it may come to, from 0
             elif fact.outcome == "dead_letter":
                 self._count(DEAD, fact.handler, fact.topic, fact.error).value += 1
         for name, fields in fact.notes:
@@ -215,11 +234,9 @@ class Metrics(Collector):
         model, error = str(note.get("model", "")), str(note.get("error", ""))
         labels = ("chat", "stepwire.offline" if note.get("offline") else "anthropic", model)
         self._histograms[MODEL_CALLS].at(*labels, error).observe(note.get("seconds") or 0.0, trace_id)
+        self._count(MODEL_LIMITED, *labels[1:]).value += error in LIMITED
         if error:
-            if error in LIMITED:
-                self._count(MODEL_LIMITED, *labels[1:]).value += 1
             return
-        self._count(MODEL_LIMITED, *labels[1:])
         for token_type in ("input", "output", "cache_read", "cache_write"):
             if tokens := note.get(f"{token_type}_tokens"):
                 self._histograms[MODEL_TOKENS].at(*labels, token_type).observe(tokens)
@@ -280,7 +297,11 @@ ABOUT = """Made from `telemetry/metrics.py` by `make docs`. Durations are second
 
 Over several workers, counters and what is open are added up. Two exceptions: lag, since two workers may show a
 partition while it moves (`max` by partition), and whole runs, which every door counts: `max by (namespace, app)`. See
-[observability.md](observability.md)."""
+[observability.md](observability.md).
+
+How long a whole run took is `stepwire_run_duration_seconds`, of the door: OpenTelemetry's `gen_ai.workflow.duration`,
+for any app. There is no `gen_ai_client_operation_time_to_first_chunk_seconds`: steps ask models for whole answers,
+never for a stream, so the first chunk is the last one."""
 
 
 def page() -> str:
@@ -295,6 +316,6 @@ def page() -> str:
     lines += ["", "## Buckets", "", "| name | upper bounds |", "|---|---|"]
     lines += [
         f"| `{family.name}` | {', '.join(f'{bound:g}' for bound in family.buckets)} |"
-        for family in (*HISTOGRAMS, door.DOOR_DURATION)
+        for family in (*HISTOGRAMS, door.DOOR_DURATION, runs.RUNS_DURATION)
     ]
     return "\n".join(lines) + "\n"

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from stepwire_handlers.telemetry.series import Family
 
+#: from a run of three quick steps to one that waits a week for a person
+DURATION = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 86_400.0, 604_800.0)
+
 RUNS_STARTED = Family("stepwire_runs_started", "counter", ("app",), "Runs that began")
 RUNS_COMPLETED = Family(
     "stepwire_runs_completed", "counter", ("app",), "Runs of which nothing is open any more, whatever they came to"
 )
 RUNS_FAILED = Family(
     "stepwire_runs_failed", "counter", ("app",), "Runs that came to rest at a dead letter; a replay lets them go on"
+)
+RUNS_DURATION = Family(
+    "stepwire_run_duration_seconds",
+    "histogram",
+    ("app",),
+    "Of completed runs, from their first record to their last, waits for people included",
+    DURATION,
 )
 RUNS_OPEN = Family(
     "stepwire_runs_open",
@@ -39,5 +49,5 @@ GATE_EXPIRY = Family(
 GATE_TIMEOUT = Family("stepwire_gate_timeout_seconds", "gauge", ("handler",), "How long a gate waits")
 
 COUNTERS = (RUNS_STARTED, RUNS_COMPLETED, RUNS_FAILED)
-FAMILIES = (*COUNTERS, RUNS_OPEN, RUNS_OLDEST, RUNS_LOOKED)
+FAMILIES = (*COUNTERS, RUNS_DURATION, RUNS_OPEN, RUNS_OLDEST, RUNS_LOOKED)
 GATES = (GATES_OPEN, GATE_EXPIRY, GATE_TIMEOUT)

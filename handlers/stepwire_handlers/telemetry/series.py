@@ -57,6 +57,11 @@ class Spread:
         if trace_id:
             self.exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, time.time())
 
+    def add(self, other: Spread) -> None:
+        """What another one observed, with the same bounds."""
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
 
 class Counter(Collector):
     """All series of a counter."""

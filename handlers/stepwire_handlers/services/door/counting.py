@@ -52,7 +52,7 @@ async def _count(tellers: dict[str, Teller], measures: Measures, *, own: bool) -
         for app, teller in tellers.items():
             try:
                 # shielded: the connection must not be closed under a look that nobody waits for any more
-                measures.runs(app, await _unbroken(teller) if own else teller.look())
+                measures.runs(app, await _unbroken(teller) if own else teller.look(), teller.took)
             except Exception as error:  # noqa: BLE001 - who counts must not end the door
                 measures.runs(app, None)  # of a bus that is away /readyz tells too, of a full /tmp nobody else
                 _say(app, error, said)

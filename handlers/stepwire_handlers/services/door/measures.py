@@ -24,13 +24,16 @@ from stepwire_handlers.telemetry.door import (
 )
 from stepwire_handlers.telemetry.runs import (
     RUNS_COMPLETED,
+    RUNS_DURATION,
     RUNS_FAILED,
     RUNS_LOOKED,
     RUNS_OLDEST,
     RUNS_OPEN,
     RUNS_STARTED,
 )
-from stepwire_handlers.telemetry.series import Counter, Histogram, gauge
+from stepwire_handlers.telemetry.series import Counter, Histogram, Spread, gauge
+
+RARE = ("500", "503")
 
 
 class Measures(Collector):
@@ -40,21 +43,25 @@ class Measures(Collector):
         self.registry = CollectorRegistry()
         self._requests, self._events = Counter(DOOR_REQUESTS), Counter(DOOR_EVENTS)
         self._decisions, self._seconds = Counter(DOOR_DECISIONS), Histogram(DOOR_DURATION)
+        self._took = Histogram(RUNS_DURATION)
         self._runs = (Counter(RUNS_STARTED), Counter(RUNS_COMPLETED), Counter(RUNS_FAILED))
         self._open: dict[str, tuple[Tally, float]] = {}
         self.streams = 0
-        for collector in (self._requests, self._events, self._decisions, self._seconds, *self._runs, self):
+        for collector in (self._requests, self._events, self._decisions, self._seconds, *self._runs, self._took, self):
             self.registry.register(collector)
         for app in apps:
             for runs in self._runs:
                 runs.at(app)
+            self._took.at(app)
             for outcome in ("published", "repeated"):
                 self._events.at(app, outcome)
             for decision in ("approve", "decline", "done", "redo", "drop", "replay"):
                 self._decisions.at(app, decision)
 
     def request(self, route: str, method: str, code: int, seconds: float) -> None:
-        """One request that was answered."""
+        """One request that was answered; that the door fails at the route is rare, so this begins at 0."""
+        for rare in RARE:
+            self._requests.at(route, method, rare)
         self._requests.at(route, method, str(code)).value += 1
         self._seconds.at(route).observe(seconds)
 
@@ -66,13 +73,15 @@ class Measures(Collector):
         """One decision that was sent to the worker."""
         self._decisions.at(app, decision).value += 1
 
-    def runs(self, app: str, tally: Tally | None) -> None:
+    def runs(self, app: str, tally: Tally | None, took: Spread | None = None) -> None:
         """What a look at an app's runs came to; None: the bus did not answer, so nobody knows what is open."""
         if tally is None:
             self._open.pop(app, None)
             return
         for counter, more in zip(self._runs, (tally.started, tally.completed, tally.failed), strict=True):
             counter.at(app).value += more
+        if took is not None:
+            self._took.at(app).add(took)
         self._open[app] = (tally, time.time())
 
     def collect(self) -> Iterable[Metric]:

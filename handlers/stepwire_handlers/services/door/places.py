@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from stepwire import App, Event
 from stepwire.bus.local import LocalBus
@@ -22,11 +23,20 @@ LOOK = 0.02  #: seconds between two looks for somebody else's commit, however ma
 RUN = 128  #: characters of a run's name that are looked up
 
 
+@runtime_checkable
+class Copied(Protocol):
+    """A bus that lies elsewhere and is followed here."""
+
+    def follows(self) -> bool:
+        """Is it in reach, as far as following tells?"""
+
+
 class Watch:
     """Tells everybody who waits on one bus that something was committed: one look for all of them."""
 
     def __init__(self, bus: LocalBus) -> None:
         self._bus, self._moved = bus, asyncio.Event()
+        self._copied = bus if isinstance(bus, Copied) else None
         self.reachable = True  #: did the last look come to an answer?
 
     async def run(self) -> None:
@@ -35,7 +45,7 @@ class Watch:
         while True:
             try:
                 now = self._bus.store.data_version()
-                self.reachable = self._bus.broken is None
+                self.reachable = self._bus.broken is None and (self._copied is None or self._copied.follows())
             except BusError:
                 self.reachable, now = False, version
             if now != version:

@@ -37,9 +37,7 @@ from stepwire_handlers.telemetry.otlp import publishing
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Publishing
 
-CACHE = (
-    4_096  #: KiB of the file's pages in memory; the system keeps more of them, and a worker's 64 MB fills for minutes
-)
+CACHE = 4_096  #: KiB of the file's pages in memory; the system keeps more, and a worker's 64 MB would fill for minutes
 GRACE = 10  #: seconds for requests under way; an upload that takes longer is repeated by its sender
 
 

@@ -96,8 +96,7 @@ class Reader:
         self, connection: Connection, partitions: Sequence[Partition], positions: Mapping[Partition, int] | None = None
     ) -> None:
         self._connection, self._partitions = connection, [TopicPartition(*partition) for partition in partitions]
-        self._wanted = positions or {}
-        self._at: dict[TopicPartition, int] = {}
+        self._wanted, self._at = positions or {}, dict[TopicPartition, int]()
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> Self:
@@ -107,7 +106,7 @@ class Reader:
         )  # fmt: skip
         try:
             await undivided(self._consumer.start())
-            starts = await offsets(self._connection, [Partition(*place) for place in self._partitions], EARLIEST)
+            starts = await self.starts()
         except BaseException as error:
             await closed(self._consumer.stop())
             if isinstance(error, (KafkaError, OSError)):
@@ -123,6 +122,10 @@ class Reader:
         if self._consumer is not None:
             await closed(self._consumer.stop())
 
+    async def starts(self) -> dict[Partition, int]:
+        """Where the cluster's records begin now: what lay before was deleted there. Raises BusUnavailable."""
+        return await offsets(self._connection, [Partition(*place) for place in self._partitions], EARLIEST)
+
     async def to_the_end(self, page: int) -> AsyncGenerator[tuple[list[Any], dict[Partition, int]]]:
         """Committed records of aiokafka, and how far they go, until all that is there now was read.
 
@@ -135,8 +138,7 @@ class Reader:
         while behind := [place for place in self._partitions if self._at[place] < ends[Partition(*place)]]:
             try:
                 got = await self._consumer.getmany(*behind, timeout_ms=int(STEP * 1000), max_records=page)
-                for place in behind:
-                    self._at[place] = await self._consumer.position(place)
+                self._at |= {place: await self._consumer.position(place) for place in behind}
             except KafkaError as error:
                 raise BusUnavailable(f"cannot read from Kafka: {error}") from error
             yield [found for some in got.values() for found in some], {Partition(*p): self._at[p] for p in behind}

@@ -1,0 +1,208 @@
+"""The file that a mirror keeps: an app's topics on Kafka, copied pass by pass.
+
+In: a Kafka bus, an app, a path. Out: the rows that a local bus would hold. A pass that fails, or is cut off anywhere,
+is as if what it had not written was never read: the next one begins where the file says.
+
+A pass reads how far the groups are, then every topic up to its end, and only then notes the progress: what is seen of
+mailboxes is never older than what is seen as read. Several processes may follow into one file: each transaction begins
+where the file says that the last one ended. What the cluster deleted is deleted here too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from stepwire import App
+from stepwire.bus.kafka.bus import KafkaBus
+from stepwire.bus.kafka.reader import Reader
+from stepwire.bus.kafka.records import record as own_record
+from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
+from stepwire.bus.sqlite import Store, position
+from stepwire.dispatch.step import control_topic, group_name
+from stepwire.errors import BusUnavailable
+
+PAGE = 2_000  #: records in one transaction of the file
+SELF = "#mirror"  #: the group under which the file keeps how far it follows
+BUSY = 2.0  #: seconds after a record in which every pass asks the groups; they hardly move when no record does
+IDLE = 1.0  #: seconds between two such questions at other times
+TRIM = 60.0  #: seconds between two looks at what the cluster deleted
+SILENT = 30.0  #: seconds without a record that is known to be there: the connection is given up
+LOCKED = 30.0  #: seconds to wait for another process that writes to the file
+
+
+class Copy:
+    """The writer of a mirror's file. Its passes are made one at a time."""
+
+    def __init__(self, store: Store, kafka: KafkaBus, app: App, topics: Mapping[str, int]) -> None:
+        self._store, self._kafka = store, kafka
+        self._places = [Partition(name, number) for name, count in topics.items() for number in range(count)]
+        self._reader: Reader | None = None
+        self._complete = False  #: is what the reader gave written? If not, it has gone too far
+        self._groups = {group_name(app.name, handler.name): handler.name for handler in app.runnable}
+        self._controls = {group: control_topic(app.name, name) for group, name in self._groups.items()}
+        self._states = {kafka.state_topic(control): group for group, control in self._controls.items()}
+        store.begin()
+        store.add_topics(topics)
+        self._ids = {group: store.group(group)[0] for group in (*self._groups, SELF)}
+        store.commit()
+        self._numbers = {name: id_ for name, (id_, _) in store.topics().items()}
+        self._asked = self._trimmed = self._found = -math.inf  #: when the groups, the log starts, a record were
+        self.moved = -math.inf  #: the loop's time when something was last written, or a pass found no more
+
+    @classmethod
+    async def begin(cls, path: str, kafka: KafkaBus, app: App, topics: Mapping[str, int]) -> Copy:
+        """Open the file, or build it anew if it follows topics that were deleted since."""
+        ends = await kafka.ends([*topics])
+        copy = cls(Store(path), kafka, app, topics)
+        if any(offset > ends.get(place, 0) for place, offset in copy.positions().items()):
+            await copy.close()
+            for suffix in ("", "-wal", "-shm"):
+                Path(path + suffix).unlink(missing_ok=True)
+            copy = cls(Store(path), kafka, app, topics)
+        return copy
+
+    def positions(self) -> dict[Partition, int]:
+        """How far the file follows."""
+        return self._watermarks(SELF)
+
+    def holds(self, places: Sequence[tuple[Partition, int]]) -> bool:
+        """Are these records in the file?"""
+        known = self.positions()
+        return all(known.get(place, 0) > offset for place, offset in places)
+
+    async def close(self) -> None:
+        """Stop reading, close the file."""
+        await self._stop_reading()
+        self._store.close()
+
+    # -- passes
+
+    async def catch_up(self) -> None:
+        """Read and write everything that is committed now. Raises BusError; then the next call goes on from there."""
+        reader = await self._reading()
+        self._complete = False
+        now = asyncio.get_running_loop().time()
+        if now - self._trimmed >= TRIM:
+            await self._trim(reader)
+            self._trimmed = now
+        asks = now - self._found < BUSY or now - self._asked >= IDLE
+        if await self._pass(reader, asks=asks) and not asks:
+            await self._pass(reader, asks=True)  # whose these records are has moved
+        self._complete = True
+
+    async def _reading(self) -> Reader:
+        """The reader; after a pass that did not complete another one, which begins where the file says."""
+        if self._reader is None or not self._complete:
+            await self._stop_reading()
+            own = self.positions()
+            positions = {self._kafka.cluster_place(place): offset for place, offset in own.items()}
+            reader = self._kafka.reader([*map(self._kafka.cluster_place, self._places)], positions)
+            self._reader = await reader.__aenter__()
+        return self._reader
+
+    async def _stop_reading(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.__aexit__(None, None, None)
+
+    async def _pass(self, reader: Reader, *, asks: bool) -> bool:
+        """Did it find anything?"""
+        loop, found = asyncio.get_running_loop(), False
+        progress = {group: await self._kafka.progress(group) for group in self._groups} if asks else {}
+        begun, before = loop.time(), dict[Partition, int]()
+        async with aclosing(reader.to_the_end(PAGE)) as pages:
+            async for page, positions in pages:
+                if page or not positions.items() <= before.items():
+                    await self._take([own_record(one, self._kafka.own_name(one.topic)) for one in page], positions)
+                    self._found = self.moved = begun = loop.time()
+                    before |= positions
+                    found = True
+                elif loop.time() - begun > SILENT:
+                    raise BusUnavailable(f"Kafka gives no records for {SILENT:g} s now, although there are some")
+        if asks:
+            await self._write(lambda: self._note(progress))
+            self._asked = begun
+        self.moved = loop.time()
+        return found
+
+    async def _take(self, records: Sequence[Record], positions: Mapping[Partition, int]) -> None:
+        if self._kafka.formats is not None:
+            records = await self._kafka.formats.read(records)
+        await self._write(lambda: self._apply(records, positions))
+
+    async def _trim(self, reader: Reader) -> None:
+        """Delete what lies before the cluster's first records, a little at a time; its pages are used again.
+
+        Control topics have no end of their own: of these what is finished goes, as on the local bus.
+        """
+        starts = {self._own(place): start for place, start in (await reader.starts()).items()}
+        for group, control in self._controls.items():
+            starts |= {place: mark for place, mark in self._watermarks(group).items() if place.topic == control}
+        for (topic, part), start in starts.items():
+            number = self._numbers[topic]
+            while (first := self._store.read(topic, number, part, 0, 1)) and first[0].offset < start:
+                until = min(start, first[0].offset + PAGE)
+                await self._write(lambda n=number, p=part, u=until: self._store.delete_before(n, p, u))  # type: ignore[misc]
+                await asyncio.sleep(0)
+
+    # -- rows
+
+    def _own(self, place: Partition) -> Partition:
+        return Partition(self._kafka.own_name(place.topic), place.number)
+
+    def _watermarks(self, group: str) -> dict[Partition, int]:
+        names = {id_: name for name, id_ in self._numbers.items()}
+        stored = self._store.progress(self._ids[group])
+        return {Partition(names[topic], number): value.watermark for (topic, number), value in stored.items()}
+
+    async def _write(self, write: Callable[[], None]) -> None:
+        """In a transaction; waits for another process that writes to the same file."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LOCKED
+        while True:
+            try:
+                self._store.begin()
+                break
+            except BusUnavailable:
+                if loop.time() > until:
+                    raise
+                await asyncio.sleep(0.01)
+        try:
+            write()
+            self._store.commit()
+        except BaseException:
+            self._store.rollback()
+            self._store.forget_runs()
+            raise
+
+    def _apply(self, records: Sequence[Record], positions: Mapping[Partition, int]) -> None:
+        known = self.positions()
+        rows, changes = [], dict[str, list[Change]]()
+        for record in records:
+            if record.offset < known.get(Partition(record.topic, record.partition), 0):
+                continue  # another process was faster
+            if (group := self._states.get(record.topic)) is not None:
+                changes.setdefault(group, []).append(Change(record.partition, record.key or "", record.value or None))
+            else:
+                place = position(self._numbers[record.topic], record.partition, record.offset)
+                rows.append((place, record.time, Out(record.topic, record.key, record.headers, record.value)))
+        self._store.append(rows)
+        for group, some in changes.items():
+            self._store.save_state(self._ids[group], some)
+        mine = [
+            (self._ids[SELF], self._numbers[place.topic], place.number, max(offset, known.get(place, 0)), "")
+            for place, offset in ((self._own(where), offset) for where, offset in positions.items())
+        ]
+        self._store.save_progress(mine)
+
+    def _note(self, progress: Mapping[str, Mapping[Partition, Progress]]) -> None:
+        self._store.save_progress([
+            (self._ids[group], self._numbers[place.topic], place.number, *value)
+            for group, places in progress.items()
+            for place, value in places.items()
+            if place.topic in self._numbers
+        ])  # fmt: skip
