@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from starlette.requests import Request
 from tests.door.doors import Inside
+from tests.door.shop import APP
 
 from stepwire.errors import SettingsError
 from stepwire_handlers.services.door import stream as streams
@@ -79,7 +80,7 @@ async def test_a_key_comes_in_either_way(guarded: Inside, form: str) -> None:
 async def test_roles_hold_for_each_app(guarded: Inside) -> None:
     """A viewer does not publish, an operator of one app not into another, nobody sees an app that is not theirs."""
     assert (await guarded.order(1, **by("eye"))).status_code == 403
-    assert (await guarded.order(1, **by("files"))).status_code == 403
+    assert (await guarded.order(1, **by("files"))).status_code == 404
     assert (await guarded.order(1, **by("boss"))).status_code == 403
     taken = await guarded.order(1, **by("crm"))
     run = taken.headers["location"]
@@ -89,6 +90,45 @@ async def test_roles_hold_for_each_app(guarded: Inside) -> None:
     structured = {"content-type": "application/cloudevents+json"}
     assert (await guarded.client.post("/events", json=sent, headers=by("eye") | structured)).status_code == 403
     assert (await guarded.client.post("/events", json=sent, headers=by("crm") | structured)).status_code == 202
+
+
+async def test_a_publisher_only_publishes(opened: Callable[..., Any]) -> None:
+    """A key for a system upstream: its events are taken, and it reads, replays, drops and decides nothing."""
+    key, hash_ = new_key()
+    mine = {"x-api-key": key}
+    access = {"keys": [{"name": "crm", "hash": hash_, "roles": {"shop": ["publisher"]}}]}
+    async with opened(Access.model_validate(access)) as door:
+        answer = await door.order(-1, prefer="wait=30", **mine)
+        assert (answer.status_code, "result" in answer.json()) == (202, False)  # at once: waiting would be reading
+        event = {"specversion": "1.0", "id": "1", "source": "/crm", "type": "shop.orders.Order.v1", "data": {"n": 1}}
+        media = {"content-type": "application/cloudevents+json"}
+        sent = await door.client.post("/events", json=event, headers={**mine, **media})
+        assert sent.status_code == 202
+        await door.work(APP)
+        for path in (answer.headers["location"], answer.headers["location"] + "/stream"):
+            assert (await door.client.get(path, headers=mine)).status_code == 404
+        for path, name in (("/runs", "runs"), ("/gates", "gates"), ("/dead-letters", "dead_letters")):
+            assert (await door.get(path, **mine))[name] == []
+        letter = answer.json()["run"]
+        assert (await door.client.post(f"/dead-letters/{letter}/drop", headers=mine)).status_code == 404
+        assert "/apps/shop/Order" in (await door.get("/openapi.json", **mine))["paths"]
+
+
+async def test_strangers_do_not_learn_which_apps_there_are(guarded: Inside) -> None:
+    """A caller without a role in an app gets the same answer as for one that is not there."""
+    mine = {"x-api-key": KEYS["crm"][0]}
+
+    async def told(path: str, **sent: Any) -> tuple[int, str, str]:
+        found = (await guarded.client.post(path, **sent)).json()
+        return found["status"], found["type"], found["detail"]
+
+    hidden = await told("/apps/files/Scan", json={}, headers=mine)
+    assert hidden == await told("/apps/none/Scan", json={}, headers=mine) and hidden[0] == 404
+    events = {**mine, "content-type": "application/cloudevents+json"}
+    types = ("files.scans.Scan.v1", "none.scans.Scan.v1")
+    sent = ({"specversion": "1.0", "id": "1", "source": "/crm", "type": type_, "data": {}} for type_ in types)
+    one, other = [await told("/events", json=each, headers=events) for each in sent]
+    assert one == other and one[:2] == (422, "urn:stepwire:problem:unknown-type")
 
 
 async def test_an_idempotency_key_is_its_caller_s_own(opened: Callable[..., Any]) -> None:

@@ -219,10 +219,9 @@ class Console:
                           steps=drawn.steps, counts=counts, chart_size=chart)  # fmt: skip
 
     def _place(self, caller: Caller, app: str) -> Place:
-        place = self.places[app]
         if not caller.may("viewer", app):
             raise Problem(404, "not-found", "there is no such app that you may see")
-        return place
+        return self.places[app]
 
     # -- gates
 

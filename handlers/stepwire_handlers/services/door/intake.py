@@ -112,10 +112,10 @@ def _offer(places: Places, caller: Caller, event: CloudEvent) -> tuple[Place, Of
     if event.attributes["source"].startswith(OWN):  # else it could take the identity that somebody's key will have
         raise Problem(422, "invalid", f"sources that begin with {OWN} are ours ({OWN}door/…); name your own system")
     found = places.of_type(kind)
-    if not found:
-        raise Problem(422, "unknown-type", "no app behind this door takes events of this type from outside")
+    if not any(caller.knows(place.app.name) for place in found):  # else strangers learn which apps there are
+        raise Problem(422, "unknown-type", "no app that you have a role of takes events of this type from outside")
     for each in found:  # on a shared topic it reaches all of them
-        caller.must("operator", each.app.name)
+        caller.must("publisher", each.app.name)
     place = found[0]
     entry = _kind(place.entries.values(), kind)
     if entry is None:
