@@ -137,15 +137,17 @@ class DeadLetters:
             return [letter for letter in self.last() if not self.answered(letter)]
 
     def after(
-        self, mark: Mark, limit: int, wanted: Filter = NO_FILTER, prefix: str = "", *, every: bool = False
-    ) -> list[tuple[Mark, DeadLetter, str]]:
+        self, mark: Mark, limit: int, wanted: Filter = NO_FILTER, prefix: str = "", *, every: bool = False,
+        newest: bool = False,
+    ) -> list[tuple[Mark, DeadLetter, str]]:  # fmt: skip
         """At most so many with their status, oldest first, from behind a mark, whose id begins so.
 
-        Only these are read whole. `every`: also those that were answered.
+        Only these are read whole. `every`: also those that were answered. `newest`: these first.
         """
         found: list[tuple[Mark, DeadLetter, str]] = []
         with snapshot(self._bus):
-            for at, handler, offset in sorted(head for head in self._last(wanted, prefix) if head[0] > mark):
+            heads = sorted((head for head in self._last(wanted, prefix) if head[0] > mark), reverse=newest)
+            for at, handler, offset in heads:
                 (record,) = self._bus.log.take(Partition(dead_letter_topic(self._app.name, handler), 0), offset, 1)
                 letter = DeadLetter(handler, record)
                 status = self.status(letter)
