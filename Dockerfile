@@ -8,7 +8,7 @@ FROM python:3.12-slim AS build
 ENV UV_SYSTEM_CERTS=1
 RUN pip install --no-cache-dir 'uv>=0.13,<0.14'
 WORKDIR /src
-ARG EXTRAS="claude door kafka mcp otel pdf s3 serve servers"
+ARG EXTRAS="claude console door kafka mcp otel pdf s3 serve servers"
 COPY pyproject.toml uv.lock ./
 # the versions that were tested, by hash; a layer of its own, that a change of the code keeps
 RUN uv export -q --frozen --no-default-groups --no-emit-project $(printf -- '--extra %s ' $EXTRAS) -o requirements.txt \

@@ -109,3 +109,21 @@ def test_another_app_is_refused() -> None:
     """Two apps have no contract in common."""
     with pytest.raises(SettingsError, match="of the app shop, this one is office"):
         breaking(order(), document_of(App("office", [begin, end, external(Ask, Answer)]), Surroundings()))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("messages",), {"$ref": 5}),
+        (("messages", "shop.orders.Order.v1", "headers", "properties"), 1),
+    ],
+)
+def test_a_damaged_export_says_so(place: tuple[str, ...], value: object) -> None:
+    """Whoever edited it, or merged it badly, reads what to do, not a traceback."""
+    old = order()
+    node = old["components"]
+    for name in place[:-1]:
+        node = node[name]
+    node[place[-1]] = value
+    with pytest.raises(SettingsError, match="is damaged"):
+        breaking(old, order())

@@ -27,22 +27,18 @@ def opened(tmp_path: Path) -> Callable[..., object]:
 
     @asynccontextmanager
     async def open_(
-        access: Access | None = None, tracer: Publishing | None = None, **settings: object
+        access: Access | None = None, tracer: Publishing | None = None, most: int = MOST, **settings: object
     ) -> AsyncIterator[Inside]:
         path = tmp_path / "bus.db"
-        values = Configuration(
-            bus=f"sqlite:///{path}",
-            blobs=str(tmp_path / "blobs"),
-            log="json",
-            **settings,  # type: ignore[arg-type]
-        )
+        told = {"bus": f"sqlite:///{path}", "blobs": str(tmp_path / "blobs"), "log": "json"} | settings
+        values = Configuration(**told)  # type: ignore[arg-type]
         async with AsyncExitStack() as stack:
             bus, other = LocalBus(str(path)), LocalBus(str(path))
             for each in (bus, other):
                 await each.open()
                 stack.push_async_callback(each.close)
             apps = [(app, bus) for app in (APP, FILES, ASKING)]
-            door = door_of(values, await places_of(stack, apps, tracer), access, MOST, tracer)
+            door = door_of(values, await places_of(stack, apps, tracer), access, most, tracer)
             await stack.enter_async_context(door.blobs)
             transport = httpx2.ASGITransport(door.application(), raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://door"))

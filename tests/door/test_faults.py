@@ -7,6 +7,7 @@ import errno
 import io
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,26 @@ async def test_a_full_disk_of_the_blob_store_is_503(inside: Inside, monkeypatch:
     monkeypatch.setattr(place, "discard", lambda _: None)
     answer = await inside.client.post("/apps/files/Scan", content=b"x", headers={"content-type": "application/pdf"})
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:stepwire:problem:unavailable")
+
+
+async def test_a_door_without_a_blob_store_takes_everything_but_files(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Although its store cannot be made, events come in; a file as body or in a form is 503 with why."""
+    (tmp_path / "file").touch()
+    async with opened(most=0, blobs=str(tmp_path / "file" / "below")) as inside:
+        assert (await inside.order(7)).status_code == 202
+        pdf = {"content-type": "application/pdf"}
+        told = [await inside.client.post("/apps/files/Scan", content=b"x", headers=pdf)]
+        for size in (1, 3_000_000):
+            file = {"pdf": ("a.pdf", b"x" * size, "application/pdf")}
+            told.append(await inside.client.post("/apps/files/Scan", files=file))
+        for answer in told:
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:stepwire:problem:no-blob-store")
+            assert "there is no blob store" in answer.json()["detail"] and "retry-after" not in answer.headers
+        document = await inside.get("/openapi.json")
+        assert "Files are refused" in document["paths"]["/apps/files/Scan"]["post"]["description"]
+        assert (await inside.get("/runs?app=files"))["runs"] == []
 
 
 async def test_a_fault_of_the_door_is_500_without_its_message(

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.helm.chart import FOLDER, SHAPES, changed, notes, of_kind, pods, render, values_of
 
-VERSIONS = ("1.29", "1.33", "1.37")  #: the oldest that the chart takes, one between, the newest we know the schemas of
+VERSIONS = ("1.30", "1.33", "1.37")  #: the oldest that the chart takes, one between, the newest we know the schemas of
 #: what the scan calls critical and we do not: a limit of CPU throttles a loop that must answer its probes; tags are not
 #: reused; and policies of the network are opt-in, as in every chart (`everything` has them and is scanned for them)
 ACCEPTED = ("container-image-pull-policy", "container-resources")
@@ -39,6 +39,12 @@ def test_kubernetes_knows_every_field(shape: str, version: str) -> None:
         kubernetes_validate.validate(found, version, strict=True)
         checked += 1
     assert checked >= 2
+
+
+def test_what_the_chart_takes_has_all_it_uses_without_a_switch() -> None:
+    """The sleep before a door's end is an alpha field in 1.29, which is dropped; versions below are refused."""
+    chart = yaml.safe_load((FOLDER / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={VERSIONS[0]}.0-0" and tuple(map(int, VERSIONS[0].split("."))) >= (1, 30)
 
 
 @pytest.mark.parametrize("shape", ["groups", "everything"])
@@ -145,6 +151,43 @@ def test_the_grace_period_is_longer_than_the_drain() -> None:
         assert pod["terminationGracePeriodSeconds"] == 135
 
 
+def test_without_a_blob_store_no_door_takes_files() -> None:
+    """Worker and door hear of the same folder that nobody can make; the door answers no file with 202."""
+    for store, upload in (("", "0"), ("s3://acme/blobs", "32")):
+        found = of_kind(render(changed("everything", blobs__url=store)), "Deployment")
+        held = {one["metadata"]["name"]: one["spec"]["template"]["spec"]["containers"][0] for one in found}
+        assert f"--max-upload={upload}" in held["acme-stepwire-door"]["args"]
+        (told,) = {e["value"] for one in held.values() for e in one["env"] if e["name"] == "STEPWIRE_BLOBS"}
+        assert told == (store or "/blobs-url-is-not-set-in-the-chart")
+
+
+def test_console_and_tools_ask_who_comes_in_and_are_reached_by_their_names() -> None:
+    """Each has an access file, its own or the door's; secrets of its own are no worker's; tools know their names."""
+    found = {one["metadata"]["name"]: one for one in render(values_of("everything")) if one["kind"] == "Deployment"}
+    spec = {name: one["spec"]["template"]["spec"] for name, one in found.items()}
+    for name, secret, key in (("console", "acme-access", "access.toml"), ("mcp", "acme-tools", "tools.toml")):
+        pod = spec[f"acme-stepwire-{name}"]
+        assert "--access=/etc/stepwire/access.toml" in pod["containers"][0]["args"]
+        (mounted,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "access"]
+        assert mounted == {"secretName": secret, "items": [{"key": key, "path": "access.toml"}]}
+    env = {name: {each["name"]: each for each in pod["containers"][0]["env"]} for name, pod in spec.items()}
+    told = env["acme-stepwire-console"]["STEPWIRE_CONSOLE_SECRET"]["valueFrom"]["secretKeyRef"]
+    assert told == {"name": "acme-console", "key": "session"}
+    assert [name for name in env if "STEPWIRE_CONSOLE_SECRET" in env[name]] == ["acme-stepwire-console"]
+    args = spec["acme-stepwire-mcp"]["containers"][0]["args"]
+    names = [arg.partition("=")[2] for arg in args if arg.startswith("--allow-host=")]
+    inside = "acme-stepwire-mcp.flows"
+    assert names == ["acme-stepwire-mcp", inside, f"{inside}.svc", f"{inside}.svc.cluster.local", "tools.acme.example",
+                     "tools.acme.internal"]  # fmt: skip
+    assert "--door=https://flow.acme.example" in args and "--http" in args
+
+
+def test_one_server_more_changes_nothing_that_is_off() -> None:
+    """Neither console nor tools exist unless they are asked for."""
+    named = {one["metadata"]["name"] for one in render(values_of("least"))}
+    assert not [name for name in named if name.endswith(("-console", "-mcp", "-door"))]
+
+
 def test_one_group_has_its_own_handlers_and_secrets_are_references() -> None:
     """`--only` names the group's handlers; no secret's value is in any object."""
     objects = render(values_of("groups"))
@@ -199,13 +242,53 @@ def test_topics_are_made_before_the_workers_and_only_if_wanted() -> None:
     """The Job is a hook before install and upgrade, needs nothing of the release, and can be turned off."""
     (job,) = of_kind(render(values_of("least")), "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    pod = job["spec"]["template"]["spec"]
-    assert pod["serviceAccountName"] == "default" and pod["containers"][0]["args"] == [
-        "topics",
-        "apply",
-        "acme.flow:app",
-    ]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["topics", "apply", "acme.flow:app"]
     assert of_kind(render(changed("least", topics__apply={"enabled": False})), "Job") == []
+
+
+def test_the_topics_job_has_the_rights_of_the_release() -> None:
+    """An account that is there is taken; one that the chart makes has a twin, annotated the same."""
+    found = render(changed("least", serviceAccount={"annotations": {"eks.amazonaws.com/role-arn": "arn"}}))
+    twin, own = sorted(of_kind(found, "ServiceAccount"), key=lambda one: -len(one["metadata"]["name"]))
+    (job,) = of_kind(found, "Job")
+    told = twin["metadata"]["annotations"]
+    assert told["eks.amazonaws.com/role-arn"] == own["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == "arn"
+    assert told["helm.sh/hook"] == job["metadata"]["annotations"]["helm.sh/hook"] and "succeeded" in str(told)
+    assert int(told["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == twin["metadata"]["name"] == "acme-stepwire-topics"
+    given = render(changed("least", serviceAccount={"create": False, "name": "acme"}))
+    assert {pod["serviceAccountName"] for pod in pods(given)} == {"acme"}
+    assert of_kind(given, "ServiceAccount") == []
+
+
+def test_changed_configuration_starts_new_pods() -> None:
+    """The template of each pod changes with what configures them, and with configVersion."""
+
+    def sums(**values: Any) -> dict[str, str]:
+        found = of_kind(render(changed("everything", **values)), "Deployment")
+        told = {one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"] for one in found}
+        return {name: annotations["checksum/config"] for name, annotations in told.items()}
+
+    same, changes = sums(), [
+        {"env": {"STEPWIRE_LOG_LEVEL": "debug"}}, {"kafka": {"security.protocol": "SSL"}}, {"configVersion": "2"},
+        {"secrets": {"STEPWIRE_DECISION_KEY": {"name": "a", "key": "b"}}}, {"secretsFrom": ["other"]},
+    ]  # fmt: skip
+    assert sums() == same and sums(defaults__replicas=3) == same
+    for change in changes:
+        assert not set(same.values()) & set(sums(**change).values()), change
+    one = sums(mcp__access={"secret": "other"})
+    assert [name for name in same if one[name] != same[name]] == ["acme-stepwire-mcp"]
+
+
+def test_other_containers_stand_beside_ours() -> None:
+    """A sidecar of the user's is in the pod as it was written, and the first container stays ours."""
+    beside = {"name": "proxy", "image": "registry.example/proxy:1"}
+    places = ("defaults", "door", "console", "mcp")
+    found = render(changed("everything", **{f"{place}__extraContainers": [beside] for place in places}))
+    held = [one["spec"]["template"]["spec"]["containers"] for one in of_kind(found, "Deployment")]
+    assert sorted(first["name"] for first, _ in held) == ["console", "door", "mcp", "worker"]
+    assert all(last == beside for _, last in held)
 
 
 def test_notes_say_what_runs_and_show_no_password() -> None:
@@ -228,5 +311,5 @@ def test_every_value_is_in_the_schema() -> None:
     values = yaml.safe_load((FOLDER / "values.yaml").read_text())
     assert schema["properties"].keys() - {"global"} == values.keys()
     jsonschema.Draft7Validator.check_schema(schema)
-    for name in ("defaults", "door", "monitoring", "networkPolicy", "storage", "image"):
+    for name in ("defaults", "door", "console", "mcp", "tests", "monitoring", "networkPolicy", "storage", "image"):
         assert schema["properties"][name]["properties"].keys() == values[name].keys(), name

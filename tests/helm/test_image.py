@@ -62,9 +62,9 @@ def test_a_new_projects_image_has_what_its_place_asks(project: Path) -> None:
 
 
 def test_our_image_can_do_all_that_the_chart_starts() -> None:
-    """Kafka, attachments in a store, traces, and the door: it ended at once in an image without its extra."""
+    """Kafka, attachments in a store, traces, door, console, tools: each ended at once in an image without its extra."""
     (named,) = re.findall(r'^ARG EXTRAS="([\w ]+)"$', (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
-    assert {"door", "kafka", "otel", "s3"} <= set(named.split())
+    assert {"console", "door", "kafka", "mcp", "otel", "s3"} <= set(named.split())
 
 
 def test_a_new_project_can_be_installed(project: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_pages_groups_are_of_a_new_project(project: Path, monkeypatch: pytes
     app: App = importlib.import_module("acme.flow").app
     page = (ROOT / "docs" / "kubernetes.md").read_text()
     shapes = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)]
-    assert len(shapes) == 5
+    assert len(shapes) == 6
     topics = {f"{app.name}.{each.name}": {event.spec.topic for event in each.signature.taken} for each in app.handlers}
     for values in shapes:
         assert render({**shapes[0], **values})

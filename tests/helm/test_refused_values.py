@@ -9,6 +9,8 @@ import pytest
 from helm_python import HelmError
 from tests.helm.chart import changed, render
 
+from stepwire_handlers.configuration import _secret_names, _variable
+
 TWO = {"a": {}, "b": {}}
 BUSY = {"a": {"autoscaling": {"kind": "hpa"}}}
 REFUSED = [
@@ -23,12 +25,34 @@ REFUSED = [
     ("one-file", {"bus__url": "sqlite:////elsewhere"}, r"use sqlite:////data/bus\.db"),
     ("least", {"door__enabled": True}, r"nobody may come in: .*door\.access\.secret"),
     ("everything", {"door__insecure": True}, r"contradict"),
+    ("least", {"console__enabled": True}, r"console\.enabled, but nobody may come in: .*console\.access\.secret"),
+    ("least", {"mcp__enabled": True, "door": {"enabled": True, "insecure": True}}, r"mcp\.enabled, but nobody"),
+    ("tools", {"console__replicas": 2}, r"console\.replicas: 2 consoles .*STEPWIRE_CONSOLE_SECRET"),
+    ("tools", {"console__env": {"STEPWIRE_CONSOLE_SECRET": "x" * 32}}, r"console\.env\.STEPWIRE_CONSOLE_SEC"),
+    ("tools", {"mcp__scratch": "6Gi"}, r"mcp\.scratch"),
+    ("tools", {"mcp__allowHosts": ["https://tools.example"]}, r"allowHosts"),
+    ("one-file", {"console": {"enabled": True, "access": {"secret": "a"}}}, r"console\.enabled: bus\.url is a file"),
+    ("least", {"workers": {"console": {}}}, r"console"),
     ("least", {"env": {"ANTHROPIC_API_KEY": "sk-plain"}}, r"env\.ANTHROPIC_API_KEY is a secret"),
+    ("groups", {"workers__triage__env": {"STEPWIRE_CONSOLE_SECRET": "x"}},
+     r"workers\.triage\.env\.STEPWIRE_CONSOLE_SECRET is a secret"),
+    ("everything", {"door__env": {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=x"}}, r"door\.env\.OTEL_EXPORTER_OTLP"),
+    ("least", {"env": {"DATABASE_URL": "postgresql://ann:secret@db/acme"}}, r"DATABASE_URL is a secret, it"),
+    ("groups", {"storage": {"enabled": True}, "defaults__replicas": 3}, r"one volume .*ReadWriteOnce.*existingClaim"),
+    ("least", {"storage": {"enabled": True}, "workers": TWO}, r"workers has 2 groups, and storage\.enabled"),
     ("least", {"kafka": {"sasl.password": "plain"}}, r"sasl\.password"),
     ("least", {"secrets": {"STEPWIRE_DECISION_KEY": "plain"}}, r"STEPWIRE_DECISION_KEY"),
     ("least", {"defaults__autoscaling": {"kind": "keda"}}, r"triggers is empty"),
     ("least", {"defaults__autoscaling": {"kind": "keda", "minReplicas": 0}}, r"minReplicas"),
     ("least", {"defaults__autoscaling": {"kind": "hpa", "minReplicas": 9}}, r"maxReplicas 6 is below minReplicas 9"),
+    ("least", {"defaults__scratch": "2Gi"},
+     r"workers\.all\.scratch \(2Gi\) is above workers\.all\.resources\.limits\.ephemeral-storage \(1152Mi\)"),
+    ("everything", {"door__resources": {"limits": {"ephemeral-storage": "1Gi"}}}, r"door\.scratch \(5Gi\) is above"),
+    ("everything", {"door__resources": {"limits": {"ephemeral-storage": 1e9}}}, r"door\.scratch \(5Gi\) is above"),
+    ("least", {"topics__apply": {"scratch": "257Mi"}}, r"topics\.apply\.scratch"),
+    ("least", {"tests__scratch": "5.6G"}, r"tests\.scratch"),
+    ("least", {"defaults__resources": {"limits": {"ephemeral-storage": "1Go"}}}, r"1Go is no amount"),
+    ("least", {"tests__publish": {"event": "E", "data": {}, "key": {"name": "a", "key": "b"}}}, r"leave it out"),
     ("least", {"workers": {"a": {"grp": 1}}}, r"grp"),
     ("least", {"workers": {"door": {}}}, r"door"),
     ("least", {"replicas": 3}, r"replicas"),
@@ -36,6 +60,31 @@ REFUSED = [
     ("least", {"image": {}}, r"repository"),
     ("least", {"bus__url": "kafka://user:secret@k:9092"}, r"url"),
 ]  # fmt: skip
+
+
+FITTING = [
+    ("one-file", {"bus__url": "kafka://k:9092", "console": {"enabled": True, "access": {"secret": "a"}}}),
+    ("tools", {"console__replicas": 2, "secrets": {"STEPWIRE_CONSOLE_SECRET": {"name": "a", "key": "b"}}}),
+    ("groups", {"storage": {"enabled": True, "existingClaim": "of-many"}}),
+    ("least", {"env": {"PROXY": "http://proxy:3128/@x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}}),
+    ("everything", {"door__resources": {"limits": {"ephemeral-storage": None}}}),
+    ("everything", {"door__resources": {"limits": {"ephemeral-storage": "5Gi"}}}),
+    ("everything", {"door__scratch": "1.5G", "door__resources": {"limits": {"ephemeral-storage": 1_500_000_000}}}),
+]
+
+
+@pytest.mark.parametrize(("shape", "values"), FITTING)
+def test_what_makes_sense_is_taken(shape: str, values: dict[str, Any]) -> None:
+    """A console beside a folder that it never opens; a disk as large as its limit; a volume of many pods; addresses."""
+    assert render(changed(shape, **values))
+
+
+def test_every_secret_that_we_know_is_refused_in_plain() -> None:
+    """Each setting that the configuration masks, by its variable."""
+    own = {name for name in _secret_names() if name not in ("kafka", "registry")}  # tables
+    for name in map(_variable, own):
+        with pytest.raises(HelmError, match=f"env.{name} is a secret"):
+            render(changed("least", env={name: "plain"}))
 
 
 @pytest.mark.parametrize(("shape", "values", "words"), REFUSED)

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
 from tests.kafka.stage import Stage, stage
 
 from stepwire import App, Decision, Event, Reject, handler
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Partition
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.gates import Gates
 from stepwire_handlers.services.known import Offer, Turns
@@ -109,6 +111,26 @@ async def test_the_copy_can_be_lost_and_shared(kafka: str, topic_prefix: str, tm
         async with looking(here, tmp_path / "b") as anew:
             assert {view.id: view.state for view in newest(APP, anew, 100).views} == seen
         assert len(seen) == 15
+
+
+async def test_a_partition_that_is_new_is_followed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    """Business topics may grow while a door runs: who published there is answered, and the event is seen."""
+    async with stage(kafka, topic_prefix, APP) as here:
+        await here.worker()
+        async with looking(here, tmp_path) as mirror:
+            topic = topic_prefix + "asked"
+            admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+            admin.create_partitions([NewPartitions(topic, 4)])[topic].result(20)
+            producer = Producer({"bootstrap.servers": kafka, "log_level": 2})
+            producer.produce(topic, b'{"n": 1}', partition=3)
+            assert producer.flush(20) == 0
+            follower = mirror._follower
+            assert follower is not None
+            async with asyncio.timeout(20):
+                await follower.shows([(Partition("asked", 3), 0)])
+            assert [record.value for record in await LocalBus.read(mirror, Partition("asked", 3), 0, 10)] == [
+                b'{"n": 1}'
+            ]
 
 
 async def test_topics_that_were_made_anew_are_followed_anew(kafka: str, topic_prefix: str, tmp_path: Path) -> None:

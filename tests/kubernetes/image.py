@@ -28,6 +28,7 @@ LIMIT = 250  #: megabytes, of all but the extras
 #: what only an extra brings: the beginnings of its packages' names
 EXTRAS = {
     "claude": ("anthropic", "jiter", "distro", "docstring_parser"),
+    "console": ("jinja2", "markupsafe"),
     "door": ("cryptography", "jwt", "python_multipart", "cffi"),
     "mcp": ("mcp", "jsonschema", "rpds", "sse_starlette", "referencing"),
     "otel": ("opentelemetry", "grpc", "google", "requests", "urllib3", "charset_normalizer"),

@@ -25,6 +25,7 @@ SECONDS = 300  #: of each of Helm's actions
 DRAIN = 20  #: seconds
 FLOWS = ("support", "invoices")
 ACCESS, ENVIRONMENT = "door-access", "surroundings"
+KEY = "key"  #: of the test at the door, in the Secret of the access file
 TICKET = {"customer": "the test", "body": "What are your opening hours?"}
 
 
@@ -68,11 +69,11 @@ class Kubectl:
             raise RuntimeError(f"{release}-{component} is not {replicas} ready pods: {self('get', 'pods')}")
 
 
-def prepare(kubectl: Kubectl, around: Surroundings, key_hash: str) -> None:
+def prepare(kubectl: Kubectl, around: Surroundings, key: tuple[str, str]) -> None:
     """What the namespace has before the releases: pod security as strict as it gets, the two Secrets that they name."""
     kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    access = f'[[keys]]\nname = "test"\nhash = "{key_hash}"\nroles = {{ "*" = ["viewer", "operator", "approver"] }}\n'
-    for name, values in ((ACCESS, {"access.toml": access}), (ENVIRONMENT, around.secrets)):
+    access = f'[[keys]]\nname = "test"\nhash = "{key[1]}"\nroles = {{ "*" = ["viewer", "operator", "approver"] }}\n'
+    for name, values in ((ACCESS, {"access.toml": access, KEY: key[0]}), (ENVIRONMENT, around.secrets)):
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
         kubectl("create", "--filename=-", text=json.dumps(secret))
@@ -92,9 +93,11 @@ def values(flow: str, around: Surroundings, image: str, tag: str) -> dict[str, A
         "defaults": {"replicas": 2 if flow == "support" else 1, "drainSeconds": DRAIN, "resources": {"requests": kept}},
         "door": {"enabled": True, "replicas": 1, "access": {"secret": ACCESS}, "resources": {"requests": kept}},
         "topics": {"apply": {"resources": {"requests": small}}},
+        "tests": {"resources": {"requests": small}},
     }
     if flow == "support":
-        told["tests"] = {"publish": {"event": "TicketOpened", "data": TICKET}}
+        key = {"name": ACCESS, "key": KEY}  # by the door
+        told["tests"]["publish"] = {"event": "TicketOpened", "data": TICKET, "key": key}
     return told
 
 

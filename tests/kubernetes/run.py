@@ -25,6 +25,7 @@ from tests.kubernetes.image import IMAGE, LIMIT, Docker, build, build_pause, doc
 from tests.kubernetes.load import Load
 from tests.kubernetes.names import Names
 from tests.kubernetes.programs import programs
+from tests.kubernetes.project import project
 from tests.kubernetes.reach import reach
 from tests.kubernetes.release import NAMESPACE, Kubectl, helm, prepare
 from tests.kubernetes.steps import Failed, Stage
@@ -80,6 +81,8 @@ def on_this_machine(home: Path) -> int:
             tell(told)
             if size > LIMIT:
                 raise Failed(f"{told}; the limit is {LIMIT} MB")
+        with step("the image of a new project") as tell:
+            tell(project(client, home / "project"))
         with step("saved for the node") as tell:
             tell(f"{save(client, TAGS, images).stat().st_size / 1e6:.0f} MB")
     code = alone([sys.executable, "-m", "tests.kubernetes.run", "inside", str(home)], SECONDS)
@@ -119,7 +122,7 @@ async def trial(home: Path, cluster: Given) -> int:
             tell(surroundings.kafka)
         kubectl("create", "namespace", NAMESPACE)
         stack.callback(kubectl, "delete", "namespace", NAMESPACE)
-        prepare(kubectl, surroundings, key[1])
+        prepare(kubectl, surroundings, key)
         if cluster.ours:
             stack.enter_context(Names(cluster.address, kubectl))
         else:
@@ -203,6 +206,8 @@ def on_a_given_one(home: Path) -> int:
         with step(f"our image, built and pushed to {told.registry}") as tell:
             images = given.pushed(Docker(None), told.registry)
             tell(f"{images.repository}, {' and '.join(images.tags)}")
+        with step("the image of a new project") as tell:
+            tell(project(Docker(None), home / "project"))
     return asyncio.run(trial(home, Given(kubeconfig, program, told.address, images)))
 
 

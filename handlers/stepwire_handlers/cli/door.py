@@ -34,7 +34,7 @@ def command(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="To listen on; 0: any free one.")] = 8080,
     access: File = None,
     insecure: Insecure = False,
-    max_upload: Annotated[int, typer.Option(min=1, max=10_240, help="Megabytes of one file.")] = 32,
+    max_upload: Annotated[int, typer.Option(min=0, max=10_240, help="Megabytes of one file; 0: takes none.")] = 32,
     log: Log = None,
     http_port: Probes = None,
     new_key: NewKey = None,

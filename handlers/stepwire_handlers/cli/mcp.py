@@ -25,7 +25,7 @@ def command(
     insecure: Annotated[bool, typer.Option("--insecure", help="--http without keys. For your own machine.")] = False,
     wait: Annotated[float, typer.Option(min=0, max=LONGEST, help="Seconds that a call waits for its run.")] = 50.0,
     door: Annotated[str, typer.Option(help="The door's URL, put before the addresses of runs.")] = "",
-    max_upload: Annotated[int, typer.Option(min=1, max=1_024, help="Megabytes of one file.")] = 8,
+    max_upload: Annotated[int, typer.Option(min=0, max=1_024, help="Megabytes of one file; 0: takes none.")] = 8,
     log: Log = None,
     http_port: Probes = None,
 ) -> None:

@@ -34,11 +34,22 @@ class Change(NamedTuple):
 
 
 def breaking(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Every break, by event. Raises SettingsError for what is no export, or of another app."""
+    """Every break, by event. Raises SettingsError for what is no export, or a damaged one, or of another app."""
     before, after = _checked(old, "the last release's document"), _checked(new, "the new document")
     if before["app"] != after["app"]:
         raise SettingsError(f"the last release is of the app {before['app']}, this one is {after['app']}")
-    return [*_Judge(old, new).changes(), *_externals(before["externals"], after["externals"])]
+    try:
+        return [*_Judge(old, new).changes(), *_externals(before["externals"], after["externals"])]
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:  # somebody edited it, or a merge did
+        raise SettingsError(
+            f"the last release's document is damaged ({type(error).__name__}): export it anew from that release"
+        ) from error
 
 
 def _checked(document: Mapping[str, Any], what: str) -> Mapping[str, Any]:

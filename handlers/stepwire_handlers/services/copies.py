@@ -39,18 +39,18 @@ class Copy:
 
     def __init__(self, store: Store, kafka: KafkaBus, app: App, topics: Mapping[str, int]) -> None:
         self._store, self._kafka = store, kafka
-        self._places = [Partition(name, number) for name, count in topics.items() for number in range(count)]
+        self._counts: dict[str, int] = {}  #: topic -> partitions
         self._reader: Reader | None = None
         self._complete = False  #: is what the reader gave written? If not, it has gone too far
         self._groups = {group_name(app.name, handler.name): handler.name for handler in app.runnable}
         self._controls = {group: control_topic(app.name, name) for group, name in self._groups.items()}
         self._states = {kafka.state_topic(control): group for group, control in self._controls.items()}
         store.begin()
-        store.add_topics(topics)
         self._ids = {group: store.group(group)[0] for group in (*self._groups, SELF)}
         store.commit()
-        self._numbers = {name: id_ for name, (id_, _) in store.topics().items()}
+        self._grow(topics)
         self._asked = self._trimmed = self._found = -math.inf  #: when the groups, the log starts, a record were
+        self._missed = False  #: was a partition asked for that is not followed?
         self.moved = -math.inf  #: the loop's time when something was last written, or a pass found no more
 
     @classmethod
@@ -72,6 +72,7 @@ class Copy:
     def holds(self, places: Sequence[tuple[Partition, int]]) -> bool:
         """Are these records in the file?"""
         known = self.positions()
+        self._missed = self._missed or any(place.number >= self._counts.get(place.topic, 0) for place, _ in places)
         return all(known.get(place, 0) > offset for place, offset in places)
 
     async def close(self) -> None:
@@ -83,10 +84,15 @@ class Copy:
 
     async def catch_up(self) -> None:
         """Read and write everything that is committed now. Raises BusError; then the next call goes on from there."""
+        now = asyncio.get_running_loop().time()
+        tidies = now - self._trimmed >= TRIM
+        if tidies or self._missed:
+            found = await self._kafka.describe([*self._counts])
+            self._missed = False
+            self._grow({name: info.partitions for name, info in found.items()})
         reader = await self._reading()
         self._complete = False
-        now = asyncio.get_running_loop().time()
-        if now - self._trimmed >= TRIM:
+        if tidies:
             await self._trim(reader)
             self._trimmed = now
         asks = now - self._found < BUSY or now - self._asked >= IDLE
@@ -94,13 +100,25 @@ class Copy:
             await self._pass(reader, asks=True)  # whose these records are has moved
         self._complete = True
 
+    def _grow(self, topics: Mapping[str, int]) -> None:
+        """Follow partitions that are new: the next reader has them, from their first record on."""
+        if all(count <= self._counts.get(name, 0) for name, count in topics.items()):
+            return
+        self._store.begin()
+        self._store.add_topics(topics)
+        self._store.commit()
+        self._counts |= topics
+        self._numbers = {name: id_ for name, (id_, _) in self._store.topics().items()}
+        self._complete = False
+
     async def _reading(self) -> Reader:
         """The reader; after a pass that did not complete another one, which begins where the file says."""
         if self._reader is None or not self._complete:
             await self._stop_reading()
             own = self.positions()
             positions = {self._kafka.cluster_place(place): offset for place, offset in own.items()}
-            reader = self._kafka.reader([*map(self._kafka.cluster_place, self._places)], positions)
+            places = [Partition(name, number) for name, count in self._counts.items() for number in range(count)]
+            reader = self._kafka.reader([*map(self._kafka.cluster_place, places)], positions)
             self._reader = await reader.__aenter__()
         return self._reader
 

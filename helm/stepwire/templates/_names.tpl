@@ -25,6 +25,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Of the Job before an install, when the release's own does not exist yet */}}
+{{- define "stepwire.account.topics" -}}
+{{- include "stepwire.account" . }}{{ if .Values.serviceAccount.create }}-topics{{ end }}
+{{- end -}}
+
 {{- define "stepwire.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
@@ -40,6 +45,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $_ := set $groups $name (mergeOverwrite (deepCopy $.Values.defaults) (deepCopy ($own | default dict))) -}}
 {{- end -}}
 {{- $groups | toJson -}}
+{{- end -}}
+
+{{/* Who serves HTTP in this release, by the names of their values; as JSON */}}
+{{- define "stepwire.servers" -}}
+{{- $found := list -}}
+{{- range $name := list "door" "console" "mcp" -}}
+{{- if (index $.Values $name).enabled }}{{ $found = append $found $name }}{{ end -}}
+{{- end -}}
+{{- $found | toJson -}}
 {{- end -}}
 
 {{/* The most pods that a group may have */}}

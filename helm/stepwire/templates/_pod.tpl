@@ -1,11 +1,13 @@
-{{/* Every variable of a container; . = {root, env, drain, blobs}; without a store, an app that has attachments must fail at its start */}}
+{{/* Every variable of a container; . = {root, env, secrets, drain}. Without blobs.url the store is a folder that nobody can make
+     on a root that is read-only: a worker whose app opens a store does not start, and says this name; doors take no files. */}}
 {{- define "stepwire.env" -}}
 {{- $values := .root.Values -}}
+{{- $secrets := merge (dict) (.secrets | default dict) $values.secrets -}}
 {{- $env := dict
   "STEPWIRE_APP" $values.app
   "STEPWIRE_BUS" $values.bus.url
   "STEPWIRE_PREFIX" $values.bus.prefix
-  "STEPWIRE_BLOBS" ($values.blobs.url | default .blobs | default "/blobs-url-is-not-set-in-the-chart")
+  "STEPWIRE_BLOBS" ($values.blobs.url | default "/blobs-url-is-not-set-in-the-chart")
   "STEPWIRE_LOG" "json"
   "STEPWIRE_HTTP_HOST" "0.0.0.0"
   "HOME" "/tmp" -}}
@@ -15,17 +17,17 @@
 {{- end -}}
 {{- $env = mergeOverwrite $env (deepCopy $values.env) (deepCopy (.env | default dict)) -}}
 {{- range $name, $value := $env }}
-{{- if not (hasKey $values.secrets $name) }}
+{{- if not (hasKey $secrets $name) }}
 - {name: {{ $name }}, value: {{ toString $value | quote }}}
 {{- end }}
 {{- end }}
-{{- range $name, $from := $values.secrets }}
+{{- range $name, $from := $secrets }}
 - name: {{ $name }}
   valueFrom: {secretKeyRef: {name: {{ $from.name }}, key: {{ $from.key | quote }}}}
 {{- end }}
 {{- end -}}
 
-{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, drain, blobs, resources, mounts, data, access} */}}
+{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, secrets, drain, resources, mounts, data, access} */}}
 {{- define "stepwire.container" -}}
 image: {{ include "stepwire.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -59,6 +61,16 @@ volumeMounts:
   - {name: access, mountPath: /etc/stepwire, readOnly: true}
   {{- end }}
   {{- with .mounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Of a pod's template: what is changed here starts new pods, also a Secret's new value, by configVersion; . = {root, group, access} */}}
+{{- define "stepwire.annotations" -}}
+annotations:
+  {{- $values := .root.Values }}
+  checksum/config: {{ list $values.configVersion $values.app $values.bus $values.kafka $values.blobs $values.env $values.secrets $values.secretsFrom (.group.env | default dict) (.group.secrets | default dict) (.access | default dict) | toJson | sha256sum }}
+  {{- with .group.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}
@@ -99,7 +111,7 @@ affinity:
 {{- end }}
 {{- end }}
 volumes:
-  - {name: scratch, emptyDir: {sizeLimit: {{ (.group | default dict).scratch | default "1Gi" }}}}
+  - {name: scratch, emptyDir: {sizeLimit: {{ .group.scratch }}}}
   {{- if .data }}
   - name: data
     persistentVolumeClaim: {claimName: {{ .root.Values.storage.existingClaim | default (printf "%s-data" (include "stepwire.fullname" .root)) }}}
@@ -108,7 +120,7 @@ volumes:
   - name: access
     secret: {secretName: {{ .secret }}, items: [{key: {{ .key | quote }}, path: access.toml}]}
   {{- end }}
-  {{- with (.group | default dict).extraVolumes }}
+  {{- with .group.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}

@@ -1,6 +1,7 @@
 {{/* What makes no sense together is refused here, each with its cure. The shape of values is the schema's business. */}}
 {{- define "stepwire.refusals" -}}
 {{- $groups := include "stepwire.groups" . | fromJson -}}
+{{- $servers := include "stepwire.servers" . | fromJsonArray -}}
 {{- $local := hasPrefix "sqlite:" .Values.bus.url -}}
 {{- $folder := and .Values.blobs.url (not (hasPrefix "s3://" .Values.blobs.url)) -}}
 {{- if or $local $folder -}}
@@ -14,8 +15,10 @@
   {{- if gt (len $groups) 1 -}}
     {{- fail (printf "workers has %d groups, but %s, which one pod mounts: %s, or keep all handlers in one group" (len $groups) $what $cure) -}}
   {{- end -}}
-  {{- if .Values.door.enabled -}}
-    {{- fail (printf "door.enabled: %s, which one pod mounts: %s" $what $cure) -}}
+  {{- range $name := $servers -}}
+    {{- if or $local (ne $name "console") -}}
+      {{- fail (printf "%s.enabled: %s, which one pod mounts: %s" $name $what $cure) -}}
+    {{- end -}}
   {{- end -}}
   {{- if not .Values.storage.enabled -}}
     {{- fail (printf "%s, and without a volume it is gone with the pod: set storage.enabled and a path below /data; or %s" $what $cure) -}}
@@ -51,13 +54,42 @@
   {{- fail "door.insecure and door.access.secret contradict each other: give one" -}}
 {{- end -}}
 {{- end -}}
-{{- $secret := list "STEPWIRE_DECISION_KEY" "ANTHROPIC_API_KEY" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" -}}
-{{- $plain := list .Values.env .Values.door.env -}}
-{{- range $groups }}{{ $plain = append $plain .env }}{{ end -}}
-{{- range $one := $plain -}}
-  {{- range $name := $secret -}}
-    {{- if hasKey $one $name -}}
-      {{- fail (printf "env.%s is a secret: put it into a Secret and name that: secrets: {%s: {name: SECRET, key: KEY}}" $name $name) -}}
+{{- range $name := without $servers "door" -}}
+  {{- if not (include "stepwire.access" (dict "root" $ "component" $name) | fromJson).secret -}}
+    {{- fail (printf "%s.enabled, but nobody may come in: name the Secret of its access file in %s.access.secret, or the door's in door.access.secret" $name $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- with .Values.console -}}
+{{- if and .enabled (gt (int .replicas) 1) (not (hasKey (merge (dict) .secrets $.Values.secrets) "STEPWIRE_CONSOLE_SECRET")) -}}
+  {{- fail (printf "console.replicas: %d consoles know each other's sessions only by one secret: console.secrets: {STEPWIRE_CONSOLE_SECRET: {name: SECRET, key: KEY}}" (int .replicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- $disks := dict "door" .Values.door "console" .Values.console "mcp" .Values.mcp "topics.apply" .Values.topics.apply "tests" .Values.tests -}}
+{{- range $name, $group := $groups }}{{ $_ := set $disks (printf "workers.%s" $name) $group }}{{ end -}}
+{{- range $place, $one := $disks -}}
+  {{- include "stepwire.fits" (dict "place" $place "scratch" $one.scratch "resources" $one.resources) -}}
+{{- end -}}
+{{- if and .Values.tests.publish.key (not .Values.door.enabled) -}}
+  {{- fail "tests.publish.key is a key of the door, and door.enabled is false: without a door the test publishes from the bus, so leave it out" -}}
+{{- end -}}
+{{- if and .Values.storage.enabled (not .Values.storage.existingClaim) (not (or $local $folder)) -}}
+  {{- $cure := "set storage.enabled: false, or name a claim that many pods may mount (ReadWriteMany) in storage.existingClaim" -}}
+  {{- range $name, $group := $groups -}}
+    {{- if gt (include "stepwire.most" $group | int) 1 -}}
+      {{- fail (printf "workers.%s may have %s pods, and storage.enabled gives them one volume that one node mounts (ReadWriteOnce): %s" $name (include "stepwire.most" $group) $cure) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if gt (len $groups) 1 -}}
+    {{- fail (printf "workers has %d groups, and storage.enabled gives them one volume that one node mounts (ReadWriteOnce): %s" (len $groups) $cure) -}}
+  {{- end -}}
+{{- end -}}
+{{- $secret := list "STEPWIRE_DECISION_KEY" "STEPWIRE_CONSOLE_SECRET" "STEPWIRE_CONSOLE_OIDC_SECRET" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "STEPWIRE_REGISTRY__BASIC_AUTH_USER_INFO" "STEPWIRE_REGISTRY__SSL_KEY_PASSWORD" "ANTHROPIC_API_KEY" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "SLACK_TOKEN" "GMAIL_TOKEN" "OTEL_EXPORTER_OTLP_HEADERS" "OTEL_EXPORTER_OTLP_TRACES_HEADERS" "OTEL_EXPORTER_OTLP_METRICS_HEADERS" "OTEL_EXPORTER_OTLP_LOGS_HEADERS" -}}
+{{- $plain := dict "env" .Values.env "door.env" .Values.door.env "console.env" .Values.console.env "mcp.env" .Values.mcp.env -}}
+{{- range $name, $group := $groups }}{{ $_ := set $plain (printf "workers.%s.env" $name) $group.env }}{{ end -}}
+{{- range $place, $one := $plain -}}
+  {{- range $name, $value := $one -}}
+    {{- if or (has $name $secret) (regexMatch "://[^/@:\\s]*:[^/@\\s]+@" (toString $value)) -}}
+      {{- fail (printf "%s.%s is a secret%s: put it into a Secret and name that: secrets: {%s: {name: SECRET, key: KEY}}" $place $name (has $name $secret | ternary "" ", it carries a password") $name) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}

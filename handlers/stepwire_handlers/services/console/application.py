@@ -157,8 +157,9 @@ class Console:
 
     def _page(self, request: Request, name: str, code: int = 200, **values: Any) -> Response:
         caller = getattr(request.state, "caller", None)
-        apps = [place.app.name for place in look.visible(self.places, caller)] if caller else []
-        here = {"caller": caller, "apps": apps, "path": request.url.path, "login": self.sessions.needs_login,
+        seen = look.visible(self.places, caller) if caller else []
+        here = {"caller": caller, "apps": [place.app.name for place in seen], "path": request.url.path,
+                "outdated": [place for place in seen if place.outdated], "login": self.sessions.needs_login,
                 "said": SAID.get(request.query_params.get("said", ""), "")}  # fmt: skip
         return HTMLResponse(self._pages.get_template(name).render(**here, **values), code)
 

@@ -1,7 +1,7 @@
 """Who is logged in: a signed cookie that names a key by its hash or a person by name, and whether a form is our own.
 
 In: a request. Out: a `Caller`, or None. The cookie holds no key and no token. Roles are read from the access file with
-each request, so a key or a grant that was taken out of the file is out after the restart that reads the file, whatever
+each request, so a key or a grant that was taken out of the file is out as soon as the file is read again, whatever
 cookies say.
 """
 
@@ -37,6 +37,11 @@ class Sessions:
     def __init__(self, access: Access | None, secret: bytes) -> None:
         self._access, self._identity = access, Identity(access)
         self.seal = Seal(secret)
+
+    def renew(self, access: Access) -> None:
+        """Judge cookies and credentials by another access file from now on."""
+        self._access = access
+        self._identity.renew(access)
 
     @property
     def needs_login(self) -> bool:

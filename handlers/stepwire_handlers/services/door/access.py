@@ -1,6 +1,6 @@
 """Who may do what, as a file says it: hashed API keys, an OIDC issuer, a trusted proxy, and what each of them may.
 
-In: a TOML file (setting `door_access`). Out: an `Access`, checked once at start-up. Raises SettingsError that names the
+In: a TOML file (setting `door_access`). Out: an `Access`, checked. Raises SettingsError that names the
 place in the file and never shows a value. The file holds no secret: of a key only its hash.
 """
 

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from stepwire.errors import BusError
 from stepwire_handlers.blobs import BlobStore
 from stepwire_handlers.services.door import events, idempotency, openapi, page, stream, uploads
+from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.bodies import is_json, media_type, parsed, whole
 from stepwire_handlers.services.door.decisions import Decided, Decisions, Only
@@ -90,6 +91,11 @@ class Door:
         found.router.redirect_slashes = False  # a POST must not be answered with a redirection
         found.add_middleware(Guard, measures=self.measures)
         return found
+
+    def renew(self, access: Access) -> None:
+        """Let in whom this access file names, and nobody else."""
+        self.identity.renew(access)
+        self.limits.renew(access)
 
     def inner(self) -> Starlette:
         """Probes and metrics alone, for a port that only the cluster reaches; nobody is asked who they are."""
@@ -200,7 +206,10 @@ class Door:
                 raise unavailable(f"{stream.STREAMS} streams are open; ask for the run itself")
             raise Problem(429, "too-many-requests", f"{stream.EACH} of your streams are open; end some of them",
                           headers={"retry-after": str(RETRY)})  # fmt: skip
-        messages = stream.stream(place, view.id, seen, self.rest, stream.life(caller, time.time()))
+        version = self.identity.version  # another one: whoever may still look comes back, and misses nothing
+        messages = stream.stream(
+            place, view.id, seen, self.rest, lambda: self.identity.version == version, stream.life(caller, time.time())
+        )
         return StreamingResponse(
             self._counted(messages, who), media_type=stream.MEDIA, headers={"x-accel-buffering": "no"}
         )

@@ -64,21 +64,28 @@ class Identity:
     """
 
     def __init__(self, access: Access | None) -> None:
+        self._access, self._tokens = access, _tokens(access)
+        self.version = 0  #: of the access file; who was let in under an earlier one may not be now
+
+    def renew(self, access: Access) -> None:
+        """Judge by another access file from now on; an issuer that is still the same keeps its keys."""
+        if self._access is None or access.oidc != self._access.oidc:
+            self._tokens = _tokens(access)
         self._access = access
-        self._tokens = Tokens(access.oidc) if access is not None and access.oidc is not None else None
+        self.version += 1
 
     async def of(self, request: Request) -> Caller:
         """The caller. Raises Problem 401, 503."""
-        access = self._access
+        access, tokens = self._access, self._tokens
         if access is None:
             return ANYBODY
         given = _credential(request)
         if given is not None:
             if given.startswith(PREFIX) or "x-api-key" in request.headers:
                 return _by_key(access, given)
-            if self._tokens is None or access.oidc is None:
+            if tokens is None or access.oidc is None:
                 raise refused("the bearer token is no key of this door, and it knows no issuer of tokens")
-            claims = await self._tokens.claims(given)
+            claims = await tokens.claims(given)
             name, groups = named(access.oidc, claims)
             return Caller(f"user:{name}", access.granted(name, groups), until=int(claims["exp"]) + access.oidc.leeway)
         if access.proxy is not None and (user := _by_proxy(access.proxy, request)) is not None:
@@ -89,6 +96,10 @@ class Identity:
             401, "unauthorized", "send X-API-Key, or Authorization: Bearer with a key or a token",
             headers={"www-authenticate": 'Bearer realm="stepwire"'},
         )  # fmt: skip
+
+
+def _tokens(access: Access | None) -> Tokens | None:
+    return Tokens(access.oidc) if access is not None and access.oidc is not None else None
 
 
 def _credential(request: Request) -> str | None:

@@ -30,6 +30,10 @@ class Limits:
         self._rate, self._burst, self._now = rate, burst, now
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def renew(self, access: Access) -> None:
+        """Another access file: buckets stay as full as they are."""
+        self._rate, self._burst = access.rate, access.burst
+
     def take(self, name: str, rate: float | None = None, count: int = 1) -> None:
         """Take tokens. Raises Problem 429; then none is taken."""
         pace, now = rate or self._rate, self._now()

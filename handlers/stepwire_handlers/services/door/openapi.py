@@ -124,6 +124,10 @@ def _accepted(*others: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _files(max_bytes: int) -> str:
+    return f"Files up to {max_bytes} bytes." if max_bytes else "Files are refused: there is no blob store."
+
+
 def _begin(place: Place, kind: type[Event], schema: Mapping[str, Any], window: str, max_bytes: int) -> dict[str, Any]:
     content = _json(schema)
     if files := attachment_fields(kind):
@@ -134,7 +138,7 @@ def _begin(place: Place, kind: type[Event], schema: Mapping[str, Any], window: s
     return {
         "operationId": f"{place.app.name}.{kind.__name__}", "tags": [place.app.name],
         "summary": f"Begin a run of {place.app.name} with {kind.__name__}",
-        "description": f"{(kind.__doc__ or '').strip()} Files up to {max_bytes} bytes.".strip(),
+        "description": f"{(kind.__doc__ or '').strip()} {_files(max_bytes)}".strip(),
         "parameters": [_header("Idempotency-Key", key, KEY), WAIT],
         "requestBody": {"required": True, "content": content},
         "responses": {**_accepted(), **_faults(400, 404, 408, 413, 415, 422)},

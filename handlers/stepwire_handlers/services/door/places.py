@@ -68,9 +68,12 @@ class Watch:
 class Place:
     """One app behind the door."""
 
+    CURE = "gates and steps that are new there are not seen here; restart it with their release"
+
     def __init__(self, app: App, bus: LocalBus, watch: Watch, turns: Turns) -> None:
         self.app, self.bus, self.watch, self.turns = app, bus, watch, turns
         self.runs = Runs(app, bus)
+        self.outdated = False  #: do its workers run another release than ours?
         self.entries: Mapping[str, type[Event]] = {kind.__name__: kind for kind in _sorted(app.wiring.graph.entries)}
         topics = {kind.spec.topic for kind in app.wiring.events}
         self.codecs = {

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.worker import prepare
-from stepwire_handlers.blobs import blob_store
+from stepwire_handlers.blobs import BlobStore, blob_store
 from stepwire_handlers.configuration import Configuration, secrets
 from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.application import Door
@@ -28,7 +28,10 @@ from stepwire_handlers.services.door.idempotency import window
 from stepwire_handlers.services.door.identity import Identity
 from stepwire_handlers.services.door.limits import for_callers
 from stepwire_handlers.services.door.measures import Measures
+from stepwire_handlers.services.door.nowhere import Nowhere
 from stepwire_handlers.services.door.places import Place, Places, Watch
+from stepwire_handlers.services.door.releases import watch_releases
+from stepwire_handlers.services.door.reloading import reloaded
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.known import Turns
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
@@ -56,13 +59,15 @@ async def places_of(
             stack.callback(watching.cancel)
             shared[id(bus)] = (watch, Turns(bus, tracer))
         found.append(Place(app, bus, *shared[id(bus)]))
-    return Places(found)
+    places = Places(found)
+    stack.callback(asyncio.create_task(watch_releases(places)).cancel)
+    return places
 
 
 def door_of(
     values: Configuration, places: Places, access: Access | None, max_bytes: int, tracer: Publishing | None = None
 ) -> Door:
-    """A door to these places, with its log."""
+    """A door to these places, with its log; `max_bytes` 0: it takes no files, and there need be no blob store."""
     kind = "auto" if values.log == "off" else values.log  # who decided what is written in any case
     pipeline = Pipeline(kind, values.log_level if values.log != "off" else "warning", secrets(values))
     forwarded(pipeline)
@@ -74,10 +79,10 @@ def door_of(
     key = values.decision_key.get_secret_value() if values.decision_key else ""
     clock = asyncio.get_running_loop().time
     limits = for_callers(access, clock)
+    blobs = blob_store(values.blobs, max_bytes=max_bytes) if max_bytes else BlobStore(Nowhere())
     return Door(
-        places, Identity(access), limits, blob_store(values.blobs, max_bytes=max_bytes),
-        Decisions(places, key, audit), Measures(place.app.name for place in places.all),
-        window(values), max_bytes, tracer,
+        places, Identity(access), limits, blobs, Decisions(places, key, audit),
+        Measures(place.app.name for place in places.all), window(values), max_bytes, tracer,
     )  # fmt: skip
 
 
@@ -91,6 +96,7 @@ async def serve(
         tracer = await stack.enter_async_context(publishing("stepwire-door", values.bus))
         door = door_of(values, await places_of(stack, opened, tracer), access, max_bytes, tracer)
         await stack.enter_async_context(door.blobs)
+        await stack.enter_async_context(reloaded(values.door_access, access, door.renew))
         await stack.enter_async_context(counting(door.places, door.measures))
         if values.http_port is not None:
             inner: socket.socket = stack.enter_context(listen(values.http_host, values.http_port))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -68,14 +68,16 @@ def life(caller: Caller, now: float) -> float:
     return LIFE if caller.until is None else max(min(LIFE, caller.until - now), 0.0)
 
 
-async def stream(place: Place, run: str, seen: Cursor, rest: Rest, seconds: float = LIFE) -> AsyncIterator[bytes]:
-    """The messages from `seen` on, until the run is completed, time is up or the door stops."""
+async def stream(
+    place: Place, run: str, seen: Cursor, rest: Rest, welcome: Callable[[], bool] = lambda: True, seconds: float = LIFE
+) -> AsyncIterator[bytes]:
+    """The messages from `seen` on, until the run is completed, time is up, the door stops or nobody is welcome."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     yield b"retry: %d\n\n" % AGAIN
     said: dict[str, Any] | None = None
     spoke, pause = loop.time(), REFRESH
-    while not rest.stopping.is_set() and loop.time() < end:
+    while welcome() and not rest.stopping.is_set() and loop.time() < end:
         mark = (-1, -1)
         try:
             async with rest.turn():

@@ -19,6 +19,7 @@ from stepwire.codec import JSON
 from stepwire.errors import Reject
 from stepwire_handlers.blobs import BlobStore
 from stepwire_handlers.services.door.bodies import an_object, is_json, media_type, parsed, pieces, whole
+from stepwire_handlers.services.door.nowhere import no_store
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.fields import unknown
 from stepwire_topics.attachment import Attachment
@@ -115,6 +116,10 @@ async def _form(request: Request, kind: type[Event], blobs: BlobStore, max_bytes
             max_fields=FIELDS,
             max_part_size=BODY,
         ).parse()
+    except Problem as problem:
+        if problem.status == 413 and not max_bytes:
+            raise no_store() from None  # so large a form has a file
+        raise
     except MultiPartException as error:
         raise Problem(400, "bad-form", f"the form cannot be read: {error.message}") from None
     except (KeyError, UnicodeError, LookupError, ValueError):

@@ -38,7 +38,7 @@ async def _one(field: str, value: Any, blobs: BlobStore, max_bytes: int) -> Any:
     texts = (value[CONTENT], media, name)
     if not {*value} <= KNOWN or not all(isinstance(text, str) for text in texts):
         raise _wrong(field, "a file is base64, media_type and name, all of them texts")
-    if len(value[CONTENT]) > max_bytes * 4 // 3 + 4:
+    if max_bytes and len(value[CONTENT]) > max_bytes * 4 // 3 + 4:
         raise Problem(413, "too-large", f"the file is above {max_bytes} bytes", limit=max_bytes)
     try:
         data = base64.b64decode(value[CONTENT], validate=True)

@@ -28,6 +28,7 @@ from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.application import Door
 from stepwire_handlers.services.door.identity import ALL, Caller
 from stepwire_handlers.services.door.process import GRACE, door_of, places_of
+from stepwire_handlers.services.door.reloading import reloaded
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.tools.calls import Calls
 from stepwire_handlers.services.tools.entrance import Entrance, security
@@ -122,5 +123,6 @@ async def _door(
     tracer = await stack.enter_async_context(publishing("stepwire-mcp", values.bus))
     door = door_of(values, await places_of(stack, opened, tracer), access, terms.max_bytes)
     await stack.enter_async_context(door.blobs)
+    await stack.enter_async_context(reloaded(values.door_access, access, door.renew))
     logging.getLogger("mcp").setLevel(logging.ERROR)  # it quotes what clients send
     return door

@@ -1,4 +1,4 @@
-{{/* A pod that ends well or not; . = {root, component, args, command} */}}
+{{/* A pod that ends well or not; . = {root, component, args, command, secrets} */}}
 {{- define "stepwire.check" -}}
 apiVersion: v1
 kind: Pod
@@ -12,8 +12,8 @@ metadata:
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 spec:
   restartPolicy: Never
-  activeDeadlineSeconds: 180
-  {{- include "stepwire.pod" (dict "root" .root "account" (include "stepwire.account" .root)) | nindent 2 }}
+  activeDeadlineSeconds: {{ .root.Values.tests.deadlineSeconds }}
+  {{- include "stepwire.pod" (dict "root" .root "group" .root.Values.tests "account" (include "stepwire.account" .root)) | nindent 2 }}
   containers:
     - name: check
       {{- with .command }}
@@ -22,5 +22,5 @@ spec:
       {{- with .args }}
       args: {{ toJson . }}
       {{- end }}
-      {{- include "stepwire.container" (dict "root" .root "resources" .root.Values.topics.apply.resources) | nindent 6 }}
+      {{- include "stepwire.container" (dict "root" .root "secrets" .secrets "resources" .root.Values.tests.resources) | nindent 6 }}
 {{- end -}}

@@ -1,0 +1,43 @@
+"""Is what workers run the release that this process knows? An older door sees no gates of steps that are new.
+
+In: places. Out: `Place.outdated`, and a line of the log at each change. A worker leaves the table of what its release's
+events owe when it starts; one that differs from our own is of another release. Steps that neither join nor ask are not
+in the table: of these an older process only lacks the lines in a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from stepwire.errors import BusError
+from stepwire_handlers.services.door.places import Place, Places
+
+LOOK = 10.0  #: seconds between two looks
+log = logging.getLogger("stepwire")
+
+
+async def watch_releases(places: Places) -> None:
+    """Look until cancelled; who cannot be asked just now stays as it was."""
+    while True:
+        for place in places.all:
+            try:
+                found = await place.bus.remember(place.app.name, None)
+            except BusError:
+                continue
+            _tell(place, outdated=_differs(found, place.app.wiring.table()))
+        await asyncio.sleep(LOOK)
+
+
+def _differs(found: Mapping[str, Sequence[str]], own: Mapping[str, Sequence[str]]) -> bool:
+    """No worker ever started: nothing is known of them."""
+    return bool(found) and {kind: list(owed) for kind, owed in found.items()} != own
+
+
+def _tell(place: Place, *, outdated: bool) -> None:
+    if outdated and not place.outdated:
+        log.warning("workers of %s run another release than this process: %s", place.app.name, place.CURE)
+    elif place.outdated and not outdated:
+        log.info("workers of %s run the release of this process again", place.app.name)
+    place.outdated = outdated

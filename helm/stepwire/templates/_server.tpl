@@ -1,0 +1,156 @@
+{{/* Who serves HTTP: a Deployment, its Services and an Ingress; . = {root, component, args}. The component is the name of its values. */}}
+{{- define "stepwire.server" -}}
+{{- $its := index .root.Values .component }}
+{{- $name := printf "%s-%s" (include "stepwire.fullname" .root) .component }}
+{{- $access := include "stepwire.access" . | fromJson }}
+{{- $access = ternary $access nil (ne $access.secret "") }}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "stepwire.labels" . | nindent 4 }}
+spec:
+  {{- if not ($its.autoscaling | default dict).enabled }}
+  replicas: {{ $its.replicas }}
+  {{- end }}
+  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+  selector:
+    matchLabels:
+      {{- include "stepwire.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "stepwire.labels" . | nindent 8 }}
+        stepwire/role: {{ .component }}
+        {{- with $its.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- include "stepwire.annotations" (dict "root" .root "group" $its "access" $access) | nindent 6 }}
+    spec:
+      terminationGracePeriodSeconds: 30 # 5 until nobody sends here, 10 for what is under way
+      {{- include "stepwire.pod" (dict "root" .root "group" $its "account" (include "stepwire.account" .root) "access" $access) | nindent 6 }}
+      {{- include "stepwire.spread" . | nindent 6 }}
+      containers:
+        - name: {{ .component }}
+          args:
+            {{- range .args }}
+            - {{ . | quote }}
+            {{- end }}
+            - --host=0.0.0.0
+            - --port=8080
+            - --http-port=9090
+            - {{ ternary "--access=/etc/stepwire/access.toml" "--insecure" (ne $access nil) }}
+          ports:
+            - {name: http, containerPort: 8080}
+            - {name: metrics, containerPort: 9090}
+          startupProbe:
+            httpGet: {path: /readyz, port: metrics}
+            periodSeconds: 5
+            failureThreshold: 60
+          readinessProbe:
+            httpGet: {path: /readyz, port: metrics}
+            periodSeconds: 5
+            timeoutSeconds: 5
+          livenessProbe:
+            httpGet: {path: /livez, port: metrics}
+            periodSeconds: 15
+            timeoutSeconds: 5
+            failureThreshold: 6
+          lifecycle: # the load balancer forgets a pod later than the pod hears of its end
+            preStop: {sleep: {seconds: 5}}
+          {{- include "stepwire.container" (dict "root" .root "env" $its.env "secrets" $its.secrets "resources" $its.resources "mounts" $its.extraVolumeMounts "access" $access) | nindent 10 }}
+        {{- with $its.extraContainers }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "stepwire.labels" . | nindent 4 }}
+  {{- with $its.service.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  type: {{ $its.service.type }}
+  selector:
+    {{- include "stepwire.selector" . | nindent 4 }}
+  ports:
+    - {name: http, port: {{ $its.service.port }}, targetPort: http}
+{{- if .root.Values.monitoring.serviceMonitor }}
+---
+# Apart from the other one, which may be reachable from outside.
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ $name }}-metrics
+  labels:
+    {{- include "stepwire.labels" . | nindent 4 }}
+    stepwire/serves: metrics
+spec:
+  clusterIP: None
+  selector:
+    {{- include "stepwire.selector" . | nindent 4 }}
+  ports:
+    - {name: metrics, port: 9090, targetPort: metrics}
+{{- end }}
+{{- with $its.ingress }}
+{{- if .enabled }}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "stepwire.labels" $ | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- with .className }}
+  ingressClassName: {{ . }}
+  {{- end }}
+  {{- with .tlsSecret }}
+  tls:
+    - {hosts: [{{ $its.ingress.host | quote }}], secretName: {{ . }}}
+  {{- end }}
+  rules:
+    - host: {{ .host | quote }}
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend: {service: {name: {{ $name }}, port: {name: http}}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Who may come in there: its own access file, else the door's; as JSON */}}
+{{- define "stepwire.access" -}}
+{{- $its := index .root.Values .component -}}
+{{- ternary $its.access .root.Values.door.access (ne $its.access.secret "") | toJson -}}
+{{- end -}}
+
+{{/* The names that clients call the MCP server by: requests for any other are refused; as JSON */}}
+{{- define "stepwire.mcp.hosts" -}}
+{{- $name := printf "%s-mcp" (include "stepwire.fullname" .) -}}
+{{- $inside := printf "%s.%s" $name .Release.Namespace -}}
+{{- $hosts := list $name $inside (printf "%s.svc" $inside) (printf "%s.svc.cluster.local" $inside) -}}
+{{- with .Values.mcp.ingress }}{{ if .enabled }}{{ $hosts = append $hosts .host }}{{ end }}{{ end -}}
+{{- concat $hosts .Values.mcp.allowHosts | uniq | toJson -}}
+{{- end -}}
+
+{{/* Where the runs' addresses that the MCP server tells begin */}}
+{{- define "stepwire.doorUrl" -}}
+{{- with .Values.door.ingress -}}
+{{- if $.Values.mcp.doorUrl -}}
+{{ $.Values.mcp.doorUrl }}
+{{- else if and $.Values.door.enabled .enabled -}}
+{{ ternary "https" "http" (ne .tlsSecret "") }}://{{ .host }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
