@@ -66,6 +66,7 @@ class Configuration(BaseModel):
     http_host: str = "127.0.0.1"  #: of /metrics and the probes
     http_port: int | None = Field(None, ge=0, le=65_535)  #: none: no server; 0: any free one
     door_access: str | None = None  #: a TOML file: who may come in by the HTTP door, and do what there
+    door_key: SecretStr | None = None  #: a key of an access file, with which commands ask a door (--door URL)
     console_secret: SecretStr | None = None  #: signs the console's sessions; none: they end with its process
     console_oidc_secret: SecretStr | None = None  #: of the console as a client of the issuer; none: a public client
     worker: Settings = Settings()  #: the kernel's limits: STEPWIRE_WORKER__DRAIN, or [worker] in the file

@@ -1,12 +1,13 @@
-"""A person's decision: what it says, and the signature that proves who made it.
+"""What a person says: a decision of a gate, what became of an unknown outcome; and the signature that proves who did.
 
-In: join id, verdict, edited event, who. Out: an entry for the gate's control topic. With a key (DESIGN §5) a decision
-carries an HMAC over all of that, and a worker with the key rejects those without.
+In: join or delivery id, verdict, event, who. Out: an entry for the control topic. With a key (DESIGN §5) it carries an
+HMAC over all of that, and a worker with the key rejects those without.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -14,28 +15,30 @@ from stepwire.event import digest
 from stepwire.state import Entry
 
 
-def signature(key: str, join: str, approved: bool, by: str, why: str, edited: bytes) -> str:
-    """HMAC-SHA256, hex, over join id, verdict, the hash of the edited event, who and why."""
-    text = digest(join, "approved" if approved else "declined", digest(edited.decode()), by, why)
+def signature(key: str, meta: Mapping[str, Any], value: bytes) -> str:
+    """HMAC-SHA256, hex, over id, verdict, the hash of the event, who, and why; resolved: of which type the event is."""
+    if meta["kind"] == "resolve":  # by its kind, so that no decision's signature fits it
+        verdict, more = "resolved " + meta["verdict"], meta["type"]
+    else:
+        verdict, more = "approved" if meta["approved"] else "declined", meta["why"]
+    text = digest(meta["id"], verdict, digest(value.decode()), meta["by"], more)
     return hmac.new(key.encode(), text.encode(), sha256).hexdigest()
+
+
+def signed(meta: dict[str, Any], value: bytes, key: str) -> Entry:
+    """The entry, with its signature if there is a key."""
+    return Entry({**meta, "sig": signature(key, meta, value)} if key else meta, {}, value)
 
 
 def decision(
     join: str, *, approved: bool, by: str, why: str = "", edited: bytes = b"", key: str = "", sent: float
 ) -> Entry:
     """The entry that decides the gate `join`; `edited` is the event's JSON as the person wants it."""
-    meta: dict[str, Any] = {
-        "kind": "decision", "id": join, "slot": "#decision", "approved": approved, "by": by, "why": why, "sent": sent
-    }  # fmt: skip
-    if key:
-        meta["sig"] = signature(key, join, approved, by, why, edited)
-    return Entry(meta, {}, edited)
+    meta = {"kind": "decision", "id": join, "slot": "#decision", "approved": approved, "by": by, "why": why}
+    return signed({**meta, "sent": sent}, edited, key)
 
 
 def is_genuine(entry: Entry, key: str) -> bool:
-    """Is the decision signed with our key? Without a key every decision counts."""
-    meta = entry.meta
-    if not key:
-        return True
-    good = signature(key, meta["id"], meta["approved"], meta["by"], meta["why"], entry.value)
-    return hmac.compare_digest(good, meta.get("sig", ""))
+    """Is it signed with our key? Without a key everything counts."""
+    said = str(entry.meta.get("sig", ""))
+    return not key or hmac.compare_digest(signature(key, entry.meta, entry.value).encode(), said.encode())

@@ -50,7 +50,7 @@ class Person:
             for waiting in gates.open():
                 if waiting.kind != GATE and waiting.event is not None:
                     data = json.dumps({"n": waiting.event.n})  # type: ignore[attr-defined]
-                    await gates.resolve(waiting, "done", by="chaos", kind="Sent", data=data)
+                    await gates.resolve(waiting, "done", by="chaos", kind="Sent", data=data, key="")
                     self.resolved += 1
             letters = DeadLetters(app, self._bus)
             for letter in letters.open():

@@ -79,16 +79,16 @@ class Shell:
         found: dict[str, Any] = self("runs", "show", run, "--json", schema="runs-show").data
         return found
 
-    def work(self) -> None:
-        """A worker that does what there is, and leaves."""
-        asyncio.run(self._work())
+    def work(self, key: str = "") -> None:
+        """A worker that does what there is, and leaves; with a decision key it takes what is signed with it."""
+        asyncio.run(self._work(key))
 
-    async def _work(self) -> None:
+    async def _work(self, key: str) -> None:
         from market import app  # type: ignore[import-not-found]  # as the commands import it
 
         bus = LocalBus(str(self.path))
         await bus.open()
-        worker = Worker(app, bus)
+        worker = Worker(app, bus, decision_key=key)
         await worker.start()
         await worker.settle()
         await worker.stop()
@@ -105,10 +105,10 @@ class Shell:
 
     # -- in processes of their own
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command; it is ended with the test."""
+    def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a command, with more variables than all have; it is ended with the test."""
         process = subprocess.Popen(
-            [*STEPWIRE, *arguments], cwd=HERE, env=self.environment, text=True, stdout=subprocess.PIPE,
+            [*STEPWIRE, *arguments], cwd=HERE, env={**self.environment, **variables}, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )  # fmt: skip
         self._started.append(process)

@@ -61,7 +61,7 @@ async def test_a_gate_and_a_dead_letter_on_kafka(kafka: str, topic_prefix: str, 
             edit = {"decision": "approve", "field.customer": "Ada", "field.amount": "5"}
             decided = await client.post(gate, data=edit, headers=FROM)
             assert decided.status_code == 303, decided.text
-            letter = await link(client, "/dead-letters", "/dead-letters/office/")
+            letter = (await link(client, "/dead-letters", "/dead-letters/office/")).partition("?")[0]
             again = {"field.customer": "Bob", "field.amount": "7"}
             replayed = await client.post(f"{letter}/replay", data=again, headers=FROM)
             assert replayed.status_code == 303, replayed.text

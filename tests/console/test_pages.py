@@ -172,7 +172,7 @@ async def test_a_dead_letter_is_replayed_with_an_edit_or_dropped_by_an_operator(
         run = await desk.publish("Ada", -1, IBAN)
         await desk.work()
         await desk.login("eye")
-        letter = await desk.link("/dead-letters", "/dead-letters/office/")
+        letter = (await desk.link("/dead-letters", "/dead-letters/office/")).partition("?")[0]
         assert (await desk.post(f"{letter}/replay", plain="")).status_code == 403
         assert (await desk.post(f"{letter}/drop", sure="yes")).status_code == 403
         await desk.login("crm")
@@ -189,7 +189,7 @@ async def test_a_dead_letter_is_replayed_with_an_edit_or_dropped_by_an_operator(
         assert (await desk.post(f"{letter}/replay", plain="")).status_code == 404
         await desk.publish("Bob", -1)
         await desk.work()
-        other = await desk.link("/dead-letters", "/dead-letters/office/")
+        other = (await desk.link("/dead-letters", "/dead-letters/office/")).partition("?")[0]
         assert (await desk.post(f"{other}/drop", sure="yes")).status_code == 303
         assert "No dead letters" in await desk.get("/dead-letters")
 
@@ -272,3 +272,23 @@ async def test_a_run_with_an_odd_stamp_is_shown(opened: Opened, usage: str) -> N
         await desk.login("eye")
         page = await desk.get(f"/runs/{run}")
         assert ("$0.5000" in page) == usage.endswith("0.5")
+
+
+async def test_lists_are_bounded_and_say_so(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest gates and the newest dead letters; where there are more, the page says where to find them."""
+    from stepwire_handlers.services.console import look
+
+    monkeypatch.setattr(look, "LISTED", 2)
+    async with opened() as desk:
+        for amount in (500, 501, -1, -2):
+            await desk.publish("Ann", amount)
+        await desk.work()
+        await desk.login("eye")
+        for page in ("/gates", "/dead-letters"):
+            assert "there are more" not in await desk.get(page)
+        for amount in (502, -3):
+            await desk.publish("Ann", amount)
+        await desk.work()
+        for page in ("/gates", "/dead-letters"):
+            text = await desk.get(page)
+            assert "there are more" in text and text.count("?handler=") == 2

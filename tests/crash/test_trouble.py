@@ -97,7 +97,7 @@ async def test_a_person_reaches_an_ordered_delivery_in_any_control_partition(tmp
     await bus.publish([app.record(Ask(n=n), now=0.0)[0] for n in range(8)])
     await until(lambda: len(Gates(app, bus).open()) == 8, "not all are unknown")
     for waiting in Gates(app, bus).open():
-        await Gates(app, bus).resolve(waiting, "drop", by="somebody")
+        await Gates(app, bus).resolve(waiting, "drop", by="somebody", key="")
     await until(lambda: not any(m.items for m in worker.dispatchers[0].committer.mailboxes.values()), "it is refused")
     assert Gates(app, bus).open() == []
     await worker.stop()

@@ -11,7 +11,7 @@ from tests.cli.shell import HERE
 from stepwire.bus.local import LocalBus
 from stepwire.worker import Worker
 from stepwire_handlers.demo.report import report
-from stepwire_handlers.services.publishing import publish, until_it_rests
+from stepwire_handlers.services.publishing import until_it_rests
 
 
 async def test_no_command_is_printed_that_needs_a_bus_which_ends_with_the_demo(
@@ -25,7 +25,8 @@ async def test_no_command_is_printed_that_needs_a_bus_which_ends_with_the_demo(
     await bus.open()
     worker = Worker(app, bus)
     await worker.start()
-    run = await publish(app, bus, Order(n=500), id="a", source="demo")
+    out, run = app.record(Order(n=500), id="a", source="demo", now=1.0)
+    await bus.publish([out])
     views = {"big": await until_it_rests(app, bus, run, 10)}
     await worker.stop()
     await bus.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.door.doors import Doors, Inside
-from tests.door.shop import APP, FILES
+from tests.door.shop import APP, ASKING, FILES
 
 from stepwire.bus.local import LocalBus
 from stepwire_handlers.configuration import Configuration
@@ -37,7 +37,8 @@ def opened(tmp_path: Path) -> Callable[..., object]:
             for each in (bus, other):
                 await each.open()
                 stack.push_async_callback(each.close)
-            door = door_of(values, await places_of(stack, [(APP, bus), (FILES, bus)], tracer), access, most, tracer)
+            apps = [(app, bus) for app in (APP, FILES, ASKING)]
+            door = door_of(values, await places_of(stack, apps, tracer), access, most, tracer)
             await stack.enter_async_context(door.blobs)
             transport = httpx2.ASGITransport(door.application(), raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://door"))

@@ -1,4 +1,4 @@
-"""Two small apps for the tests of the door: one with a gate, a loop to nowhere and a secret, one that takes files."""
+"""Small apps for the tests of the door: one with a gate and a secret, one that takes files, one that asks services."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stepwire import App, Context, Decision, Event, Reject, Retry, Sensitive, handler
+from stepwire import App, Context, Decision, Event, Reject, Retry, Sensitive, external, handler
 from stepwire_topics.attachment import Attachment
 
 
@@ -96,3 +96,50 @@ async def count(album: Album) -> Kept:
 
 
 FILES = App("files", [keep, count])
+
+
+class Wish(Event, topic="asking.wishes"):
+    number: str
+
+
+class Asked(Event, topic="asking.asked"):
+    number: str
+
+
+class Answered(Event, topic="asking.answered", version=2):
+    number: str
+
+
+@Answered.upcast(1)
+def _numbered(data: dict[str, object]) -> dict[str, object]:
+    return {"number": data["no"]}
+
+
+class Matched(Event, topic="asking.matched"):
+    number: str
+
+
+class Found(Event, topic="asking.found"):
+    number: str
+
+
+class Told(Event, topic="asking.told", result=True):
+    by: str
+
+
+@handler()
+async def ask(wish: Wish) -> Asked:
+    return Asked(number=wish.number)
+
+
+@handler()
+async def match(wish: Wish) -> Matched:
+    return Matched(number=wish.number)
+
+
+@handler()
+async def tell(answered: Answered, found: Found) -> Told:
+    return Told(by=f"{answered.number} {found.number}")
+
+
+ASKING = App("asking", [ask, match, external(Asked, Answered), external(Matched, Found, match="number"), tell])

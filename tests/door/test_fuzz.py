@@ -16,14 +16,26 @@ from hypothesis import strategies as st
 from tests.door.doors import Inside
 from tests.door.shop import APP
 
-TYPES = ["shop.orders.Order.v1", "shop.renamed.Renamed.v1", "shop.renamed.Renamed.v9", "files.scans.Scan.v1", "x"]
+TYPES = ["shop.orders.Order.v1", "shop.renamed.Renamed.v1", "shop.renamed.Renamed.v9", "files.scans.Scan.v1", "x",
+         "asking.answered.Answered.v2", "asking.answered.Answered.v1", "asking.found.Found.v1",
+         "asking.found.Found.v7"]  # fmt: skip
+RUNS = st.sampled_from(["é€", "a b/../?x#y", "a b?x#y%", "..", ".", "%2e%2e", "0" * 129]) | st.text(max_size=5)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
 FIELDS = st.fixed_dictionaries(
-    {}, optional={"n": JSON | st.integers(), "slow": JSON, "card": JSON, "number": JSON, "pdf": JSON, "pictures": JSON}
+    {},
+    optional={
+        "n": JSON | st.integers(),
+        "slow": JSON,
+        "card": JSON,
+        "number": JSON | st.text(max_size=3),
+        "no": JSON | st.text(max_size=3),
+        "pdf": JSON,
+        "pictures": JSON,
+    },
 )
 MEDIA = st.sampled_from([
     "application/json", "application/json; charset=utf-16", "application/cloudevents+json", "text/plain", "",
@@ -34,7 +46,7 @@ EVENT = st.fixed_dictionaries(
     {"specversion": st.just("1.0") | JSON, "id": st.text(max_size=9) | JSON, "source": st.text(max_size=9) | JSON,
      "type": st.sampled_from(TYPES)},
     optional={"data": FIELDS | JSON, "data_base64": st.text(max_size=9) | JSON, "time": JSON, "subject": JSON,
-              "datacontenttype": st.sampled_from(["application/json", "text/xml", ""]), "swrun": st.text(max_size=5)},
+              "datacontenttype": st.sampled_from(["application/json", "text/xml", ""]), "swrun": RUNS},
 )  # fmt: skip
 PART = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n--b--\r\n'
 FORMS = st.builds(

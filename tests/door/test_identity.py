@@ -16,9 +16,12 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from starlette.requests import Request
 from tests.door.doors import Inside
+from tests.door.shop import APP
 
 from stepwire.errors import SettingsError
+from stepwire_handlers.services.door import stream as streams
 from stepwire_handlers.services.door.access import Access, load_access, new_key
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.tokens import Tokens
@@ -47,7 +50,7 @@ async def test_nothing_is_told_to_strangers(guarded: Inside) -> None:
         ("POST", "/events"), ("POST", "/apps/shop/Order"), ("POST", "/apps/no/No"), ("GET", "/runs"),
         ("GET", "/runs/x"), ("GET", "/runs/x/stream"), ("GET", "/gates"), ("POST", "/gates/x"),
         ("GET", "/dead-letters"), ("POST", "/dead-letters/x/replay"), ("POST", "/dead-letters/x/drop"),
-        ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/metrics"),
+        ("GET", "/dead-letters/x"), ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/metrics"),
     ]  # fmt: skip
     told = {path.replace("/x", "/{}") for _, path in document} | {"/livez", "/readyz"}
     routes = {re.sub(r"{\w+}", "{}", route.path) for route in guarded.door.application().routes}  # type: ignore[attr-defined]
@@ -77,7 +80,7 @@ async def test_a_key_comes_in_either_way(guarded: Inside, form: str) -> None:
 async def test_roles_hold_for_each_app(guarded: Inside) -> None:
     """A viewer does not publish, an operator of one app not into another, nobody sees an app that is not theirs."""
     assert (await guarded.order(1, **by("eye"))).status_code == 403
-    assert (await guarded.order(1, **by("files"))).status_code == 403
+    assert (await guarded.order(1, **by("files"))).status_code == 404
     assert (await guarded.order(1, **by("boss"))).status_code == 403
     taken = await guarded.order(1, **by("crm"))
     run = taken.headers["location"]
@@ -87,6 +90,45 @@ async def test_roles_hold_for_each_app(guarded: Inside) -> None:
     structured = {"content-type": "application/cloudevents+json"}
     assert (await guarded.client.post("/events", json=sent, headers=by("eye") | structured)).status_code == 403
     assert (await guarded.client.post("/events", json=sent, headers=by("crm") | structured)).status_code == 202
+
+
+async def test_a_publisher_only_publishes(opened: Callable[..., Any]) -> None:
+    """A key for a system upstream: its events are taken, and it reads, replays, drops and decides nothing."""
+    key, hash_ = new_key()
+    mine = {"x-api-key": key}
+    access = {"keys": [{"name": "crm", "hash": hash_, "roles": {"shop": ["publisher"]}}]}
+    async with opened(Access.model_validate(access)) as door:
+        answer = await door.order(-1, prefer="wait=30", **mine)
+        assert (answer.status_code, "result" in answer.json()) == (202, False)  # at once: waiting would be reading
+        event = {"specversion": "1.0", "id": "1", "source": "/crm", "type": "shop.orders.Order.v1", "data": {"n": 1}}
+        media = {"content-type": "application/cloudevents+json"}
+        sent = await door.client.post("/events", json=event, headers={**mine, **media})
+        assert sent.status_code == 202
+        await door.work(APP)
+        for path in (answer.headers["location"], answer.headers["location"] + "/stream"):
+            assert (await door.client.get(path, headers=mine)).status_code == 404
+        for path, name in (("/runs", "runs"), ("/gates", "gates"), ("/dead-letters", "dead_letters")):
+            assert (await door.get(path, **mine))[name] == []
+        letter = answer.json()["run"]
+        assert (await door.client.post(f"/dead-letters/{letter}/drop", headers=mine)).status_code == 404
+        assert "/apps/shop/Order" in (await door.get("/openapi.json", **mine))["paths"]
+
+
+async def test_strangers_do_not_learn_which_apps_there_are(guarded: Inside) -> None:
+    """A caller without a role in an app gets the same answer as for one that is not there."""
+    mine = {"x-api-key": KEYS["crm"][0]}
+
+    async def told(path: str, **sent: Any) -> tuple[int, str, str]:
+        found = (await guarded.client.post(path, **sent)).json()
+        return found["status"], found["type"], found["detail"]
+
+    hidden = await told("/apps/files/Scan", json={}, headers=mine)
+    assert hidden == await told("/apps/none/Scan", json={}, headers=mine) and hidden[0] == 404
+    events = {**mine, "content-type": "application/cloudevents+json"}
+    types = ("files.scans.Scan.v1", "none.scans.Scan.v1")
+    sent = ({"specversion": "1.0", "id": "1", "source": "/crm", "type": type_, "data": {}} for type_ in types)
+    one, other = [await told("/events", json=each, headers=events) for each in sent]
+    assert one == other and one[:2] == (422, "urn:stepwire:problem:unknown-type")
 
 
 async def test_an_idempotency_key_is_its_caller_s_own(opened: Callable[..., Any]) -> None:
@@ -190,6 +232,24 @@ async def test_a_token_brings_name_and_groups(opened: Callable[..., Any], issuer
         assert (await door.order(1, authorization=f"Bearer {issuer.token()}")).status_code == 403
         assert (await door.client.get("/gates", headers=bearer)).status_code == 200
     assert issuer.asked == 2  # discovery, keys
+
+
+async def test_a_stream_lasts_no_longer_than_the_token_that_opened_it(
+    opened: Callable[..., Any], issuer: Issuer
+) -> None:
+    """It just ends, without `end`: whoever comes back is asked anew who they are."""
+    ends = int(time.time()) + 60
+    async with opened(oidc(issuer)) as door:
+        bearer = {"authorization": f"Bearer {issuer.token(groups=['sales'], exp=ends)}"}
+        raw = [(name.encode(), text.encode()) for name, text in bearer.items()]
+        caller = await door.door.identity.of(Request({"type": "http", "headers": raw}))
+        assert streams.life(caller, ends) == 30.0  # two clocks may differ by so much
+        assert streams.life(caller, ends + 31.0) == 0.0
+        run = (await door.order(1, **bearer)).json()["run"]
+        sent = b"".join(
+            [each async for each in streams.stream(door.door.places["shop"], run, {}, door.door.rest, 0.05)]
+        )
+        assert b"event: state" in sent and b"event: end" not in sent
 
 
 async def test_a_token_that_does_not_hold_is_refused(opened: Callable[..., Any], issuer: Issuer) -> None:

@@ -38,6 +38,13 @@ WAIT = {"Prefer": "wait=0"}
 STREAM = {"Accept": "text/event-stream"}
 EVENT = {"specversion": "1.0", "id": "1", "source": "fuzz", "type": "shop.orders.Order.v1", "data": {"n": 1}}
 STRUCTURED = "application/cloudevents+json"
+ANSWER = EVENT | {"type": "asking.answered.Answered.v2", "data": {"number": "7"}}
+ANSWERS = [
+    ANSWER | {"id": "3", "swrun": "é€"},
+    ANSWER | {"id": "4", "type": "asking.answered.Answered.v1", "swrun": "a b?x#y"},
+    ANSWER | {"id": "5", "type": "asking.answered.Answered.v9", "swrun": "r"}, ANSWER | {"id": "6", "swrun": "a/../b"},
+    ANSWER | {"id": "7", "type": "asking.found.Found.v1"},
+]  # fmt: skip
 BINARY = {"ce-specversion": "1.0", "ce-id": "0", "ce-source": "fuzz", "ce-type": "shop.orders.Order.v1"}
 
 
@@ -52,13 +59,15 @@ async def there(inside: Inside) -> Mapping[str, list[Sent]]:
     return {
         **{path: [{"headers": WAIT}] for path in entries},
         "/events": [{"headers": BINARY}, {"body": EVENT, "media_type": STRUCTURED},
-                    {"body": [EVENT, EVENT | {"id": "2"}], "media_type": "application/cloudevents-batch+json"}],
+                    {"body": [EVENT, EVENT | {"id": "2"}], "media_type": "application/cloudevents-batch+json"},
+                    *({"body": answer, "media_type": STRUCTURED} for answer in ANSWERS)],
         "/runs": [{"query": {"app": "shop", "state": "failed", "since": "1h", "limit": 2}}],
         "/runs/{run}": [*({"path_parameters": run} for run in (done, waits, failed)),
                         {"path_parameters": done, "headers": STREAM}, {"path_parameters": waits, "headers": WAIT}],
         "/runs/{run}/stream": [{"path_parameters": done}],  # the others' streams do not end
         "/gates/{id}": [{"path_parameters": {"id": gate["id"]}},
                         {"path_parameters": {"id": gate["id"]}, "body": {"decision": "decline"}, "media_type": JSON}],
+        "/dead-letters/{id}": [{"path_parameters": {"id": first["id"]}}],
         "/dead-letters/{id}/replay": [{"path_parameters": {"id": first["id"]}}],
         "/dead-letters/{id}/drop": [{"path_parameters": {"id": second["id"]}}],
     }  # fmt: skip
@@ -144,7 +153,7 @@ async def test_the_door_does_what_its_document_says(inside: Inside, there: Mappi
     await asyncio.to_thread(fuzz.boundaries, 3)
     await asyncio.to_thread(fuzz.drawn, 1, MODES[:1])
     all_ = {operation.label for operation in fuzz.operations()}
-    assert len(all_) == 13
+    assert len(all_) == 15
     assert {label for label, status in fuzz.seen if status < 300} == all_
     assert {label for label, status in fuzz.seen if status >= 400} == all_
 

@@ -94,7 +94,7 @@ async def test_a_stopping_door_ends_its_streams_and_answers_who_waits(inside: In
 
     reading = asyncio.create_task(read())
     waiting = asyncio.create_task(inside.order(8, prefer="wait=60"))
-    while inside.door.rest.waiting < 1:
+    while inside.door.rest.shares.open < 1:
         await asyncio.sleep(0.01)
     inside.door.rest.stop(inside.door.places)
     async with asyncio.timeout(5):
@@ -187,12 +187,12 @@ async def test_who_goes_away_is_not_waited_for(inside: Inside, method: str) -> N
         """Nobody listens."""
 
     asking = asyncio.create_task(inside.door.application()(scope, receive, send))
-    while inside.door.rest.waiting < 1:
+    while inside.door.rest.shares.open < 1:
         await asyncio.sleep(0.001)
     gone.set()
     async with asyncio.timeout(20):
         await asking
-    assert inside.door.rest.waiting == 0
+    assert inside.door.rest.shares.open == 0
 
 
 async def test_those_who_follow_leave_time_for_others() -> None:

@@ -17,9 +17,10 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.gates import Gates
+from stepwire_handlers.services.known import Offer, Turns
 from stepwire_handlers.services.listing import newest
 from stepwire_handlers.services.mirror import Mirror
-from stepwire_handlers.services.publishing import publish, until_it_rests
+from stepwire_handlers.services.publishing import until_it_rests
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -77,7 +78,9 @@ async def test_a_run_is_seen_decided_and_followed(kafka: str, topic_prefix: str,
     async with stage(kafka, topic_prefix, APP) as here:
         await here.worker()
         async with looking(here, tmp_path) as mirror:
-            runs = [await publish(APP, mirror, Asked(n=n), id=f"id-{n}", source="test") for n in range(1, 4)]
+            offers = [Offer(*APP.record(Asked(n=n), id=f"id-{n}", source="test", now=1.0), True) for n in range(1, 4)]
+            runs, turns = [offer.run for offer in offers], Turns(mirror)
+            assert await turns.publish(offers) == [None, None, None]
             views = await asyncio.gather(*(until_it_rests(APP, mirror, run, 30.0) for run in runs))
             assert [view.state for view in views] == ["waiting", "waiting", "failed"]
             (letter,) = DeadLetters(APP, mirror).open()
@@ -88,7 +91,8 @@ async def test_a_run_is_seen_decided_and_followed(kafka: str, topic_prefix: str,
             views = await asyncio.gather(*(until_it_rests(APP, mirror, run, 30.0) for run in runs[:2]))
             assert [view.state for view in views] == ["completed", "completed"]
             assert Gates(APP, mirror).open() == []
-            assert await publish(APP, mirror, Asked(n=1), id="id-1", source="test") == runs[0]
+            (earlier,) = await turns.publish(offers[:1])
+            assert earlier is not None and earlier.headers["ce_id"] == "id-1"
         assert len(await here.records("asked")) == 3
 
 

@@ -7,7 +7,8 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out
 from stepwire.clock import VirtualClock
 from stepwire.envelope import ROOT, join_id
-from stepwire.gate import decision
+from stepwire.gate import decision, signed
+from stepwire.state import Entry
 from stepwire.telemetry import Fact, Skipped
 from stepwire.worker import Worker
 
@@ -72,5 +73,38 @@ async def test_a_worker_with_a_key_takes_only_what_is_signed_with_it() -> None:
     await worker.settle()
     assert sum((await bus.ends(["yes"])).values()) == 1
     assert [fact.why for fact in facts if isinstance(fact, Skipped)] == ["unsigned", "unsigned"]
+    await worker.stop()
+    await bus.close()
+
+
+async def test_what_became_of_an_unknown_outcome_is_signed_too() -> None:
+    """With a key, nobody without it says that a call happened, or has it made again; a decision's signature is none."""
+
+    @handler(effect="once")
+    async def send(ask: Ask) -> Yes:
+        raise ConnectionError("lost the answer")
+
+    facts: list[Fact] = []
+    app, bus = App("a", [send]), LocalBus(clock=VirtualClock(1_000.0))
+    await bus.open()
+    worker = Worker(app, bus, settings=Settings(), clock=bus.clock, telemetry=facts.append, decision_key="secret")
+    await worker.start()
+    out, run = app.record(Ask(n=1), id="x", now=1_000.0)
+    await bus.publish([out])
+    await worker.settle()
+    meta = {"kind": "resolve", "id": run, "verdict": "done", "by": "ann", "type": "Yes"}
+    good, value = signed(meta, b'{"n": 4}', "secret"), b'{"n": 4}'
+    decided = decision(run, approved=True, by="ann", why="Yes", edited=value, key="secret", sent=1.0)
+    lent = Entry({**decided.meta, **meta}, {}, value)
+    other = [Entry({**good.meta, **change}, {}, value) for change in ({"by": "bob"}, {"verdict": "redo"})]
+    bad = [Entry(meta, {}, value), signed(meta, value, "guessed"), Entry(good.meta, {}, b'{"n": 5}'), lent, *other]
+    for entry in bad:
+        await bus.publish([Out("a.send.control", run, {}, entry.encode())])
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 0
+    assert [fact.why for fact in facts if isinstance(fact, Skipped)] == ["unsigned"] * len(bad)
+    await bus.publish([Out("a.send.control", run, {}, good.encode())])
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 1
     await worker.stop()
     await bus.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from tests.steps.asking import KEY
@@ -13,7 +14,6 @@ from stepwire.bus.protocol import Partition
 from stepwire.worker import Worker
 from stepwire_handlers.cli.timeline import lines, total
 from stepwire_handlers.configuration import Configuration
-from stepwire_handlers.services.publishing import publish
 from stepwire_handlers.services.runs import Runs, RunView
 from stepwire_handlers.steps.claude import Claude
 from stepwire_handlers.steps.prompt import prompt
@@ -62,7 +62,8 @@ async def worked(app: App, path: Path, metrics: Metrics) -> tuple[RunView, dict[
     await bus.open()
     worker = Worker(app, bus, telemetry=build(Configuration(log="off"), app, metrics))
     await worker.start()
-    run = await publish(app, bus, Ask(text="x"))
+    out, run = app.record(Ask(text="x"), now=time.time())
+    await bus.publish([out])
     await worker.settle()
     (reply,) = await bus.read(Partition("c.replies", 0), 0, 9)
     view = Runs(app, bus).view(run)

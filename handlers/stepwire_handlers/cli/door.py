@@ -90,7 +90,7 @@ def _make_key(name: str) -> int:
     typer.echo(key)
     complain(
         "# the key is on stdout, and shown only now; these lines are for the access file: 2>> access.toml\n"
-        '# roles: viewer reads, operator publishes and replays, approver decides; "*" is every app\n'
+        '# roles: viewer reads, publisher only publishes, operator also replays, approver decides; "*": every app\n'
         f'[[keys]]\nname = {dumps(name, ensure_ascii=False)}\nhash = "{hash_}"\nroles = {{ "*" = ["viewer"] }}'
     )
     return COMPLETED

@@ -1,4 +1,4 @@
-"""`stepwire gates`: what waits for a person, and their decision."""
+"""`stepwire gates`: what waits for a person, and their decision; at the bus, or through a door (`--door`)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepwire_handlers.cli.output import clock
+from stepwire_handlers.cli.remote import AppOrName, DoorUrl, a_gate, app_named, door_at, gates_there
 from stepwire_handlers.cli.target import (
     COMPLETED,
-    AppName,
     AsJson,
     BusUrl,
     echo_json,
@@ -24,35 +24,44 @@ from stepwire_handlers.cli.target import (
 )
 
 if TYPE_CHECKING:
+    from stepwire import App
+    from stepwire.bus.local import LocalBus
     from stepwire_handlers.configuration import Configuration
-    from stepwire_handlers.services.gates import Gates, Waiting
+    from stepwire_handlers.services.gates import Waiting
 
 app = typer.Typer(no_args_is_help=True, help="Gates and unknown outcomes: list, show, decide.")
 Id = Annotated[str, typer.Argument(help="The id, or how it begins.")]
 
 
-def _data(waiting: Waiting, event: object) -> dict[str, Any]:
-    return {
+def _data(waiting: Waiting, *, shorten: bool) -> tuple[dict[str, Any], str]:
+    """As data, and the class of its event."""
+    from stepwire_handlers.telemetry.mask import masked
+
+    shown = {
         "id": waiting.id, "handler": waiting.handler, "kind": waiting.kind, "run": waiting.run, "since": waiting.since,
-        "until": waiting.until, "event": event, "why": waiting.why,
+        "until": waiting.until, "event": masked(waiting.event, shorten=shorten), "why": waiting.why,
     }  # fmt: skip
+    return shown, type(waiting.event).__name__
 
 
 @app.command("list")
-def listing(app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
+def listing(app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = None, json: AsJson = False) -> None:
     """Everything that waits for a person, oldest first."""
 
     async def main() -> int:
         from stepwire_handlers.services.gates import Gates
-        from stepwire_handlers.telemetry.mask import masked
 
-        loaded, values = target(app, bus)
-        async with existing(values, loaded) as where:
-            found = Gates(loaded, where).open()
-        if json:
-            echo_json([_data(w, masked(w.event)) for w in found])
+        if door is not None:
+            found = [data for data, _ in gates_there(door_at(door, bus), app, shorten=True)]
         else:
-            rows = [(w.id[:12], w.handler, w.kind, w.run[:8], clock(w.since), clock(w.until), w.why) for w in found]
+            loaded, values = target(app_named(app), bus)
+            async with existing(values, loaded) as where:
+                found = [_data(waiting, shorten=True)[0] for waiting in Gates(loaded, where).open()]
+        if json:
+            echo_json(found)
+        else:
+            rows = [(w["id"][:12], w["handler"], w["kind"], w["run"][:8], clock(w["since"]), clock(w["until"]),
+                     w["why"]) for w in found]  # fmt: skip
             table("waiting for a person", ("id", "handler", "kind", "run", "since", "until", "why"), rows)
         return COMPLETED
 
@@ -60,24 +69,25 @@ def listing(app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
 
 
 @app.command()
-def show(id: Id, app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
+def show(id: Id, app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = None, json: AsJson = False) -> None:
     """One of them, with the event that is asked about."""
 
     async def main() -> int:
         from stepwire_handlers.services.gates import Gates
-        from stepwire_handlers.telemetry.mask import masked
 
-        loaded, values = target(app, bus)
-        async with existing(values, loaded) as where:
-            found = Gates(loaded, where).find(id)
-        data = _data(found, masked(found.event, shorten=False))
+        if door is not None:
+            data, kind = a_gate(door_at(door, bus), app, id)[1:]
+        else:
+            loaded, values = target(app_named(app), bus)
+            async with existing(values, loaded) as where:
+                data, kind = _data(Gates(loaded, where).find(id), shorten=False)
         if json:
             echo_json(data)
         else:
             for name in ("id", "handler", "kind", "run", "why"):
                 typer.echo(f"{name}: {data[name]}")
-            typer.echo(f"since: {moment(found.since)}\nuntil: {moment(found.until)}")
-            typer.echo(f"event: {type(found.event).__name__}")
+            typer.echo(f"since: {moment(data['since'])}\nuntil: {moment(data['until'])}")
+            typer.echo(f"event: {kind}")
             echo_json(data["event"])
         return COMPLETED
 
@@ -87,12 +97,12 @@ def show(id: Id, app: AppName, bus: BusUrl = None, json: AsJson = False) -> None
 @app.command()
 def decide(
     id: Id,
-    app: AppName,
+    app: AppOrName = None,
     approve: Annotated[bool, typer.Option("--approve", help="A gate: yes.")] = False,
     decline: Annotated[bool, typer.Option("--decline", help="A gate: no; say --why.")] = False,
     edit: Annotated[str | None, typer.Option(help="Fields of the event as you want them: JSON, @file or -.")] = None,
     why: Annotated[str, typer.Option(help="A remark for whoever reads it.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who decides; default: you.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who decides; default: you. With --door: whose key it is.")] = None,
     done: Annotated[
         str | None,
         typer.Option(help="An unknown outcome: it happened, and returned this event: JSON, @file, - or null."),
@@ -101,41 +111,93 @@ def decide(
     redo: Annotated[bool, typer.Option("--redo", help="An unknown outcome: it did not happen, do it.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="An unknown outcome: give it up.")] = False,
     bus: BusUrl = None,
+    door: DoorUrl = None,
 ) -> None:
     """Decide. A running worker carries it out at once, else the next one does."""
 
     async def main() -> int:
         from stepwire.errors import SettingsError
-        from stepwire_handlers.services.gates import Gates
 
         if sum((approve, decline, done is not None, redo, drop)) != 1:
             raise SettingsError("say exactly one of --approve, --decline, --done, --redo, --drop")
         if edit is not None and not (approve or decline):
             raise SettingsError("--edit goes with --approve or --decline; an unknown outcome takes --done JSON")
+        verdict = "approve" if approve else "decline" if decline else "redo" if redo else "drop" if drop else "done"
         edited = fields_of(edit, "--edit") if edit is not None else None
-        loaded, values = target(app, bus)
-        who = by or me()
-        async with existing(values, loaded) as where:
-            gates = Gates(loaded, where)
-            waiting = gates.find(id)
-            if approve or decline:
-                key = _key(values)
-                await gates.decide(waiting, approved=approve, by=who, why=why, edited=edited, key=key)
-            else:
-                data = text_of(done, "--done") if done is not None else "null"
-                await _resolve(gates, waiting, redo, drop, who, type, data)
-        said = "approved" if approve else "declined" if decline else "redo" if redo else "drop" if drop else "done"
+        data = text_of(done, "--done") if done is not None else "null"
+        if door is not None:
+            waiting = _decide_there(door, bus, app, id, by, _body(verdict, why, edited, type, data))
+        else:
+            waiting = await _decide_here(app_named(app), bus, id, verdict, by or me(), why, edited, type, data)
+        said = {"approve": "approved", "decline": "declined"}.get(verdict, verdict)
         with_edit = ", edited" if edited is not None else ""
-        typer.echo(f"decided {waiting.id[:12]} of {waiting.handler}: {said}{with_edit}")
+        typer.echo(f"decided {waiting[0][:12]} of {waiting[1]}: {said}{with_edit}")
         return COMPLETED
 
     execute(main)
 
 
-async def _resolve(gates: Gates, waiting: Waiting, redo: bool, drop: bool, who: str, kind: str, data: str) -> None:
-    verdict = "redo" if redo else "drop" if drop else "done"
-    await gates.resolve(waiting, verdict, by=who, kind=kind, data=data)
+async def _decide_here(
+    name: str, bus: str | None, id_: str, verdict: str, who: str, why: str, edited: dict[str, Any] | None,
+    kind: str, data: str,
+) -> tuple[str, str]:  # fmt: skip
+    """At the bus itself; the id and the handler."""
+    from stepwire_handlers.services.gates import Gates
+
+    loaded, values = target(name, bus)
+    async with existing(values, loaded) as where:
+        key = _key(values, loaded, where)
+        gates = Gates(loaded, where)
+        waiting = gates.find(id_)
+        if verdict in ("approve", "decline"):
+            await gates.decide(waiting, approved=verdict == "approve", by=who, why=why, edited=edited, key=key)
+        else:
+            await gates.resolve(waiting, verdict, by=who, kind=kind, data=data, key=key)
+    return waiting.id, waiting.handler
 
 
-def _key(values: Configuration) -> str:
-    return values.decision_key.get_secret_value() if values.decision_key else ""
+def _decide_there(
+    door: str, bus: str | None, name: str | None, id_: str, by: str | None, body: dict[str, Any]
+) -> tuple[str, str]:
+    """Through a door; the id and the handler."""
+    from stepwire.errors import SettingsError
+
+    if by is not None:
+        raise SettingsError("--by does not go with --door: it is decided by whoever the key is of")
+    remote = door_at(door, bus)
+    found = a_gate(remote, name, id_)[0]
+    remote.decide(found, body)
+    return found["id"], found["handler"]
+
+
+def _body(verdict: str, why: str, edited: dict[str, Any] | None, kind: str, data: str) -> dict[str, Any]:
+    """A decision as a door takes it. Raises SettingsError."""
+    import json
+
+    from stepwire.errors import SettingsError
+
+    try:
+        event = json.loads(data)
+    except ValueError as error:
+        raise SettingsError(f"--done is no JSON: {error}") from None
+    given = {"why": why, "type": kind, "edited": edited, "event": event}
+    return {"decision": verdict} | {name: value for name, value in given.items() if value not in (None, "")}
+
+
+def _key(values: Configuration, app: App, bus: LocalBus) -> str:
+    """What decisions are signed with. Raises SettingsError if workers take no others and there is none here."""
+    from stepwire.errors import SettingsError
+    from stepwire_handlers.cli.output import complain
+    from stepwire_handlers.configuration import KAFKA
+    from stepwire_handlers.services.signing import required
+
+    if values.decision_key is not None:
+        return values.decision_key.get_secret_value()
+    if required(bus, app.name):
+        raise SettingsError(
+            f"the workers of {app.name} take signed decisions only, and there is no STEPWIRE_DECISION_KEY here: decide "
+            f"through their door: --door URL, with a key of its access file in STEPWIRE_DOOR_KEY"
+        )
+    if values.bus.startswith(KAFKA):
+        complain("not signed: workers with STEPWIRE_DECISION_KEY will not take it; through their door they do (--door)")
+    return ""

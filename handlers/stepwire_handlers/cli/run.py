@@ -92,13 +92,17 @@ async def _serve(
     """Run until a signal. Raises BusCorrupt, SettingsError."""
     from contextlib import AsyncExitStack
 
+    from stepwire.bus.local import LocalBus
     from stepwire.worker import Worker
+    from stepwire_handlers.services import signing
     from stepwire_handlers.services.retention import retaining
     from stepwire_handlers.telemetry import Metrics, build
     from stepwire_handlers.telemetry.otlp import system_of, tracing
 
     metrics = Metrics(app)
     key = values.decision_key.get_secret_value() if values.decision_key else ""
+    if isinstance(bus, LocalBus):
+        signing.tell(bus, app.name, signed=bool(key))
     async with AsyncExitStack() as stack:
         spans = await stack.enter_async_context(tracing(app.name, system_of(values.bus)))
         worker = Worker(

@@ -28,7 +28,8 @@ from stepwire_handlers.demo.places import place
 from stepwire_handlers.demo.report import brief, report
 from stepwire_handlers.demo.stay import stay
 from stepwire_handlers.demo.surroundings import surroundings
-from stepwire_handlers.services.publishing import publish, until_it_rests
+from stepwire_handlers.services.known import Offer, Turns
+from stepwire_handlers.services.publishing import until_it_rests
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.telemetry import Metrics, StepLog
 
@@ -96,11 +97,11 @@ async def _publish(app: App, bus: LocalBus, flow: str, folder: Path) -> tuple[di
     from stepwire_handlers.demo.inputs import inputs  # noqa: PLC0415 - imports the flow
 
     runs: dict[str, str] = {}
-    new = 0
+    new, turns = 0, Turns(bus)
     async for name, id_, event in inputs(flow, folder):
-        _, run = app.record(event, id=id_, source="demo", now=0.0)
-        new += bus.store.find_run(run) is None
-        runs[name] = await publish(app, bus, event, id=id_, source="demo")
+        out, runs[name] = app.record(event, id=id_, source="demo", now=time.time())
+        (earlier,) = await turns.publish([Offer(out, runs[name], named=True)])
+        new += earlier is None
     return runs, new
 
 

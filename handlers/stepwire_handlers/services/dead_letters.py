@@ -17,12 +17,14 @@ from pydantic import ValidationError
 from stepwire import App, Event
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
+from stepwire.bus.sqlite import position
 from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, dead_letter_topic, runs_topic
 from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.jsontext import load
 from stepwire.memory import replay
 from stepwire_handlers.services.history import History
+from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note, told
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Stored
@@ -95,6 +97,9 @@ class Filter(NamedTuple):
         )
 
 
+NO_FILTER = Filter()
+
+
 class Blocked(NamedTuple):
     """A join that a dead letter holds up."""
 
@@ -131,6 +136,53 @@ class DeadLetters:
         with snapshot(self._bus):
             return [letter for letter in self.last() if not self.answered(letter)]
 
+    def after(
+        self, mark: Mark, limit: int, wanted: Filter = NO_FILTER, prefix: str = "", *, every: bool = False,
+        newest: bool = False,
+    ) -> list[tuple[Mark, DeadLetter, str]]:  # fmt: skip
+        """At most so many with their status, oldest first, from behind a mark, whose id begins so.
+
+        Only these are read whole. `every`: also those that were answered. `newest`: these first.
+        """
+        found: list[tuple[Mark, DeadLetter, str]] = []
+        with snapshot(self._bus):
+            heads = sorted((head for head in self._last(wanted, prefix) if head[0] > mark), reverse=newest)
+            for at, handler, offset in heads:
+                (record,) = self._bus.log.take(Partition(dead_letter_topic(self._app.name, handler), 0), offset, 1)
+                letter = DeadLetter(handler, record)
+                status = self.status(letter)
+                if every or status == "open":
+                    found.append((at, letter, status))
+                    if len(found) == limit:
+                        break
+        return found
+
+    def _last(self, wanted: Filter, prefix: str) -> Iterator[tuple[Mark, str, int]]:
+        """The last dead letter of each delivery, if it is wanted: where it stands, its handler and offset."""
+        last: dict[tuple[str, str], tuple[Mark, str, int] | None] = {}
+        for handler in self._app.runnable:
+            for head in self._heads(handler.name, prefix) if wanted.handler in ("", handler.name) else ():
+                mark = Mark(head.record.time, f"{self._app.name}/{handler.name}/{head.id}")
+                fits = wanted.matches(head)
+                last[handler.name, head.id] = (mark, handler.name, head.record.offset) if fits else None
+        return (head for head in last.values() if head is not None)
+
+    def _heads(self, handler: str, prefix: str) -> Iterator[DeadLetter]:
+        """Dead letters of a handler without what they keep."""
+        topic = dead_letter_topic(self._app.name, handler)
+        if topic not in self._bus.log.topics:
+            return
+        start = position(self._bus.log.topics[topic][0], 0, 0)
+        plain = prefix if prefix.isascii() and prefix.isalnum() else ""  # as it stands in JSON, whoever wrote that
+        rows = self._bus.store.db.execute(
+            "SELECT pos, time, key, headers FROM events WHERE pos >= ? AND pos < ? AND instr(headers, ?) ORDER BY pos",
+            (start, start + self._bus.log.end(Partition(topic, 0)), plain),
+        )
+        for pos, time, key, headers in rows:
+            letter = DeadLetter(handler, Record(topic, 0, pos - start, time, key, load(headers), b""))
+            if letter.id.startswith(prefix):
+                yield letter
+
     def answered(self, letter: DeadLetter) -> bool:
         """Was it replayed or dropped, or is that under way?"""
         return self.status(letter) != "open"
@@ -151,7 +203,7 @@ class DeadLetters:
 
     def find(self, prefix: str) -> DeadLetter:
         """The open one whose id begins so. Raises StepwireError if there is none, or more than one."""
-        found = [letter for letter in self.open() if letter.id.startswith(_given(prefix))]
+        found = [letter for _, letter, _ in self.after(Mark(), 2, prefix=_given(prefix))]
         if len(found) != 1:
             what = "several open dead letters begin" if found else "no open dead letter begins"
             raise StepwireError(f"{what} with {prefix!r}; see: stepwire dlq list --app …")
@@ -159,7 +211,7 @@ class DeadLetters:
 
     def read(self, prefix: str) -> DeadLetter:
         """The one whose id begins so, answered or not. Raises StepwireError if there is none, or more than one."""
-        found = [letter for letter in self.last() if letter.id.startswith(prefix)]
+        found = [letter for _, letter, _ in self.after(Mark(), 2, prefix=prefix, every=True)]
         if len(found) != 1:
             what = "several dead letters begin" if found else "no dead letter begins"
             raise StepwireError(f"{what} with {prefix!r}; see: stepwire dlq list --every --app …")

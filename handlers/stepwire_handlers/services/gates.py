@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,12 @@ from stepwire.bus.protocol import Out
 from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, join_rules
 from stepwire.errors import DecodeError, SettingsError, StepwireError
-from stepwire.gate import decision
+from stepwire.gate import decision, signed
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
 from stepwire_handlers.services.fields import reasons
+from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
@@ -55,22 +57,62 @@ class Gates:
         self._stored, self._unread = Stored(app, bus), Unread(app, bus)
 
     def open(self) -> list[Waiting]:
-        """All of them, oldest first. Only handlers that a person can owe something are looked at."""
-        found: list[Waiting] = []
+        """All of them, oldest first."""
+        found: list[Waiting | None] = []
         with snapshot(self._bus):
-            for handler in self._app.handlers:
-                once = handler.options.effect == "once"
-                if handler.signature.is_gate or (once and handler.signature.is_join):
-                    joins = self._stored.mailbox(handler.name, JOIN).joins.values()
-                    found += [waiting for join in joins if (waiting := self.of_join(handler.name, join))]
-                elif once:
-                    items = self._stored.mailbox(handler.name, ITEM).items.items()
-                    found += [
-                        waiting
-                        for id_, raw in items
-                        if (waiting := self.of_item(Item(handler.name, id_, decode_entry(raw))))
-                    ]
-        return sorted(found, key=lambda waiting: waiting.since)
+            for handler, kept_as in self._asking():
+                mailbox = self._stored.mailbox(handler, kept_as)
+                found += [self.of_join(handler, join) for join in mailbox.joins.values()]
+                found += [self.of_item(Item(handler, id_, decode_entry(raw))) for id_, raw in mailbox.items.items()]
+        return sorted((waiting for waiting in found if waiting is not None), key=lambda waiting: waiting.since)
+
+    def _asking(self) -> Iterator[tuple[str, str]]:
+        """The handlers that a person can owe something, and how the keys of it begin."""
+        for handler in self._app.handlers:
+            once = handler.options.effect == "once"
+            if handler.signature.is_gate or (once and handler.signature.is_join):
+                yield handler.name, JOIN
+            elif once:
+                yield handler.name, ITEM
+
+    def after(self, mark: Mark, limit: int, prefix: str = "") -> list[tuple[Mark, Waiting]]:
+        """At most so many of them, oldest first, from behind a mark, whose id begins so. Only these are decoded."""
+        found: list[tuple[Mark, Waiting]] = []
+        with snapshot(self._bus):
+            for at, handler, id_ in sorted(head for head in self._heads(prefix) if head[0] > mark):
+                if (waiting := self.of(handler, id_)) is not None:
+                    found.append((at, waiting))
+                    if len(found) == limit:
+                        break
+        return found
+
+    def _heads(self, prefix: str = "") -> Iterator[tuple[Mark, str, str]]:
+        """What a person may owe: where it stands, its handler and id; nothing of what is kept is decoded for it."""
+        for handler, kept_as in self._asking():
+            where = f"{self._app.name}/{handler}/"
+            if kept_as == JOIN:
+                for join in self._stored.outlines(handler, prefix):
+                    if self._kind(handler, join):
+                        yield Mark(join.opened, where + join.id), handler, join.id
+                continue
+            for key, meta in self._stored.metas(handler, ITEM + prefix):
+                if meta.get("unknown"):
+                    id_ = key.removeprefix(ITEM)
+                    yield Mark(meta["at"], where + id_), handler, id_
+
+    def of(self, handler: str, id_: str) -> Waiting | None:
+        """What a person owes this delivery or join, without a look at the others; None if it is nothing."""
+        join = self._stored.join(handler, id_)
+        if join is not None:
+            return self.of_join(handler, join)
+        item = self._stored.item(handler, id_)
+        return None if item is None else self.of_item(item)
+
+    def named(self, id_: str) -> list[Waiting]:
+        """What waits under exactly this id; more than one if one event waits in two handlers."""
+        with snapshot(self._bus):
+            found = [self.of(name, each) for _, name, each in self._heads(id_) if each == id_]
+        return [waiting for waiting in found if waiting is not None]
 
     def of_item(self, item: Item) -> Waiting | None:
         """What a person owes a delivery; None if it waits for something else."""
@@ -85,21 +127,26 @@ class Gates:
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
         """What a person owes a join; None if it waits for something else."""
-        step = self._app.wiring.handlers.get(handler)
-        if step is None or join.stub is not None or (join.call is not None and join.call.get("dead")):
+        kind = self._kind(handler, join)
+        if not kind or ("resolve" if kind == UNKNOWN else "decision") in self._unread.kinds(handler, join.id):
             return None
-        said = self._unread.kinds(handler, join.id)
-        if join.call is not None and join.call.get("unknown"):
+        step = self._app.wiring.handlers[handler]
+        if kind == UNKNOWN:
             parts = [self._event(decode_entry(raw)) for raw in join.slots.values()]
-            why = without_pieces(str(join.call["unknown"]), sensitive_values(parts))
-            unknown = Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why)
-            return None if "resolve" in said else unknown
-        asked = next((part for part in step.signature.parts if part.decision), None)
-        if asked is None or join.decision is not None or asked.name not in join.slots or "decision" in said:
-            return None
+            why = without_pieces(str((join.call or {})["unknown"]), sensitive_values(parts))
+            return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why)
         until = deadline(join, join_rules(step, self._app.settings))
-        entry = decode_entry(join.slots[asked.name])
+        entry = decode_entry(join.slots[_asked(step)])
         return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, self._event(entry))
+
+    def _kind(self, handler: str, join: JoinState) -> str:
+        """Gate or unknown outcome; empty if a person owes it nothing. An outline of the join is enough."""
+        step, call = self._app.wiring.handlers.get(handler), join.call or {}
+        if step is None or join.stub is not None or call.get("dead"):
+            return ""
+        if call.get("unknown"):
+            return UNKNOWN
+        return GATE if join.decision is None and _asked(step) in join.slots else ""
 
     def _event(self, entry: Entry) -> Event | None:
         record = kept(entry)
@@ -117,7 +164,7 @@ class Gates:
         """
         if not prefix:
             raise SettingsError("the id is empty; see: stepwire gates list --app …")
-        found = [waiting for waiting in self.open() if waiting.id.startswith(prefix)]
+        found = [waiting for _, waiting in self.after(Mark(), 2, prefix)]
         if len(found) != 1:
             what = "several things that wait for a person begin" if found else "nothing that waits for a person begins"
             raise StepwireError(f"{what} with {prefix!r} (decided already?); see: stepwire gates list --app …")
@@ -155,7 +202,9 @@ class Gates:
         except ValidationError as error:
             raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}") from None
 
-    async def resolve(self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null") -> None:
+    async def resolve(
+        self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null", key: str
+    ) -> None:
         """Say what became of an unknown outcome: done (with the event it returned), redo or drop.
 
         Raises SettingsError for a gate and for an event that the handler never returns, BusUnavailable.
@@ -166,12 +215,17 @@ class Gates:
         if verdict == "done":
             name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
         meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name}
-        await self._send(waiting, Entry(meta, {}, value.encode()), Said(waiting.handler, waiting.id, verdict, by))
+        await self._send(waiting, signed(meta, value.encode(), key), Said(waiting.handler, waiting.id, verdict, by))
 
     async def _send(self, waiting: Waiting, entry: Entry, said: Said, edited: Event | None = None) -> None:
         topic = control_topic(self._app.name, waiting.handler)
         noted = note(self._app.name, waiting.run, said, waiting.event, edited)
         await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
+
+
+def _asked(step: AnyHandler) -> str:
+    """The slot of a gate that holds what is asked about; empty for another join."""
+    return next((part.name for part in step.signature.parts if part.decision), "")
 
 
 def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:

@@ -1,17 +1,15 @@
-"""Publishing from outside a worker, and waiting for what comes of it.
+"""Around a publish from outside a worker (`known`): the file before its event, and waiting for what comes of it.
 
-In: an event. Out: its run. An event that was published before, by the same id and source, is not published again: its
-run is followed.
+In: a path, or a run. Out: an attachment, or the run at rest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import mimetypes
-import time
 from pathlib import Path
 
-from stepwire import App, Event
+from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire_handlers.blobs import BlobStore
 from stepwire_handlers.services.runs import Runs, RunView
@@ -24,16 +22,6 @@ async def put(blobs: BlobStore, path: Path) -> Attachment:
     """A file into the blob store, before the event that names it is published."""
     media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return await blobs.put(path, media_type=media, name=path.name)
-
-
-async def publish(
-    app: App, bus: LocalBus, event: Event, *, id: str | None = None, source: str | None = None  # noqa: A002
-) -> str:  # fmt: skip
-    """Publish, unless this identity was published before; its run. Raises PublishError, BusUnavailable."""
-    out, run = app.record(event, id=id, source=source, now=time.time())
-    if id is None or bus.store.find_run(run) is None:
-        await bus.publish([out])
-    return run
 
 
 async def until_it_rests(app: App, bus: LocalBus, run: str, timeout: float) -> RunView:

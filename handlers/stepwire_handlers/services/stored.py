@@ -17,6 +17,7 @@ from stepwire.join import JoinState
 from stepwire.state import ITEM, JOIN, VERDICT, Entry, Mailbox, decode_entry, decode_meta
 
 PAGE = 2_000
+FEW = 20  #: rows at once for one join or item, which has hardly more; its neighbours are nobody's question
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Stored:
             return mailbox
         for number in self._partitions(handler):
             after = _just_before(prefix)
-            while rows := self._bus.store.state(known[0], number, after, PAGE):
+            while rows := self._bus.store.state(known[0], number, after, PAGE if len(prefix) <= len(JOIN) else FEW):
                 for key, raw in rows:
                     if not key.startswith(prefix):
                         break
@@ -73,10 +74,10 @@ class Stored:
             )
             yield from ((key, decode_meta(raw)) for key, raw in takewhile(lambda row: row[0].startswith(prefix), rows))
 
-    def outlines(self, handler: str) -> Iterator[JoinState]:
-        """Every stored join of a handler, one at a time; its slots are there, what they keep is not."""
+    def outlines(self, handler: str, prefix: str = "") -> Iterator[JoinState]:
+        """Stored joins of a handler whose id begins so, one at a time; their slots are there, what they keep is not."""
         join = JoinState("")
-        for key, meta in self.metas(handler, JOIN):  # entries of one join follow each other
+        for key, meta in self.metas(handler, JOIN + prefix):  # entries of one join follow each other
             id_, _, slot = key.removeprefix(JOIN).partition("/")
             if id_ != join.id:
                 yield from () if join.empty else (join,)

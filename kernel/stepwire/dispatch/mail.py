@@ -35,7 +35,10 @@ class Mail:
 
     def apply(self, mailbox: Mailbox, entry: Entry) -> Applied:
         """Apply one message; a kind that this release does not know is skipped and counted."""
-        action = self._actions.get(entry.meta.get("kind", ""))
+        kind = entry.meta.get("kind", "")
+        action = self._actions.get(kind)
+        if kind in ("decision", "resolve") and not is_genuine(entry, self._step.decision_key):
+            return Applied([], "unsigned")
         return Applied([], "unknown_message") if action is None else action(mailbox, entry)
 
     def put(self, mailbox: Mailbox, key: str, entry: Entry | None) -> Change:
@@ -71,8 +74,6 @@ class Mail:
         return Applied([self.put(mailbox, f"{JOIN}{join.id}/{STUB}", stub)], "late")
 
     def _decision(self, mailbox: Mailbox, entry: Entry) -> Applied:
-        if not is_genuine(entry, self._step.decision_key):
-            return Applied([], "unsigned")
         id_ = entry.meta["id"]
         join = mailbox.joins.get(id_)
         if join is not None and (join.decision is not None or join.stub is not None or join.call is not None):

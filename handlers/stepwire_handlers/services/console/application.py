@@ -31,7 +31,8 @@ from stepwire_handlers.services.console.measures import Measures
 from stepwire_handlers.services.console.session import COOKIE, Sessions, refuse_foreign_forms
 from stepwire_handlers.services.console.signin import START, SignIn, forget
 from stepwire_handlers.services.dead_letters import DeadLetters
-from stepwire_handlers.services.door.decisions import Decisions
+from stepwire_handlers.services.door.aside import Aside
+from stepwire_handlers.services.door.decisions import Decisions, Only
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.limits import Limits
 from stepwire_handlers.services.door.places import Place, Places
@@ -81,7 +82,7 @@ class Console:
     signin: SignIn | None = None  #: at an OIDC issuer
 
     def __post_init__(self) -> None:
-        self._pages = _templates()
+        self._pages, self._aside = _templates(), Aside()
 
     def application(self) -> Starlette:
         """The routes."""
@@ -220,60 +221,55 @@ class Console:
                           steps=drawn.steps, counts=counts, chart_size=chart)  # fmt: skip
 
     def _place(self, caller: Caller, app: str) -> Place:
-        place = self.places[app]
         if not caller.may("viewer", app):
             raise Problem(404, "not-found", "there is no such app that you may see")
-        return place
+        return self.places[app]
 
     # -- gates
 
     async def gates(self, request: Request, caller: Caller) -> Response:
         """Everything that waits for a person."""
-        return self._page(request, "gates.html", waiting=list(look.gates(look.visible(self.places, caller))))
+        waiting, whole = await look.gates(self._aside, look.visible(self.places, caller))
+        return self._page(request, "gates.html", waiting=waiting, whole=whole)
 
-    def _waiting(self, request: Request, caller: Caller) -> tuple[Place, Any]:
-        place = self._place(caller, request.path_params["app"])
-        for _, waiting in look.gates([place]):
-            if waiting.id == request.path_params["id"]:
-                return place, waiting
-        raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided already")
+    async def _waiting(self, request: Request, caller: Caller) -> tuple[Place, Any]:
+        place, handler = self._place(caller, request.path_params["app"]), request.query_params.get("handler", "")
+        return place, await look.gate(self._aside, place, request.path_params["id"], handler)
 
     async def gate(self, request: Request, caller: Caller) -> Response:
         """One of them, with its event as a form."""
-        place, waiting = self._waiting(request, caller)
+        place, waiting = await self._waiting(request, caller)
         fields = forms.fields_of(waiting.event) if waiting.event is not None else []
         return self._page(request, "gate.html", app=place.app.name, waiting=waiting, fields=fields,
                           kind=type(waiting.event).__name__, may=caller.may("approver", place.app.name))  # fmt: skip
 
     async def decide(self, request: Request, caller: Caller) -> Response:
         """What a person decided."""
-        _, waiting = self._waiting(request, caller)
+        place, waiting = await self._waiting(request, caller)
         form = await forms.read(request)
         body: dict[str, Any] = {"decision": form.get("decision", ""), "why": form.get("why", "")}
         if waiting.event is not None and (edited := forms.changed(waiting.event, form)):
             body["edited"] = edited
         if body["decision"] == "done":
             body |= {"type": form.get("type", ""), "event": forms.read_object(form.get("event", ""))}
-        said = await self.decisions.decide(caller, waiting.id, body)
+        said = await self.decisions.decide(caller, waiting.id, body, Only(place.app.name, waiting.handler))
         return RedirectResponse(f"/runs/{quote(said.run, '')}?said={said.decision}", 303)
 
     # -- dead letters
 
     async def letters(self, request: Request, caller: Caller) -> Response:
         """Those that nobody replayed or dropped."""
-        return self._page(request, "letters.html", letters=look.letters(look.visible(self.places, caller)))
+        letters, whole = await look.letters(self._aside, look.visible(self.places, caller))
+        return self._page(request, "letters.html", letters=letters, whole=whole)
 
-    def _letter(self, request: Request, caller: Caller) -> tuple[Place, DeadLetters, Any]:
-        place = self._place(caller, request.path_params["app"])
-        reader = DeadLetters(place.app, place.bus)
-        for letter in reader.last():
-            if letter.id == request.path_params["id"]:
-                return place, reader, letter
-        raise Problem(404, "not-found", "there is no dead letter of this id")
+    async def _letter(self, request: Request, caller: Caller) -> tuple[Place, DeadLetters, Any]:
+        place, handler = self._place(caller, request.path_params["app"]), request.query_params.get("handler", "")
+        letter = await look.letter(self._aside, place, request.path_params["id"], handler)
+        return place, DeadLetters(place.app, place.bus), letter
 
     async def letter(self, request: Request, caller: Caller) -> Response:
         """One of them: the cause, the payload, what it holds up."""
-        place, reader, letter = self._letter(request, caller)
+        place, reader, letter = await self._letter(request, caller)
         payload = reader.payload(letter)
         event = payload if isinstance(payload, Event) else None
         return self._page(
@@ -285,22 +281,22 @@ class Console:
 
     async def replay(self, request: Request, caller: Caller) -> Response:
         """Resume a delivery, with another payload if fields were changed."""
-        _, reader, letter = self._letter(request, caller)
+        place, reader, letter = await self._letter(request, caller)
         payload, form = reader.payload(letter), await forms.read(request)
         body = None
         if isinstance(payload, Event) and (edited := forms.changed(payload, form)):
             body = {"edited": {**json.loads(payload.model_dump_json()), **edited}}
-        said = await self.decisions.replay(caller, letter.id, body)
+        said = await self.decisions.replay(caller, letter.id, body, Only(place.app.name, letter.handler))
         return RedirectResponse(
             f"/runs/{quote(said.run, '')}?said=replay" if said.run else "/dead-letters?said=replay", 303
         )
 
     async def drop(self, request: Request, caller: Caller) -> Response:
         """Give a delivery up; the box must be ticked, there is no way back."""
-        _, _, letter = self._letter(request, caller)
+        place, _, letter = await self._letter(request, caller)
         if (await forms.read(request)).get("sure") != "yes":
             raise Problem(422, "invalid", "tick the box: there is no way back from a drop")
-        said = await self.decisions.drop(caller, letter.id)
+        said = await self.decisions.drop(caller, letter.id, Only(place.app.name, letter.handler))
         return RedirectResponse(
             f"/runs/{quote(said.run, '')}?said=drop" if said.run else "/dead-letters?said=drop", 303
         )

@@ -8,18 +8,23 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from stepwire_handlers.services.dead_letters import DeadLetters
+from stepwire import App
+from stepwire.bus.local import LocalBus
+from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, Filter
+from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
+from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.groups import unattended
 from stepwire_handlers.services.listing import newest
+from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.said import Said
 from stepwire_handlers.services.timeline import Step, timeline
@@ -28,6 +33,7 @@ from stepwire_handlers.telemetry.mask import masked
 PAGE = 25  #: runs on a page
 DEEPEST = 20  #: pages that can be turned; older runs are found by their id, a state or a time
 SEARCHED = 500  #: newest runs that a search looks into
+LISTED = 200  #: gates, and dead letters, on their page
 COUNTED = 200  #: newest runs that the graph counts
 DOLLARS = re.compile(r"\$([0-9]{1,12}(?:\.[0-9]{1,12})?)$", re.ASCII)
 SPANS = {"1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
@@ -124,20 +130,47 @@ def cost(view: RunView) -> float | None:
     return sum(float(each[1]) for each in said if each) if any(said) else None
 
 
-def gates(places: Sequence[Place]) -> Iterator[tuple[Place, Waiting]]:
-    """Everything that waits for a person."""
-    for place in places:
-        for waiting in Gates(place.app, place.bus).open():
-            yield place, waiting
+async def gates(aside: Aside, places: Sequence[Place]) -> tuple[list[tuple[Place, Waiting]], bool]:
+    """What waits for a person, the oldest of it; and whether that is all."""
+    found = await aside.look(places, lambda app, bus: Gates(app, bus).after(Mark(), LISTED + 1))
+    items = [(at, place, waiting) for place, each in zip(places, found, strict=True) for at, waiting in each]
+    items.sort(key=lambda item: item[0])
+    return [(place, waiting) for _, place, waiting in items[:LISTED]], len(items) <= LISTED
 
 
-def letters(places: Sequence[Place]) -> list[tuple[Place, Any]]:
-    """Open dead letters, newest first."""
-    found = []
-    for place in places:
-        reader = DeadLetters(place.app, place.bus)
-        found += [(place, reader.shown(letter)) for letter in reader.open()]
-    return sorted(found, key=lambda each: each[1].record.time, reverse=True)
+async def gate(aside: Aside, place: Place, id_: str, handler: str) -> Waiting:
+    """What waits under this id; a handler says whose, if it waits in two. Raises Problem 404."""
+    (found,) = await aside.look([place], lambda app, bus: Gates(app, bus).named(id_))
+    for waiting in found:
+        if handler in ("", waiting.handler):
+            return waiting
+    raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided already")
+
+
+async def letters(aside: Aside, places: Sequence[Place]) -> tuple[list[tuple[Place, Any]], bool]:
+    """Open dead letters, the newest of them; and whether that is all."""
+
+    def look(app: App, bus: LocalBus) -> list[tuple[Mark, DeadLetter]]:
+        reader = DeadLetters(app, bus)
+        return [(at, reader.shown(letter)) for at, letter, _ in reader.after(Mark(), LISTED + 1, newest=True)]
+
+    found = await aside.look(places, look)
+    items = [(at, place, letter) for place, each in zip(places, found, strict=True) for at, letter in each]
+    items.sort(key=lambda item: item[0], reverse=True)
+    return [(place, letter) for _, place, letter in items[:LISTED]], len(items) <= LISTED
+
+
+async def letter(aside: Aside, place: Place, id_: str, handler: str) -> DeadLetter:
+    """The dead letter of this id, answered or not. Raises Problem 404."""
+
+    def look(app: App, bus: LocalBus) -> list[DeadLetter]:
+        found = DeadLetters(app, bus).after(Mark(), LISTED, Filter(handler), id_, every=True)
+        return [letter for _, letter, _ in found if letter.id == id_]
+
+    (found,) = await aside.look([place], look)
+    if not found:
+        raise Problem(404, "not-found", "there is no dead letter of this id")
+    return found[0]
 
 
 def counts(place: Place) -> tuple[Mapping[str, Counter[str]], int]:

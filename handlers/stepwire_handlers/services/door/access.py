@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from stepwire import SettingsError
 
-Role = Literal["viewer", "operator", "approver"]
+Role = Literal["viewer", "publisher", "operator", "approver"]
 Roles = Mapping[str, frozenset[Role]]  #: app, or `*` for all of them -> roles
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 PREFIX = "sw_"  #: how our keys begin, so that scanners of repositories know them

@@ -7,6 +7,7 @@ and /readyz are open to everybody and tell nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,18 +23,20 @@ from stepwire.errors import BusError
 from stepwire_handlers.blobs import BlobStore
 from stepwire_handlers.services.door import events, idempotency, openapi, page, stream, uploads
 from stepwire_handlers.services.door.access import Access
+from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.bodies import is_json, media_type, parsed, whole
-from stepwire_handlers.services.door.decisions import Decided, Decisions
+from stepwire_handlers.services.door.decisions import Decided, Decisions, Only
 from stepwire_handlers.services.door.guard import ROUTE, Guard, no_route, traced
-from stepwire_handlers.services.door.identity import Caller, Identity
+from stepwire_handlers.services.door.identity import ANYBODY, Caller, Identity
 from stepwire_handlers.services.door.intake import Begun, publish_events, publish_fields
-from stepwire_handlers.services.door.limits import Limits
-from stepwire_handlers.services.door.listing import Lister, wanted
+from stepwire_handlers.services.door.limits import Limits, Shares
+from stepwire_handlers.services.door.listing import Lister, given, wanted
 from stepwire_handlers.services.door.measures import Measures
+from stepwire_handlers.services.door.pages import Pages, asked
 from stepwire_handlers.services.door.places import Place, Places
-from stepwire_handlers.services.door.problems import Problem, of_error, unavailable
+from stepwire_handlers.services.door.problems import RETRY, Problem, of_error, unavailable
 from stepwire_handlers.services.door.rest import Rest
-from stepwire_handlers.services.door.runs import address, find, shown, wish
+from stepwire_handlers.services.door.runs import address, find, located, shown, wish
 
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Publishing, Served
@@ -59,7 +62,11 @@ class Door:
     max_bytes: int  #: of one file
     tracer: Publishing | None = None  #: makes a span of each request that may bring events; None: nobody traces
     rest: Rest = field(default_factory=Rest)
-    lister: Lister = field(default_factory=Lister)
+
+    def __post_init__(self) -> None:
+        aside = Aside()
+        self.lister, self.pages = Lister(aside), Pages(self.places, aside)
+        self.streams = Shares(stream.STREAMS, stream.EACH)
 
     def application(self) -> Starlette:
         """The routes behind their guard."""
@@ -72,6 +79,7 @@ class Door:
             self._route("/gates", self.gates, "GET"),
             self._route("/gates/{id}", self.decide, "POST"),
             self._route("/dead-letters", self.letters, "GET"),
+            self._route("/dead-letters/{id}", self.letter, "GET"),
             self._route("/dead-letters/{id}/replay", self.replay, "POST"),
             self._route("/dead-letters/{id}/drop", self.drop, "POST"),
             self._route("/openapi.json", self.description, "GET"),
@@ -137,32 +145,33 @@ class Door:
         if len(found) > 1:
             self.limits.take(caller.name, caller.rate, len(found) - 1)
         begun = await publish_events(self.places, caller, found, _served(request))
-        return await self._accepted(request, begun, alone=not media_type(request).startswith(events.BATCH))
+        return await self._accepted(request, caller, begun, alone=not media_type(request).startswith(events.BATCH))
 
     async def take_fields(self, request: Request, caller: Caller) -> Response:
         """`POST /apps/<app>/<type>`."""
-        place = self.places[request.path_params["app"]]
-        caller.must("operator", place.app.name)
+        name = request.path_params["app"]
+        place = self.places[name if caller.knows(name) else ""]  # to strangers as if there were none
+        caller.must("publisher", place.app.name)
         kind = place.entry(request.path_params["type"])
         key = idempotency.key_of(request, caller.name)
         fields = await uploads.fields_of(request, kind, self.blobs, self.max_bytes)
         begun = await publish_fields(place, kind, fields, key, traced(request), _served(request))
-        return await self._accepted(request, [begun], alone=True)
+        return await self._accepted(request, caller, [begun], alone=True)
 
-    async def _accepted(self, request: Request, begun: Sequence[Begun], *, alone: bool) -> Response:
+    async def _accepted(self, request: Request, caller: Caller, begun: Sequence[Begun], *, alone: bool) -> Response:
         for each in begun:
             self.measures.event(each.place.app.name, known=each.known)
-        told = [{"id": each.id, "source": each.source, "run": each.run, "url": address(each.run),
+        told = [{"id": each.id, "source": each.source, "run": each.run, "url": address(each.run) or None,
                  "repeated": each.known} for each in begun]  # fmt: skip
         if not alone:
             return JSONResponse({"events": told}, 202)
         (first,) = begun
-        headers, seconds = {"location": address(first.run)}, wish(request)
-        if seconds is None:
+        headers, seconds = located(first.run), wish(request)
+        if seconds is None or not first.run or not caller.may("viewer", first.place.app.name):
             return JSONResponse(told[0], 202, headers)
         headers["preference-applied"] = f"wait={seconds:g}"
         try:
-            view = await self.rest.of(first.place, first.run, seconds, request.receive)
+            view = await self.rest.of(first.place, first.run, seconds, request.receive, _share(caller))
         except BusError:
             return JSONResponse(told[0], 202, headers)  # it is written; only looking at it failed
         done = view.result is not None or view.state == "completed" or view.rests
@@ -182,7 +191,7 @@ class Door:
         seconds = wish(request)
         if seconds is None:
             return JSONResponse(shown(place, view))
-        view = await self.rest.of(place, view.id, seconds, request.receive)
+        view = await self.rest.of(place, view.id, seconds, request.receive, _share(caller))
         return JSONResponse(shown(place, view), headers={"preference-applied": f"wait={seconds:g}"})
 
     async def follow(self, request: Request, caller: Caller) -> Response:
@@ -191,48 +200,61 @@ class Door:
         place, view = find(self.places, caller, request.path_params["run"])
         if ended and view.state == "completed":
             return Response(status_code=204)
-        if self.measures.streams >= stream.STREAMS:
-            raise unavailable(f"{stream.STREAMS} streams are open; ask for the run itself")
+        who = _share(caller)
+        if not self.streams.has_room(who):
+            if self.streams.open >= stream.STREAMS:
+                raise unavailable(f"{stream.STREAMS} streams are open; ask for the run itself")
+            raise Problem(429, "too-many-requests", f"{stream.EACH} of your streams are open; end some of them",
+                          headers={"retry-after": str(RETRY)})  # fmt: skip
         version = self.identity.version  # another one: whoever may still look comes back, and misses nothing
+        messages = stream.stream(
+            place, view.id, seen, self.rest, lambda: self.identity.version == version, stream.life(caller, time.time())
+        )
         return StreamingResponse(
-            self._counted(stream.stream(place, view.id, seen, self.rest, lambda: self.identity.version == version)),
-            media_type=stream.MEDIA,
-            headers={"x-accel-buffering": "no"},
-        )  # fmt: skip
+            self._counted(messages, who), media_type=stream.MEDIA, headers={"x-accel-buffering": "no"}
+        )
 
-    async def _counted(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        self.measures.streams += 1
-        try:
-            async for message in messages:
-                yield message
-        finally:
-            self.measures.streams -= 1
+    async def _counted(self, messages: AsyncIterator[bytes], who: str) -> AsyncIterator[bytes]:
+        with self.streams.taken(who):
+            self.measures.streams = self.streams.open
+            try:
+                async for message in messages:
+                    yield message
+            finally:
+                self.measures.streams = self.streams.open - 1
 
     # -- what a person decides
 
-    async def gates(self, _: Request, caller: Caller) -> Response:
+    async def gates(self, request: Request, caller: Caller) -> Response:
         """`GET /gates`."""
-        return JSONResponse({"gates": self.decisions.gates(caller)})
+        return JSONResponse(await self.pages.gates(caller, asked(request.query_params)))
 
     async def decide(self, request: Request, caller: Caller) -> Response:
         """`POST /gates/<id>`."""
-        return self._decided(await self.decisions.decide(caller, request.path_params["id"], await _json(request)))
+        id_, body = request.path_params["id"], await _json(request)
+        return self._decided(await self.decisions.decide(caller, id_, body, _only(request)))
 
-    async def letters(self, _: Request, caller: Caller) -> Response:
+    async def letters(self, request: Request, caller: Caller) -> Response:
         """`GET /dead-letters`."""
-        return JSONResponse({"dead_letters": self.decisions.letters(caller)})
+        return JSONResponse(await self.pages.letters(caller, asked(request.query_params)))
+
+    async def letter(self, request: Request, caller: Caller) -> Response:
+        """`GET /dead-letters/<id>`."""
+        id_, wanted = request.path_params["id"], asked(request.query_params)
+        return JSONResponse(await self.pages.letter(caller, id_, wanted))
 
     async def replay(self, request: Request, caller: Caller) -> Response:
         """`POST /dead-letters/<id>/replay`."""
-        return self._decided(await self.decisions.replay(caller, request.path_params["id"], await _json(request)))
+        id_, body = request.path_params["id"], await _json(request)
+        return self._decided(await self.decisions.replay(caller, id_, body, _only(request)))
 
     async def drop(self, request: Request, caller: Caller) -> Response:
         """`POST /dead-letters/<id>/drop`."""
-        return self._decided(await self.decisions.drop(caller, request.path_params["id"]))
+        return self._decided(await self.decisions.drop(caller, request.path_params["id"], _only(request)))
 
     def _decided(self, said: Decided) -> Response:
         self.measures.decision(said.app, said.decision)
-        return JSONResponse(said.shown(), 202, {"location": address(said.run)})
+        return JSONResponse(said.shown(), 202, located(said.run))
 
     # -- about the door
 
@@ -246,7 +268,7 @@ class Door:
         return HTMLResponse(page.html(document), headers={"content-security-policy": page.POLICY})
 
     def _visible(self, caller: Caller) -> list[Place]:
-        return [place for place in self.places.all if caller.may("viewer", place.app.name)]
+        return [place for place in self.places.all if caller.knows(place.app.name)]
 
     async def metrics(self, _: Request, caller: Caller) -> Response:
         """`GET /metrics`, for whoever may see every app."""
@@ -278,6 +300,16 @@ async def _json(request: Request) -> Any:
     if not is_json(media_type(request)):
         raise Problem(415, "unsupported-media-type", "send JSON", headers={"accept-post": "application/json"})
     return parsed(body)
+
+
+def _share(caller: Caller) -> str:
+    """Whose share of what lasts is used; with --insecure nobody is told from anybody."""
+    return "" if caller is ANYBODY else caller.name
+
+
+def _only(request: Request) -> Only:
+    """Where an id is to be looked for, if the caller says so."""
+    return Only(**given(request.query_params, Only._fields))
 
 
 def _served(request: Request) -> Served | None:

@@ -14,16 +14,20 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters
+from stepwire import App
+from stepwire.bus.local import LocalBus
+from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, Filter
+from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, invalid
 from stepwire_handlers.services.door.runs import address
-from stepwire_handlers.services.door.runs import gate as gate_shown
 from stepwire_handlers.services.gates import GATE, Gates, Waiting
+from stepwire_handlers.services.mark import Mark
 
 Audit = Callable[..., None]
 B = TypeVar("B", bound=BaseModel)
+MOST = 100  #: dead letters whose ids begin alike
 
 
 class Verdict(BaseModel):
@@ -46,6 +50,16 @@ class Replay(BaseModel):
     edited: dict[str, Any] | None = None  #: another payload for the delivery
 
 
+class Only(NamedTuple):
+    """Where to look for an id: one event may wait in two handlers, and in two apps."""
+
+    app: str = ""
+    handler: str = ""
+
+
+ANY = Only()
+
+
 class Decided(NamedTuple):
     """What was sent to the worker."""
 
@@ -55,9 +69,9 @@ class Decided(NamedTuple):
     by: str
     run: str
 
-    def shown(self) -> dict[str, str]:
+    def shown(self) -> dict[str, str | None]:
         """As data."""
-        return {**self._asdict(), "url": address(self.run)}
+        return {**self._asdict(), "url": address(self.run) or None}
 
 
 class Decisions:
@@ -65,43 +79,30 @@ class Decisions:
 
     Args:
         places: the apps.
-        key: signs decisions about gates; empty: they are not signed.
+        key: signs decisions about gates and unknown outcomes; empty: they are not signed.
         audit: writes the line.
     """
 
     def __init__(self, places: Places, key: str, audit: Audit) -> None:
         self._places, self._key, self._audit = places, key, audit
+        self._aside = Aside()  # of its own: a decision does not wait behind lists
 
-    def gates(self, caller: Caller) -> list[dict[str, Any]]:
-        """All that wait for a person, in the apps that the caller may see."""
-        return [
-            {"app": place.app.name, **gate_shown(waiting)}
-            for place in self._seen(caller)
-            for waiting in Gates(place.app, place.bus).open()
-        ]
+    def _seen(self, caller: Caller, only: Only) -> Iterator[Place]:
+        seen = (place for place in self._places.all if caller.may("viewer", place.app.name))
+        return (place for place in seen if only.app in ("", place.app.name))
 
-    def letters(self, caller: Caller) -> list[dict[str, Any]]:
-        """All open dead letters, in the apps that the caller may see."""
-        found = []
-        for place in self._seen(caller):
-            letters = DeadLetters(place.app, place.bus)
-            found += [_letter(place, letters.shown(letter)) for letter in letters.open()]
-        return found
-
-    def _seen(self, caller: Caller) -> Iterator[Place]:
-        return (place for place in self._places.all if caller.may("viewer", place.app.name))
-
-    async def decide(self, caller: Caller, id_: str, body: Any) -> Decided:
+    async def decide(self, caller: Caller, id_: str, body: Any, only: Only = ANY) -> Decided:
         """Decide a gate, or say what became of an unknown outcome."""
         verdict = _read(Verdict, body)
-        place, _, _ = self._gate(caller, id_)
+        place, _ = await self._gate(caller, id_, only)
         caller.must("approver", place.app.name)
         async with place.turns.alone(id_):
-            return await self._decided(caller, verdict, id_)
+            return await self._decided(caller, verdict, id_, only)
 
-    async def _decided(self, caller: Caller, verdict: Verdict, id_: str) -> Decided:
+    async def _decided(self, caller: Caller, verdict: Verdict, id_: str, only: Only) -> Decided:
         """Look again: of two who decide at once, the second finds nothing that waits."""
-        place, gates, waiting = self._gate(caller, id_)
+        place, waiting = await self._gate(caller, id_, only)
+        gates = Gates(place.app, place.bus)
         if (waiting.kind == GATE) != (verdict.decision in ("approve", "decline")):
             fits = "approve or decline" if waiting.kind == GATE else "done, redo or drop"
             raise Problem(422, "invalid", f"this is a{'n' * (waiting.kind != GATE)} {waiting.kind}: decide {fits}")
@@ -112,47 +113,50 @@ class Decisions:
             )  # fmt: skip
         else:
             data = to_json(verdict.event).decode()
-            await gates.resolve(waiting, verdict.decision, by=caller.name, kind=verdict.type, data=data)
+            await gates.resolve(waiting, verdict.decision, by=caller.name, kind=verdict.type, data=data, key=self._key)
         place.watch.stir()
         self._say(
             caller, place, verdict.decision, waiting.handler, waiting.id, waiting.run, edited=bool(verdict.edited)
         )
         return Decided(place.app.name, waiting.id, verdict.decision, caller.name, waiting.run)
 
-    def _gate(self, caller: Caller, id_: str) -> tuple[Place, Gates, Waiting]:
-        for place in self._seen(caller):
-            gates = Gates(place.app, place.bus)
-            for waiting in gates.open():
-                if waiting.id == id_:
-                    return place, gates, waiting
+    async def _gate(self, caller: Caller, id_: str, only: Only) -> tuple[Place, Waiting]:
+        for place in self._seen(caller, only):
+            (found,) = await self._aside.look([place], lambda app, bus: Gates(app, bus).named(id_))
+            for waiting in found:
+                if only.handler in ("", waiting.handler):
+                    return place, waiting
         raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided already")
 
-    async def replay(self, caller: Caller, id_: str, body: Any) -> Decided:
+    async def replay(self, caller: Caller, id_: str, body: Any, only: Only = ANY) -> Decided:
         """Resume a delivery."""
         wanted = _read(Replay, {} if body is None else body)
-        place, _, _ = self._dead(caller, id_)
+        place, _ = await self._dead(caller, id_, only)
         caller.must("operator", place.app.name)
         edited = None if wanted.edited is None else to_json(wanted.edited)
         async with place.turns.alone(id_):
-            place, letters, letter = self._dead(caller, id_)
-            await letters.resume([letter], edited, by=caller.name)
+            place, letter = await self._dead(caller, id_, only)
+            await DeadLetters(place.app, place.bus).resume([letter], edited, by=caller.name)
         return self._answered(caller, place, letter, "replay", edited=wanted.edited is not None)
 
-    async def drop(self, caller: Caller, id_: str) -> Decided:
+    async def drop(self, caller: Caller, id_: str, only: Only = ANY) -> Decided:
         """Give a delivery up."""
-        place, _, _ = self._dead(caller, id_)
+        place, _ = await self._dead(caller, id_, only)
         caller.must("operator", place.app.name)
         async with place.turns.alone(id_):
-            place, letters, letter = self._dead(caller, id_)
-            await letters.drop([letter], by=caller.name)
+            place, letter = await self._dead(caller, id_, only)
+            await DeadLetters(place.app, place.bus).drop([letter], by=caller.name)
         return self._answered(caller, place, letter, "drop", edited=False)
 
-    def _dead(self, caller: Caller, id_: str) -> tuple[Place, DeadLetters, DeadLetter]:
-        for place in self._seen(caller):
-            letters = DeadLetters(place.app, place.bus)
-            for letter in letters.open():
-                if letter.id == id_:
-                    return place, letters, letter
+    async def _dead(self, caller: Caller, id_: str, only: Only) -> tuple[Place, DeadLetter]:
+        def look(app: App, bus: LocalBus) -> list[DeadLetter]:
+            found = DeadLetters(app, bus).after(Mark(), MOST, Filter(only.handler), id_)
+            return [letter for _, letter, _ in found if letter.id == id_]
+
+        for place in self._seen(caller, only):
+            (found,) = await self._aside.look([place], look)
+            if found:
+                return place, found[0]
         raise Problem(
             404, "not-found", "there is no open dead letter of this id; it may be replayed or dropped already"
         )
@@ -174,13 +178,6 @@ class Decisions:
             run=run,
             edited=edited,
         )
-
-
-def _letter(place: Place, letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "app": place.app.name, "id": letter.id, "handler": letter.handler, "run": letter.run, "error": letter.error,
-        "message": letter.message, "attempts": letter.attempts, "replays": letter.number, "time": letter.record.time,
-    }  # fmt: skip
 
 
 def _read(kind: type[B], body: Any) -> B:

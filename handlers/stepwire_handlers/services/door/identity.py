@@ -28,17 +28,28 @@ class Caller:
     name: str  #: `key:NAME` or `user:NAME`; stands in decisions, logs and the ids of idempotency keys
     roles: Roles
     rate: float | None = None
+    until: float | None = None  #: when their token ends, epoch seconds; what is answered for long ends with it
+
+    def _has(self, app: str) -> frozenset[Role]:
+        return self.roles.get(app, frozenset()) | self.roles.get("*", frozenset())
 
     def may(self, role: Role, app: str) -> bool:
-        """Do they have the role there? Whoever has any role may look."""
-        has = self.roles.get(app, frozenset()) | self.roles.get("*", frozenset())
-        return bool(has) if role == "viewer" else role in has
+        """Do they have the role there? Every role may look, but that of systems, which only publish."""
+        has = self._has(app)
+        if role == "viewer":
+            return bool(has - {"publisher"})
+        return role in has or (role == "publisher" and "operator" in has)
+
+    def knows(self, app: str) -> bool:
+        """Do they have any role there? Nobody else is told that there is such an app."""
+        return bool(self._has(app))
 
     def must(self, role: Role, app: str) -> None:
         """Raises Problem 403."""
         if not self.may(role, app):
+            which = app if self.knows(app) else "an app that this would reach too"
             raise Problem(
-                403, "forbidden", f"{self.name} is no {role} of {app}; access is given by the door's operator"
+                403, "forbidden", f"{self.name} is no {role} of {which}; access is given by the door's operator"
             )
 
 
@@ -74,8 +85,9 @@ class Identity:
                 return _by_key(access, given)
             if tokens is None or access.oidc is None:
                 raise refused("the bearer token is no key of this door, and it knows no issuer of tokens")
-            name, groups = named(access.oidc, await tokens.claims(given))
-            return Caller(f"user:{name}", access.granted(name, groups))
+            claims = await tokens.claims(given)
+            name, groups = named(access.oidc, claims)
+            return Caller(f"user:{name}", access.granted(name, groups), until=int(claims["exp"]) + access.oidc.leeway)
         if access.proxy is not None and (user := _by_proxy(access.proxy, request)) is not None:
             told = _once(request, access.proxy.groups) or "" if access.proxy.groups else ""
             names = [name.strip() for name in told.split(",") if name.strip()]

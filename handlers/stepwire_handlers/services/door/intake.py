@@ -7,7 +7,7 @@ answered, so that no kill of the door loses what a caller was told. Raises Probl
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
@@ -18,8 +18,9 @@ from stepwire.codec import Codec, Decoded
 from stepwire_handlers.services.door.events import CloudEvent
 from stepwire_handlers.services.door.idempotency import HEADER, check, digest_of, within
 from stepwire_handlers.services.door.identity import Caller
-from stepwire_handlers.services.door.places import Place, Places
+from stepwire_handlers.services.door.places import RUN, Place, Places
 from stepwire_handlers.services.door.problems import Problem, invalid, unfit
+from stepwire_handlers.services.door.runs import is_name
 from stepwire_handlers.services.fields import Unfit, event_of
 from stepwire_handlers.services.known import Offer
 
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Served
 
 ECHOED = frozenset({"swrun", "swcause", "swscope", "swhandler"})  #: what says where a foreign service's answer belongs
-OWN = "stepwire:door/"  #: how the sources of events begin that the door itself makes
+OWN = "stepwire:"  #: how the sources of events begin that doors, steps and `stepwire publish` make
 
 
 class Begun(NamedTuple):
     """One event that is on the bus."""
 
     place: Place
-    run: str
+    run: str  #: empty for an answer that a field matches: its run is known once a worker has matched it
     source: str
     id: str
     known: bool  #: it was there before
@@ -51,7 +52,7 @@ async def publish_fields(
         raise unfit(error) from None
     except ValueError:  # half a surrogate pair, from a form
         raise Problem(422, "invalid", "a field holds what is no text in UTF-8") from None
-    source = OWN + place.app.name
+    source = f"{OWN}door/{place.app.name}"
     out, run = place.app.record(event, id=key, source=source, now=time.time())
     if key and kind.spec.run is not None:
         out, run = place.app.record(event, id=within(key, run), source=source, now=time.time())
@@ -67,7 +68,11 @@ async def publish_fields(
 async def publish_events(
     places: Places, caller: Caller, events: Sequence[CloudEvent], served: Served | None = None
 ) -> list[Begun]:
-    """CloudEvents under their own source and id; all of them or none."""
+    """CloudEvents under their own source and id. If one of them is wrong none is taken.
+
+    What is taken is written in one transaction for each bus: apps on one file share it, on Kafka each has its own, so
+    the bus may fail between two apps. Their senders then repeat the batch; what is there already is followed.
+    """
     offers, faults = [], list[dict[str, Any]]()
     for number, event in enumerate(events):
         try:
@@ -84,7 +89,7 @@ async def publish_events(
 async def _publish(
     offers: Sequence[tuple[Place, Offer]], served: Served | None
 ) -> list[tuple[Begun, Record | None]]:  # fmt: skip
-    """In one transaction for each bus: apps on one local file share it, on Kafka each has its own."""
+    """One transaction for each bus."""
     if served is not None and offers:
         brought = served.brings([offer for _, offer in offers])
         offers = [(place, offer) for (place, _), offer in zip(offers, brought, strict=True)]
@@ -105,17 +110,19 @@ async def _publish(
 def _offer(places: Places, caller: Caller, event: CloudEvent) -> tuple[Place, Offer]:
     kind = event.attributes["type"]
     if event.attributes["source"].startswith(OWN):  # else it could take the identity that somebody's key will have
-        raise Problem(422, "invalid", f"sources that begin with {OWN} are the door's own; name your system")
+        raise Problem(422, "invalid", f"sources that begin with {OWN} are ours ({OWN}door/…); name your own system")
     found = places.of_type(kind)
-    if not found:
-        raise Problem(422, "unknown-type", "no app behind this door takes events of this type from outside")
+    if not any(caller.knows(place.app.name) for place in found):  # else strangers learn which apps there are
+        raise Problem(422, "unknown-type", "no app that you have a role of takes events of this type from outside")
     for each in found:  # on a shared topic it reaches all of them
-        caller.must("operator", each.app.name)
+        caller.must("publisher", each.app.name)
     place = found[0]
-    answers = {answer.spec.type: answer for answer in place.app.wiring.answers}
-    if kind in answers and kind not in {entry.spec.type for entry in place.entries.values()}:
-        return place, _answer(answers[kind], event)
-    decoded = _decoded(place, event)
+    entry = _kind(place.entries.values(), kind)
+    if entry is None:
+        answer = _kind(place.app.wiring.answers, kind)
+        assert answer is not None  # `of_type` found one of both
+        return place, _answer(answer, event)
+    decoded = _decoded(entry, event)
     out, run = place.app.record(decoded, id=event.attributes["id"], source=event.attributes["source"], now=time.time())
     kept = {name: text for name, text in event.headers.items() if name not in ("ce_type", HEADER)}
     return place, Offer(out._replace(headers={**kept, **out.headers, **_time(event)}), run, named=True)
@@ -126,32 +133,35 @@ def _time(event: CloudEvent) -> dict[str, str]:
     return {"ce_time": event.attributes["time"]} if event.attributes.get("time") else {}
 
 
-def _decoded(place: Place, event: CloudEvent) -> Event:
+def _kind(kinds: Iterable[type[Event]], type_: str) -> type[Event] | None:
+    """The event class of this ce_type, of whatever version."""
+    base = type_.rpartition(".v")[0]
+    return next((each for each in kinds if type_ == each.spec.type or base == each.spec.base), None)
+
+
+def _decoded(kind: type[Event], event: CloudEvent) -> Event:
     """The event, brought up to the version that this release knows. Raises DecodeError, Problem."""
-    kind = event.attributes["type"]
-    base = kind.rpartition(".v")[0]
-    entry = next(each for each in place.entries.values() if kind == each.spec.type or base == each.spec.base)
-    headers = {name: text for name, text in event.headers.items() if name != HEADER}
-    record = Record(entry.spec.topic, 0, 0, time.time(), None, headers, event.data)
-    if kind == entry.spec.type:
+    if event.attributes["type"] == kind.spec.type:
         try:
-            return entry.model_validate_json(event.data)
+            return kind.model_validate_json(event.data)
         except ValidationError as error:
-            raise invalid(error, entry.__name__) from None
-    found = Codec(entry.spec.topic, [entry]).decode(record)
+            raise invalid(error, kind.__name__) from None
+    headers = {name: text for name, text in event.headers.items() if name != HEADER}
+    record = Record(kind.spec.topic, 0, 0, time.time(), None, headers, event.data)
+    found = Codec(kind.spec.topic, [kind]).decode(record)
     if not isinstance(found, Decoded):
-        raise Problem(422, "unknown-type", f"{entry.__name__} is known here up to version {entry.spec.version}")
+        raise Problem(422, "unknown-type", f"{kind.__name__} is known here up to version {kind.spec.version}")
     return found.event
 
 
 def _answer(kind: type[Event], event: CloudEvent) -> Offer:
     """What a foreign service says to an event that it was asked with; it echoes our attributes, or a field matches."""
-    try:
-        answer = kind.model_validate_json(event.data)
-    except ValidationError as error:
-        raise invalid(error, kind.__name__) from None
-    said = event.attributes
-    headers = {**event.headers, **{f"ce_{name}": said[name] for name in said if name in ECHOED}}
+    answer, said = _decoded(kind, event), event.attributes
+    echoed = {f"ce_{name}": said[name] for name in said if name in ECHOED}
     run = said.get("swrun", "")
+    if run and not is_name(run):
+        raise Problem(422, "invalid", f"swrun is no name of a run: send back what you were asked with (1 to {RUN} "
+                                      f"characters that can be printed, no /)")  # fmt: skip
     value = answer.model_dump_json().encode()
-    return Offer(Out(kind.spec.topic, run or said["id"], headers, value), run, named=bool(run))
+    out = Out(kind.spec.topic, run or said["id"], {**event.headers, "ce_type": kind.spec.type, **echoed}, value)
+    return Offer(out, run, named=bool(run))

@@ -1,4 +1,4 @@
-"""How often a caller may ask: a bucket of tokens for each, in this process.
+"""How often a caller may ask, and how much may be open for them at once, in this process.
 
 In: a caller's name, at each request. Out: nothing, or Problem 429 with the seconds to wait. Two doors have two sets of
 buckets; names that were not seen for long are forgotten first.
@@ -7,8 +7,9 @@ buckets; names that were not seen for long are forgotten first.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from stepwire_handlers.services.door.access import Access
 from stepwire_handlers.services.door.problems import Problem
@@ -50,6 +51,38 @@ class Limits:
         self._buckets.move_to_end(name)
         if len(self._buckets) > MOST:
             self._buckets.popitem(last=False)
+
+
+class Shares:
+    """What is open at once: so much of one caller, so much of all of them.
+
+    Args:
+        most: of all.
+        each: of one caller.
+    """
+
+    def __init__(self, most: int, each: int) -> None:
+        self.most, self.each, self._open = most, each, Counter[str]()
+
+    @property
+    def open(self) -> int:
+        """Of all."""
+        return self._open.total()
+
+    def has_room(self, name: str) -> bool:
+        """For one more? Who has no name shares with nobody: only the sum counts."""
+        return self.open < self.most and (not name or self._open[name] < self.each)
+
+    @contextmanager
+    def taken(self, name: str) -> Iterator[None]:
+        """One of them, while it lasts."""
+        self._open[name] += 1
+        try:
+            yield
+        finally:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
 
 
 def for_callers(access: Access | None, now: Callable[[], float]) -> Limits:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from stepwire import Event
+from stepwire_handlers.services.door import pages
 from stepwire_handlers.services.door.events import LONGEST
 from stepwire_handlers.services.door.listing import DEFAULT, MOST, SINCE, STATES
 from stepwire_handlers.services.door.places import Place
@@ -85,6 +86,28 @@ FILTER = [
         ("limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT}),
     )
 ]  # fmt: skip
+NEXT = {"type": ["string", "null"], "description": "The cursor of the next page; null: there is none."}
+URL = {"type": ["string", "null"], "description": "Where the run is; null while its run is not known."}
+ONLY = [
+    {"name": name, "in": "query", "required": False, "description": about, "schema": {"type": "string"}}
+    for name, about in (("app", "Of this app."), ("handler", "Of this handler; one event may wait in two."))
+]
+PAGED = [
+    ONLY[0],
+    {"name": "id", "in": "query", "required": False, "description": "Whose id begins so.",
+     "schema": {"type": "string"}},
+    {"name": "limit", "in": "query", "required": False, "description": "At most so many.",
+     "schema": {"type": "integer", "minimum": 1, "maximum": pages.MOST, "default": pages.DEFAULT}},
+    {"name": "cursor", "in": "query", "required": False, "description": "`next` of the page before.",
+     "schema": {"type": "string"}},
+]  # fmt: skip
+LETTERS = [
+    *PAGED, ONLY[1],
+    *({"name": name, "in": "query", "required": False, "description": about, "schema": {"type": kind}}
+      for name, about, kind in (("error", "Of this exception, by its class.", "string"),
+                                ("run", "Whose run begins so.", "string"),
+                                ("every", "Answered ones too.", "boolean"))),
+]  # fmt: skip
 CURSOR = _header("Last-Event-ID", "The id of the last message that was seen.", {"type": "string"})
 KEY = {"type": "string", "pattern": r'^([!#-~][!-~]{0,254}|"[!-~]{1,255}")$'}  #: plain, or a structured field's string
 
@@ -148,7 +171,7 @@ def _fixed() -> dict[str, Any]:
     run, id_, faults = _path("run"), _path("id"), _faults(400, 404, 408, 409, 413, 415, 422)
     decided = {"202": _found("Sent to the worker.", _ref("Decided")), **faults}
     gates, letters = (
-        {"200": _found("All.", _object(**{name: _list(item)})), **_faults()}
+        {"200": _found("A page, oldest first.", _object(**{name: _list(item), "next": NEXT})), **_faults(404, 422)}
         for name, item in (("gates", "OpenGate"), ("dead_letters", "OpenDeadLetter"))
     )
     verdict = {"required": True, "content": _json(_ref("Verdict"))}
@@ -163,11 +186,15 @@ def _fixed() -> dict[str, Any]:
         "GET /runs/{run}": _operation("run", "One run as it is now; asked for text/event-stream: as it happens",
                                       _messages(_json(_ref("Run"))), run, WAIT, CURSOR),
         "GET /runs/{run}/stream": _operation("stream", "One run as it happens", _messages({}), run, CURSOR),
-        "GET /gates": _operation("gates", "What waits for a person", gates),
-        "POST /gates/{id}": _operation("decide", "Decide (approver)", decided, id_, requestBody=verdict),
-        "GET /dead-letters": _operation("dead-letters", "Unfinished deliveries", letters),
-        "POST /dead-letters/{id}/replay": _operation("replay", "Resume (operator)", decided, id_, requestBody=edit),
-        "POST /dead-letters/{id}/drop": _operation("drop", "Give up (operator)", decided, id_),
+        "GET /gates": _operation("gates", "What waits for a person", gates, *PAGED),
+        "POST /gates/{id}": _operation("decide", "Decide (approver)", decided, id_, *ONLY, requestBody=verdict),
+        "GET /dead-letters": _operation("dead-letters", "Unfinished deliveries", letters, *LETTERS),
+        "GET /dead-letters/{id}": _operation("dead-letter", "One of them whole", {
+                                             "200": _found("The cause, the payload, what it holds up.",
+                                                           _ref("WholeDeadLetter")), **_faults(404, 422)}, id_, *ONLY),
+        "POST /dead-letters/{id}/replay": _operation("replay", "Resume (operator)", decided, id_, *ONLY,
+                                                     requestBody=edit),
+        "POST /dead-letters/{id}/drop": _operation("drop", "Give up (operator)", decided, id_, *ONLY),
     }  # fmt: skip
     found: dict[str, Any] = {}
     for name, operation in operations.items():
@@ -209,7 +236,7 @@ def _own() -> dict[str, Any]:
     problem["properties"]["errors"] = {"type": "array", "items": {"type": "object"}}
     own = {
         "ProblemDetails": problem,
-        "Accepted": _object("id", "source", "run", "url", repeated={"type": "boolean"}),
+        "Accepted": _object("id", "source", "run", url=URL, repeated={"type": "boolean"}),
         "Batch": _object(events=_list("Accepted")),
         "Run": _object("run", "app", state=states, started=time, result=EVENT, open=_list("Open"), gates=_list("Gate"),
                        dead_letters=_list("DeadLetter"), retried=_list("Retried"), said=_list("Said"),
@@ -222,8 +249,11 @@ def _own() -> dict[str, Any]:
         "OpenGate": {"allOf": [_ref("Gate"), _object("app")]},
         "DeadLetter": _object("id", "handler", "error", "message", attempts=count),
         "Retried": _object("id", "handler", "last_error", attempts=count),
-        "OpenDeadLetter": {"allOf": [_ref("DeadLetter"), _object("app", "run", replays=count, time=time)]},
-        "Decided": _object("app", "id", "decision", "by", "run", "url"),
+        "OpenDeadLetter": {"allOf": [_ref("DeadLetter"), _object("app", "run", "status", replays=count, time=time)]},
+        "WholeDeadLetter": {"allOf": [_ref("OpenDeadLetter"), _object(headers={"type": "object"}, payload={
+            "description": "Sensitive fields are masked; null if this release cannot read it."},
+            blocks={"type": "array"}, said=_list("Said"))]},
+        "Decided": _object("app", "id", "decision", "by", "run", url=URL),
         "CloudEvent": {"type": "object", "required": ["specversion", "id", "source", "type"], "properties": {
             "specversion": {"const": "1.0"}, "id": attribute, "source": attribute, "type": attribute, "time": text,
             "data": {}}},

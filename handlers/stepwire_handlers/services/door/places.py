@@ -116,7 +116,7 @@ class Places:
         """Raises Problem 404."""
         found = self._by_name.get(name)
         if found is None:
-            raise Problem(404, "not-found", "there is no such app behind this door")
+            raise Problem(404, "not-found", "there is no such app behind this door that you have a role of")
         return found
 
     def of_type(self, kind: str) -> list[Place]:

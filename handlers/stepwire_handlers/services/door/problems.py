@@ -59,7 +59,8 @@ def of_error(error: Exception) -> Problem:
     if isinstance(error, OutcomeUnknown):
         return unavailable("whether it was written is not known; repeat it with the same Idempotency-Key or event id")
     if isinstance(error, BusError):
-        return unavailable("the bus does not take anything now; nothing was written, so repeat it")
+        # not "nothing was written": of a batch over two apps on Kafka, the other one's part may be there
+        return unavailable("the bus does not take anything now; repeat it with the same Idempotency-Key or event ids")
     if isinstance(error, DecodeError):
         return Problem(422, "invalid", error.reason)
     if isinstance(error, PublishError | SettingsError):

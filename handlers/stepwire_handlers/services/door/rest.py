@@ -13,11 +13,12 @@ from contextlib import asynccontextmanager
 from starlette.types import Receive
 
 from stepwire.errors import BusError
+from stepwire_handlers.services.door.limits import Shares
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.runs import RunView
 
 REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written to it: timers become due
-WAITERS = 500  #: requests that wait at once; whoever comes then gets the run's address at once
+WAITERS, EACH = 500, 100  #: requests that wait at once, and of one caller; who comes then gets the run as it is
 SHARE = 1 / 4  #: of the time
 BURST = 0.02  #: seconds of looks without a pause between them
 
@@ -27,7 +28,7 @@ class Rest:
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
-        self.waiting = 0
+        self.shares = Shares(WAITERS, EACH)
         self._turn = asyncio.Lock()  # first come, first served
         self._owed = 0.0  #: until when those who follow have had their share
 
@@ -44,12 +45,13 @@ class Rest:
             finally:
                 self._owed = max(self._owed, begun) + (loop.time() - begun) / SHARE
 
-    async def of(self, place: Place, run: str, seconds: float, receive: Receive) -> RunView:
+    async def of(self, place: Place, run: str, seconds: float, receive: Receive, who: str = "") -> RunView:
         """The run once it has its result or waits for a person; or as it is when time is up, or the door stops.
 
-        `receive` tells when whoever asked goes away: for them nothing is looked at any more.
+        `receive` tells when whoever asked goes away: for them nothing is looked at any more. `who` is whose share of
+        waits it takes.
         """
-        looking = asyncio.create_task(self._last(place, run, seconds))
+        looking = asyncio.create_task(self._last(place, run, seconds, who))
         gone = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({looking, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -59,15 +61,14 @@ class Rest:
                 task.cancel()
             await asyncio.gather(looking, gone, return_exceptions=True)
 
-    async def _last(self, place: Place, run: str, seconds: float) -> RunView:
-        return [view async for view in self.looks(place, run, seconds)][-1]
+    async def _last(self, place: Place, run: str, seconds: float, who: str) -> RunView:
+        return [view async for view in self.looks(place, run, seconds, who)][-1]
 
-    async def looks(self, place: Place, run: str, seconds: float) -> AsyncGenerator[RunView, None]:
+    async def looks(self, place: Place, run: str, seconds: float, who: str = "") -> AsyncGenerator[RunView, None]:
         """The run each time that it moved; the last one is what `of` answers."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + (seconds if self.waiting < WAITERS else 0.0)
-        self.waiting += 1
-        try:
+        end = loop.time() + (seconds if self.shares.has_room(who) else 0.0)
+        with self.shares.taken(who):
             while True:
                 async with self.turn():
                     mark, view = place.history.mark(run), place.runs.view(run)
@@ -77,8 +78,6 @@ class Rest:
                 if self.stopping.is_set() or loop.time() >= end:
                     return
                 await self.moved(place, run, mark, min(end, loop.time() + REFRESH))
-        finally:
-            self.waiting -= 1
 
     async def moved(self, place: Place, run: str, mark: tuple[int, int], end: float) -> None:
         """Return when a run has another record, at `end` (the loop's time), or when the door stops."""

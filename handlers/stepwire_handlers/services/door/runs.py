@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 
@@ -24,7 +25,7 @@ WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?\s*(?:[,;]|$)", re.IGNORECASE)
 
 def find(places: Places, caller: Caller, run: str) -> tuple[Place, RunView]:
     """The run, in the app that knows it."""
-    if run.isprintable() and len(run) <= RUN:
+    if is_name(run):
         for place in places.all:
             if caller.may("viewer", place.app.name) and place.bus.store.find_run(run) is not None:
                 view = place.runs.view(run)
@@ -72,9 +73,22 @@ def gate(waiting: Waiting) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def is_name(run: str) -> bool:
+    """May a run be called so? The kernel's own names are digests; what an answer echoes may be anybody's.
+
+    A slash or a dot segment would be another address, whoever quotes it.
+    """
+    return run not in ("", ".", "..") and run.isprintable() and "/" not in run and len(run) <= RUN
+
+
 def address(run: str) -> str:
-    """Where a run is."""
-    return f"/runs/{run}"
+    """Where a run is; empty for what belongs to no run that is known."""
+    return f"/runs/{quote(run, safe='')}" if run else ""
+
+
+def located(run: str) -> dict[str, str]:
+    """The header that says where a run is, if there is one."""
+    return {"location": address(run)} if run else {}
 
 
 def wish(request: Request) -> float | None:

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from stepwire.bus.protocol import Record
 from stepwire.codec import Decoded
 from stepwire.errors import BusError, DecodeError
+from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.rest import REFRESH, Rest
@@ -30,7 +31,8 @@ MEDIA = "text/event-stream"
 ALIVE = 15.0  #: seconds of silence after which a comment is sent; proxies cut off what says nothing for a minute
 IDLE = 10.0  #: seconds until a run is looked at again that has not changed for long
 AGAIN = 2_000  #: milliseconds after which a client that lost us comes back
-STREAMS = 1_000  #: streams at once
+STREAMS, EACH = 1_000, 200  #: streams at once, and of one caller
+LIFE = 3_600.0  #: seconds of one stream; its client comes back, and is asked anew who it is
 END = "end"  #: at the end of the last cursor
 PLACE = re.compile(r"([^:@,]{1,300}):(\d{1,6})@(\d{1,18})")
 LONGEST = 16_384  #: characters of a cursor
@@ -61,15 +63,21 @@ def _message(kind: str, cursor: str, data: Any) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), kind.encode(), to_json(data))
 
 
+def life(caller: Caller, now: float) -> float:
+    """The seconds that a stream may last: no longer than the token that opened it."""
+    return LIFE if caller.until is None else max(min(LIFE, caller.until - now), 0.0)
+
+
 async def stream(
-    place: Place, run: str, seen: Cursor, rest: Rest, welcome: Callable[[], bool] = lambda: True
+    place: Place, run: str, seen: Cursor, rest: Rest, welcome: Callable[[], bool] = lambda: True, seconds: float = LIFE
 ) -> AsyncIterator[bytes]:
-    """The messages from `seen` on, until the run is completed, the door stops or the caller may be unwelcome."""
+    """The messages from `seen` on, until the run is completed, time is up, the door stops or nobody is welcome."""
     loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
     yield b"retry: %d\n\n" % AGAIN
     said: dict[str, Any] | None = None
     spoke, pause = loop.time(), REFRESH
-    while welcome() and not rest.stopping.is_set():
+    while welcome() and not rest.stopping.is_set() and loop.time() < end:
         mark = (-1, -1)
         try:
             async with rest.turn():
@@ -92,7 +100,7 @@ async def stream(
         if loop.time() - spoke >= ALIVE:
             spoke = loop.time()
             yield b": alive\n\n"
-        await rest.moved(place, run, mark, loop.time() + pause)
+        await rest.moved(place, run, mark, min(end, loop.time() + pause))
 
 
 def _fresh(place: Place, run: str, seen: Cursor) -> list[Record]:

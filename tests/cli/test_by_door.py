@@ -1,0 +1,211 @@
+"""`--door URL`: the same commands through a door, decided by whoever the key is of, without bus or signing key."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from tests.cli.shell import Shell
+
+from stepwire_handlers.services.door.access import new_key
+
+SIGN = "hunter2hunter2"
+KEYS = {name: new_key() for name in ("boss", "eye")}
+ROLES = {"boss": '["operator", "approver"]', "eye": '["viewer"]'}
+
+
+@pytest.fixture
+def door(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A door that signs, on the shell's file; its address. The key of `boss` is configured, the signing key is not."""
+    access = shell.folder / "access.toml"
+    access.write_text("".join(
+        f'[[keys]]\nname = "{name}"\nhash = "{KEYS[name][1]}"\nroles = {{ market = {roles} }}\n'
+        for name, roles in ROLES.items()
+    ))  # fmt: skip
+    arguments = ("door", "market:app", "--port", "0", "--access", str(access))
+    process = shell.begin(*arguments, STEPWIRE_DECISION_KEY=SIGN)
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", KEYS["boss"][0])
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"door: (http://\S+)", line):
+            return found[1]
+    raise AssertionError("the door did not open")
+
+
+def filled(shell: Shell) -> tuple[str, str, str]:
+    """Something of each kind: the runs of a gate, of an unknown outcome and of a dead letter."""
+    gate = shell.order(500)
+    unknown = shell("publish", "Charge", "--json-data", '{"amount": 7}').out.strip()
+    dead = shell.order(-1)
+    shell.work(SIGN)
+    return gate, unknown, dead
+
+
+def test_what_is_shown_is_the_same(shell: Shell, door: str) -> None:
+    """Lists and single things, as tables and as JSON, word for word."""
+    filled(shell)
+    gates = shell("gates", "list", "--json", schema="gates-list").data
+    (letter,) = shell("dlq", "list", "--json", schema="dlq-list").data
+    assert len(gates) == 2
+    commands = [["gates", "list"], ["dlq", "list"], ["dlq", "show", letter["id"][:9]], ["dlq", "list", "--every"],
+                ["dlq", "list", "--error", "None"], *(["gates", "show", each["id"][:9]] for each in gates)]  # fmt: skip
+    for command in commands:
+        for more in ([], ["--json"]):
+            there = shell(*command, *more, "--door", door)
+            assert there.out == shell(*command, *more).out, command
+            assert shell(*command, *more, "--door", door + "/", "--app", "market").out == there.out
+
+
+def test_a_gate_is_decided_by_the_key_s_owner(shell: Shell, door: str) -> None:
+    """Signed by the door, so that the workers take it; the edit reaches the step; then it is decided already."""
+    run, _, _ = filled(shell)
+    (id_,) = [each["id"] for each in shell("gates", "list", "--json").data if each["kind"] == "gate"]
+    said = shell("gates", "decide", id_[:6], "--approve", "--edit", '{"n": 60}', "--why", "fair", "--door", door)
+    assert said.out == f"decided {id_[:12]} of approve: approved, edited\n"
+    again = shell("gates", "decide", id_, "--decline", "--door", door, code=1)
+    assert "decided already?" in again.err and again.out == ""
+    shell.work(SIGN)
+    seen = shell.seen(run)
+    assert seen["result"] == {"type": "Done", "n": 60}
+    assert '"by": "key:boss"' in json.dumps(seen)
+
+
+def test_an_unknown_outcome_is_resolved_and_signed(shell: Shell, door: str) -> None:
+    """What nobody signed is skipped, and asked again; through the door it counts."""
+    _, run, _ = filled(shell)
+    (id_,) = [each["id"] for each in shell("gates", "list", "--json").data if each["kind"] != "gate"]
+    shell("gates", "decide", id_, "--done", '{"amount": 7}')  # at the bus, without the key
+    shell.work(SIGN)
+    assert id_ in [each["id"] for each in shell("gates", "list", "--json").data]
+    assert shell("gates", "decide", id_, "--done", "{", "--door", door, code=2).err.startswith("--done is no JSON")
+    assert "unknown outcome" in shell("gates", "decide", id_, "--approve", "--door", door, code=2).err
+    said = shell("gates", "decide", id_, "--done", '{"amount": 7}', "--door", door)
+    assert said.out.endswith("of charge: done\n")
+    shell.work(SIGN)
+    assert shell.seen(run)["state"] == "completed"
+
+
+def test_dead_letters_are_answered(shell: Shell, door: str) -> None:
+    """By id with an edit, or by what they are; as many as --max says, and one message says what is left."""
+    _, _, run = filled(shell)
+    (letter,) = shell("dlq", "list", "--json").data
+    for wrong, code in (([letter["id"], "--all"], 2), ([], 2), ([letter["id"], "--edit", '{"n": "x"}'], 2),
+                        (["0123"], 1), ([""], 2)):  # fmt: skip
+        assert shell("dlq", "replay", *wrong, "--door", door, code=code).out == ""
+    assert shell("dlq", "replay", letter["id"][:7], "--edit", '{"n": 3}', "--door", door).out == "replayed 1 of 1\n"
+    shell.work(SIGN)
+    assert shell.seen(run)["result"]["n"] == 3
+    for n in (-2, -3, -4):
+        shell.order(n)
+    shell.work(SIGN)
+    dropped = shell("dlq", "drop", "--error", letter["error"], "--max", "2", "--door", door)
+    assert (dropped.out, "1 are left" in dropped.err) == ("dropped 2 of 3\n", True)
+    shell.work(SIGN)
+    assert len(shell("dlq", "list", "--json", "--door", door).data) == 1
+
+
+def test_what_goes_wrong_is_said(shell: Shell, door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, a wrong one, no role, no door, no such app: one line with the cure, and never the key."""
+    filled(shell)
+    (id_,) = [each["id"] for each in shell("gates", "list", "--json").data if each["kind"] == "gate"]
+
+    def says(*command: str, code: int = 1, url: str = door) -> str:
+        said = shell("gates", *command, "--door", url, code=code)
+        assert said.out == "" and len(said.err.splitlines()) == 1 and "sw_" not in said.err
+        return said.err
+
+    assert "--by does not go with --door" in says("decide", id_, "--approve", "--by", "x", code=2)
+    assert "give one" in says("list", "--bus", "sqlite:///x.db", code=2)
+    assert "no such app" in says("list", "--app", "none")
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        assert "no door answers at" in says("list", url=f"http://127.0.0.1:{free.getsockname()[1]}")
+    assert "plain HTTP" in says("list", url="http://door.example.com", code=2)
+    assert "an address alone" in says("list", url="https://ann:secret@door.example.com", code=2)
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", KEYS["eye"][0])
+    assert "is no approver of market" in says("decide", id_, "--approve")
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_guessed")
+    assert "does not take the key in STEPWIRE_DOOR_KEY" in says("list")
+    monkeypatch.delenv("STEPWIRE_DOOR_KEY")
+    assert "set STEPWIRE_DOOR_KEY" in says("list", code=2)
+    assert len(shell("gates", "list", "--json").data) == 2
+    assert "--raw needs the bus" in shell("dlq", "show", "x", "--raw", "--door", door, code=2).err
+
+
+@contextmanager
+def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[tuple[str, list[str]]]:
+    """A server that says the same to everybody, and the addresses that it was asked for."""
+    asked: list[str] = []
+
+    class Same(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            for name, text in {**headers, "content-length": str(len(body))}.items():
+                self.send_header(name, text)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Same)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (503, json.dumps({"detail": "the bus is away"}), "the door cannot do it now: the bus is away"),
+        (409, json.dumps({"detail": "it is another release's"}), "it is another release's"),
+        (429, json.dumps({"detail": "wait 3 s"}), "wait 3 s"),
+        (500, json.dumps({"detail": "it failed", "instance": "urn:1"}), "answers 500: it failed urn:1"),
+        (502, "<html>", "is no Stepwire door: it answers 502"),
+        (200, "<html>", "is no Stepwire door"),
+        (200, '{"gates": []}', "another release's door"),
+    ],
+)
+def test_what_a_door_or_none_answers_is_said(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, status: int, body: str, says: str
+) -> None:
+    """Exit 1 and one line."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    with answering(status, {"content-type": "application/json"}, body.encode()) as (url, _):
+        said = shell("gates", "list", "--door", url, code=1)
+    assert says in said.err and len(said.err.splitlines()) == 1
+
+
+def test_the_key_follows_no_redirection(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stands elsewhere is not asked."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    with answering(200, {}, b"{}") as (other, asked), answering(302, {"location": other}, b"") as (url, _):
+        assert "is no Stepwire door" in shell("gates", "list", "--door", url, code=1).err
+        assert asked == []
+
+
+def test_without_the_key_that_workers_ask_for_the_door_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written that would be skipped; a worker that asks for no key takes the mark away."""
+    from stepwire.bus.local import LocalBus
+    from stepwire_handlers.services import signing
+
+    filled(shell)
+    (id_,) = [each["id"] for each in shell("gates", "list", "--json").data if each["kind"] == "gate"]
+    bus = LocalBus(str(shell.path))
+    signing.tell(bus, "market", signed=True)
+    assert "--door URL" in shell("gates", "decide", id_, "--approve", code=2).err
+    assert len(shell("gates", "list", "--json").data) == 2
+    signing.tell(bus, "market", signed=False)
+    shell("gates", "decide", id_, "--approve")
