@@ -113,6 +113,8 @@ async def serving(application: Starlette, listening: socket.socket, grace: int =
     """Answer requests while the context is open; what is under way then has `grace` seconds to end."""
     import uvicorn  # noqa: PLC0415 - only where somebody asks for the server
 
+    from stepwire_handlers.services.patience import PatientProtocol  # noqa: PLC0415 - it is of uvicorn
+
     class Server(uvicorn.Server):
         """A server that leaves the process's signals to the worker."""
 
@@ -122,7 +124,7 @@ async def serving(application: Starlette, listening: socket.socket, grace: int =
 
     config = uvicorn.Config(
         application,
-        http="h11",  # httptools stops at an offer to upgrade, which Java's client makes, and drops the body behind it
+        http=PatientProtocol,  # h11's: httptools stops at an offer to upgrade, which Java's client makes, and drops the body
         log_config=None,
         access_log=False,
         lifespan="off",
