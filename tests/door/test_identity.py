@@ -246,9 +246,8 @@ async def test_a_stream_lasts_no_longer_than_the_token_that_opened_it(
         assert streams.life(caller, ends) == 30.0  # two clocks may differ by so much
         assert streams.life(caller, ends + 31.0) == 0.0
         run = (await door.order(1, **bearer)).json()["run"]
-        sent = b"".join(
-            [each async for each in streams.stream(door.door.places["shop"], run, {}, door.door.rest, 0.05)]
-        )
+        place, rest = door.door.places["shop"], door.door.rest
+        sent = b"".join([each async for each in streams.stream(place, run, {}, rest, seconds=0.05)])
         assert b"event: state" in sent and b"event: end" not in sent
 
 
