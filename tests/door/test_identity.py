@@ -374,7 +374,9 @@ async def test_a_proxy_that_is_not_configured_is_nobody(guarded: Inside) -> None
     [
         ("", "nobody could come in"),
         ("x = 1", "x: Extra inputs"),
-        ("[[keys]]\nname='a'\nhash='secret'\nroles={}", "keys.0.hash"),
+        ("[[keys]]\nname='a'\nhash='secret'\nroles={}", "keys.0.hash: .*stepwire door --new-key"),
+        ("[[keys]]\nname='a'\nhash='secret'\nroles={shop=['boss']}", "keys.0.hash: .*keys.0.roles.shop"),
+        (2 * f"[[keys]]\nname='crm'\nhash='{new_key()[1]}'\nroles={{}}\n", "several keys are named crm"),
         ("[oidc]\nissuer='http://far.example'\naudience='a'", "oidc.issuer: write https"),
         ("[oidc]\nissuer='https://a'\naudience='a'\nalgorithms=['HS256']", "oidc.algorithms.0"),
         ("[oidc]\nissuer='https://a'\naudience='a'\nalgorithms=['none']", "oidc.algorithms.0"),

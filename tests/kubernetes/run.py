@@ -64,13 +64,13 @@ def step(name: str) -> Iterator[Callable[[str], None]]:
 
 def on_this_machine(home: Path) -> int:
     """Build what is missing, then the rest apart from the machine."""
-    with step("Kubernetes' programs") as tell:
-        tell(str(programs().kubernetes))
-    if SCALING:
-        with step("KEDA's programs") as tell:
-            tell(str(keda.programs()))
     images = home / "images.tar"
-    with docker(home) as client:
+    with docker(home) as client:  # first, for to build the programs takes long, and in vain where this is not there
+        with step("Kubernetes' programs") as tell:
+            tell(str(programs().kubernetes))
+        if SCALING:
+            with step("KEDA's programs") as tell:
+                tell(str(keda.programs()))
         with step("the image of our Dockerfile") as tell:
             tell(build(client, TAGS[0]))
             build_pause(client)

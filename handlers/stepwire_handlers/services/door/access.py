@@ -7,6 +7,7 @@ place in the file and never shows a value. The file holds no secret: of a key on
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ Roles = Mapping[str, frozenset[Role]]  #: app, or `*` for all of them -> roles
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 PREFIX = "sw_"  #: how our keys begin, so that scanners of repositories know them
 EVERY: tuple[Role, ...] = ("viewer", "operator", "approver")
+SHOWN = 5  #: mistakes that are told at once
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -31,11 +33,17 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _is_hash(text: str) -> str:
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        raise ValueError("this is no hash of a key; make key and hash with: stepwire door --new-key NAME")
+    return text
+
+
 class Key(_Table):
     """An API key."""
 
     name: str = Field(min_length=1, max_length=100)  #: who holds it; stands in decisions and logs
-    hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")  #: a key is 256 random bits, so a slow hash would gain nothing
+    hash: Annotated[str, AfterValidator(_is_hash)]  #: a key is 256 random bits, so a slow hash would gain nothing
     roles: dict[str, frozenset[Role]]
     rate: float | None = Field(None, gt=0)  #: requests a second, if other than for everybody
 
@@ -115,7 +123,8 @@ class Access(_Table):
             raise ValueError("nobody could come in: it has neither keys nor oidc nor proxy")
         names = [key.name for key in self.keys]
         if len(set(names)) < len(names):
-            raise ValueError("two keys have one name")
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(f"several keys are named {', '.join(twice)}; a name says who did it, so each has its own")
         if wrong := [name for name in self.grants if not name.startswith(("user:", "group:"))]:
             raise ValueError(f"grants are for user:NAME or group:NAME, not {', '.join(sorted(wrong))}")
         return self
@@ -136,9 +145,10 @@ def load_access(path: Path) -> Access:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{path}: {where and where + ': '}{first['msg'].removeprefix('Value error, ')}") from None
+        faults = error.errors(include_url=False, include_input=False)
+        told = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in faults[:SHOWN]]
+        said = "; ".join(f"{where}: {what}" if where else what for where, what in told)
+        raise SettingsError(f"{path}: {said}") from None
 
 
 def new_key() -> tuple[str, str]:

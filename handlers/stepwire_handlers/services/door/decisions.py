@@ -184,4 +184,4 @@ def _read(kind: type[B], body: Any) -> B:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        raise invalid(error, f"{kind.__name__.lower()}") from None
+        raise invalid(error, kind) from None

@@ -90,7 +90,8 @@ async def no_route(_: Request, error: Exception) -> Response:
     """What the router says, as a problem detail."""
     assert isinstance(error, HTTPException)
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    detail = {404: "there is nothing here; see /docs", 405: "this address takes another method; see /docs"}
+    takes = (error.headers or {}).get("Allow", "another method")
+    detail = {404: "there is nothing here; see /docs", 405: f"this address takes {takes}; see /docs"}
     said = detail.get(error.status_code, "the request cannot be read")
     return Problem(error.status_code, kind, said, headers=error.headers).response(f"urn:uuid:{uuid.uuid4()}")
 

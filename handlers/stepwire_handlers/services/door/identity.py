@@ -48,9 +48,7 @@ class Caller:
         """Raises Problem 403."""
         if not self.may(role, app):
             which = app if self.knows(app) else "an app that this would reach too"
-            raise Problem(
-                403, "forbidden", f"{self.name} is no {role} of {which}; access is given by the door's operator"
-            )
+            raise Problem(403, "forbidden", f"{self.name} is no {role} of {which}; the door's access file gives roles")
 
 
 ANYBODY = Caller("anybody", ALL)  #: only with --insecure

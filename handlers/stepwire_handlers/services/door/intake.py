@@ -19,7 +19,7 @@ from stepwire_handlers.services.door.events import CloudEvent
 from stepwire_handlers.services.door.idempotency import HEADER, check, digest_of, within
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import RUN, Place, Places
-from stepwire_handlers.services.door.problems import Problem, invalid, unfit
+from stepwire_handlers.services.door.problems import SHOWN, Problem, invalid, unfit
 from stepwire_handlers.services.door.runs import is_name
 from stepwire_handlers.services.fields import Unfit, event_of
 from stepwire_handlers.services.known import Offer
@@ -113,7 +113,9 @@ def _offer(places: Places, caller: Caller, event: CloudEvent) -> tuple[Place, Of
         raise Problem(422, "invalid", f"sources that begin with {OWN} are ours ({OWN}door/…); name your own system")
     found = places.of_type(kind)
     if not any(caller.knows(place.app.name) for place in found):  # else strangers learn which apps there are
-        raise Problem(422, "unknown-type", "no app that you have a role of takes events of this type from outside")
+        takes = sorted({kind for place in places.all if caller.knows(place.app.name) for kind in place.taken})
+        what = f"; those take {', '.join(takes[:SHOWN])}" if takes else ""
+        raise Problem(422, "unknown-type", f"no app that you have a role of takes events of this type{what}")
     for each in found:  # on a shared topic it reaches all of them
         caller.must("publisher", each.app.name)
     place = found[0]
@@ -145,7 +147,7 @@ def _decoded(kind: type[Event], event: CloudEvent) -> Event:
         try:
             return kind.model_validate_json(event.data)
         except ValidationError as error:
-            raise invalid(error, kind.__name__) from None
+            raise invalid(error, kind) from None
     headers = {name: text for name, text in event.headers.items() if name != HEADER}
     record = Record(kind.spec.topic, 0, 0, time.time(), None, headers, event.data)
     found = Codec(kind.spec.topic, [kind]).decode(record)

@@ -95,10 +95,14 @@ class Place:
             raise Problem(404, "not-found", f"runs of {self.app.name} do not begin with that; they begin with {known}")
         return found
 
+    @property
+    def taken(self) -> Mapping[str, type[Event]]:
+        """What may come from outside, by ce_type: entries and answers."""
+        return {each.spec.type: each for each in (*self.entries.values(), *self.app.wiring.answers)}
+
     def takes(self, kind: str) -> bool:
-        """May an event of this ce_type come from outside: is it an entry, of whatever version, or an answer?"""
-        found = [*self.entries.values(), *self.app.wiring.answers]
-        return any(kind == each.spec.type or kind.rpartition(".v")[0] == each.spec.base for each in found)
+        """May an event of this ce_type come from outside, of whatever version?"""
+        return any(kind == name or kind.rpartition(".v")[0] == each.spec.base for name, each in self.taken.items())
 
 
 def _sorted(kinds: Sequence[type[Event]]) -> list[type[Event]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import JSONResponse
 
 from stepwire.errors import BusError, DecodeError, OutcomeUnknown, PublishError, SettingsError, Signal, StepwireError
@@ -77,9 +77,11 @@ def unavailable(why: str) -> Problem:
     return Problem(503, "unavailable", why, headers={"retry-after": str(RETRY)})
 
 
-def invalid(error: ValidationError, what: str) -> Problem:
+def invalid(error: ValidationError, kind: type[BaseModel]) -> Problem:
     """422 with pydantic's reasons: where and what, without any value."""
-    return Problem(422, "invalid", f"this is no {what}", errors=reasons(error))
+    foreign = any(issue["type"] == "extra_forbidden" for issue in error.errors(include_url=False, include_input=False))
+    its = f"; its fields are {', '.join(kind.model_fields)}" if foreign else ""
+    return Problem(422, "invalid", f"this is no {kind.__name__}{its}", errors=reasons(error))
 
 
 def unfit(error: Unfit) -> Problem:
@@ -95,7 +97,7 @@ def reasons(error: ValidationError) -> list[dict[str, str]]:
     """Each fault as a JSON pointer and a reason; whatever a reason quotes of the input is masked."""
     found = []
     for issue in error.errors(include_url=False, include_context=False)[:SHOWN]:
-        said = issue["msg"]
+        said = "there is no such field" if issue["type"] == "extra_forbidden" else issue["msg"]
         if issue["type"] in ("value_error", "assertion_error", "union_tag_invalid") or issue["type"].endswith(
             "_custom"
         ):
