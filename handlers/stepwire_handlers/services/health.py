@@ -124,7 +124,7 @@ async def serving(application: Starlette, listening: socket.socket, grace: int =
 
     config = uvicorn.Config(
         application,
-        http=PatientProtocol,  # h11's: httptools stops at an offer to upgrade, as Java's client makes, and drops the body
+        http=PatientProtocol,  # of h11: httptools stops at an offer to upgrade, as Java's client makes
         log_config=None,
         access_log=False,
         lifespan="off",
