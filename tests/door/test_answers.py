@@ -44,6 +44,12 @@ async def test_an_answer_that_a_field_matches_has_no_address_yet(inside: Inside)
     assert not {"location", "preference-applied"} & answer.headers.keys()
 
 
+async def test_an_answer_that_says_not_whose_it_is_is_refused(inside: Inside) -> None:
+    """422 to its sender, who can mend it, not a dead letter at the worker."""
+    answer = await send(inside, ANSWERED, {"number": "7"})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:stepwire:problem:invalid")
+
+
 @pytest.mark.parametrize("type_", ["asking.answered.Answered.v7", "asking.found.Found.v7", "asking.found.Found.vx"])
 async def test_a_newer_version_of_an_answer_is_refused(inside: Inside, type_: str) -> None:
     """422, as for any event that only a later release can read."""

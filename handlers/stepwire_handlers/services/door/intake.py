@@ -123,7 +123,7 @@ def _offer(places: Places, caller: Caller, event: CloudEvent) -> tuple[Place, Of
     if entry is None:
         answer = _kind(place.app.wiring.answers, kind)
         assert answer is not None  # `of_type` found one of both
-        return place, _answer(answer, event)
+        return place, _answer(answer, event, found=place.app.wiring.answers[answer].match is not None)
     decoded = _decoded(entry, event)
     out, run = place.app.record(decoded, id=event.attributes["id"], source=event.attributes["source"], now=time.time())
     kept = {name: text for name, text in event.headers.items() if name not in ("ce_type", HEADER)}
@@ -156,11 +156,18 @@ def _decoded(kind: type[Event], event: CloudEvent) -> Event:
     return found.event
 
 
-def _answer(kind: type[Event], event: CloudEvent) -> Offer:
-    """What a foreign service says to an event that it was asked with; it echoes our attributes, or a field matches."""
+def _answer(kind: type[Event], event: CloudEvent, *, found: bool) -> Offer:
+    """What a foreign service says to an event that it was asked with.
+
+    It echoes our attributes, or is found by a field that matches. Raises Problem.
+    """
     answer, said = _decoded(kind, event), event.attributes
     echoed = {f"ce_{name}": said[name] for name in said if name in ECHOED}
     run = said.get("swrun", "")
+    if not run and not found:  # written all the same, it would be a dead letter
+        raise Problem(
+            422, "invalid", "nobody knows whose answer this is: send back swrun, swcause, swscope and swhandler"
+        )
     if run and not is_name(run):
         raise Problem(422, "invalid", f"swrun is no name of a run: send back what you were asked with (1 to {RUN} "
                                       f"characters that can be printed, no /)")  # fmt: skip
