@@ -57,10 +57,10 @@ async def wait(seconds: float) -> Echo:
 
 def app() -> Any:
     inner = server.streamable_http_app()
-    legacy, status = os.environ.get("SCRIPTED_LEGACY"), Path(os.environ.get("SCRIPTED_STATUS", "/nonexistent"))
+    legacy, status = os.environ.get("SCRIPTED_LEGACY"), Path(os.environ.get("SCRIPTED_STATUS", ""))
 
     async def outer(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and status.exists():
+        if scope["type"] == "http" and status.is_file():
             code, *wait = status.read_text().split()
             headers = {"retry-after": wait[0]} if wait else {}
             await Response(status_code=int(code), headers=headers)(scope, receive, send)
