@@ -18,7 +18,10 @@ from tests.helm.tools import NotHere, kept, run
 MINOR = "37.2"  #: Kubernetes 1.37.2, its own modules 0.37.2
 PARTS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
 DEBIAN = ("etcd-server", "containernetworking-plugins")
-SYSTEM = ("containerd", "ctr", "runc", "iptables", "ip", "openssl")
+SYSTEM = {  # what a machine must have -> how it gets it
+    "containerd": "containerd", "ctr": "containerd", "runc": "runc", "iptables": "iptables", "ip": "iproute2",
+    "openssl": "openssl", "docker": "docker.io", "apt-get": "Debian", "go": "Go 1.26 or later", "java": "Java 17",
+}  # fmt: skip
 BUILD_SECONDS = 7_200
 HERE = Path(__file__).parent
 
@@ -33,17 +36,24 @@ class Programs(NamedTuple):
 
 def programs() -> Programs:
     """All of them, built or fetched if need be."""
-    for name in SYSTEM:
-        if not shutil.which(name):
-            raise NotHere(f"no {name} on the PATH; apt-get install containerd runc iptables iproute2 openssl")
+    check()
     debian = kept("kubernetes-debian", _unpack)
     kubernetes = kept(f"kubernetes-1.{MINOR}", _build)
     return Programs(kubernetes, debian / "usr" / "bin" / "etcd", debian / "usr" / "lib" / "cni")
 
 
+def check() -> str:
+    """Is everything there? Raises NotHere with all that is not, before anything that takes long."""
+    if missing := [name for name in SYSTEM if not shutil.which(name)]:
+        wanted = ", ".join(dict.fromkeys(SYSTEM[name] for name in missing))
+        raise NotHere(
+            f"not on the PATH: {', '.join(missing)}; install {wanted} (apt-get), and debootstrap where python:3.12-slim "
+            f"cannot be pulled"
+        )
+    return ", ".join(SYSTEM)
+
+
 def _unpack(folder: Path) -> None:
-    if not shutil.which("apt-get"):
-        raise NotHere(f"no apt-get to fetch {' and '.join(DEBIAN)} with")
     for name in DEBIAN:
         run(["apt-get", "download", "-q", name], folder)
     for package in folder.glob("*.deb"):
@@ -53,8 +63,6 @@ def _unpack(folder: Path) -> None:
 
 def _build(folder: Path) -> None:
     """A module of our own: Kubernetes' says where its parts lie by paths that only its repository has."""
-    if not shutil.which("go"):
-        raise NotHere("no go on the PATH; install Go 1.26 or later")
     source = folder / "source"
     source.mkdir()
     shutil.copy(HERE / "parts.go", source)

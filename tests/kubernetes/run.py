@@ -24,7 +24,7 @@ from tests.kubernetes.given import Given, Images
 from tests.kubernetes.image import IMAGE, LIMIT, Docker, build, build_pause, docker, save, weight
 from tests.kubernetes.load import Load
 from tests.kubernetes.names import Names
-from tests.kubernetes.programs import programs
+from tests.kubernetes.programs import check, programs
 from tests.kubernetes.project import project
 from tests.kubernetes.reach import reach
 from tests.kubernetes.release import NAMESPACE, Kubectl, helm, prepare
@@ -64,8 +64,10 @@ def step(name: str) -> Iterator[Callable[[str], None]]:
 
 def on_this_machine(home: Path) -> int:
     """Build what is missing, then the rest apart from the machine."""
+    with step("what this machine must have") as tell:
+        tell(check())
     images = home / "images.tar"
-    with docker(home) as client:  # first, for to build the programs takes long, and in vain where this is not there
+    with docker(home) as client:
         with step("Kubernetes' programs") as tell:
             tell(str(programs().kubernetes))
         if SCALING:
