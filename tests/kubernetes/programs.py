@@ -46,10 +46,8 @@ def check() -> str:
     """Is everything there? Raises NotHere with all that is not, before anything that takes long."""
     if missing := [name for name in SYSTEM if not shutil.which(name)]:
         wanted = ", ".join(dict.fromkeys(SYSTEM[name] for name in missing))
-        raise NotHere(
-            f"not on the PATH: {', '.join(missing)}; install {wanted} (apt-get), and debootstrap where python:3.12-slim "
-            f"cannot be pulled"
-        )
+        else_ = "debootstrap too, where python:3.12-slim cannot be pulled"
+        raise NotHere(f"not on the PATH: {', '.join(missing)}; get {wanted} (apt-get install), and {else_}")
     return ", ".join(SYSTEM)
 
 
