@@ -8,8 +8,8 @@ that moment. No worker runs, so every event stays open: what a door keeps of an 
 
 Memory is looked at every second. The first fifth is warm-up; of what is left, `early_bytes` is what the door grew for
 each event in the first half, `late_bytes` in the second. A leak is in both. Where only the first has it, something of
-bounded size was filled. A door fills such things (pages of the file, young records, the numbers of 50,000 runs) for its
-first 100,000 events: a run with fewer can show that memory grows, not that it is flat; `--seconds 300` can.
+bounded size was filled. A door fills such things (pages of the file, young records, the numbers of 10,000 runs) for its
+first 20,000 events; what still grows after them is a leak, or the index of the file.
 """
 
 from __future__ import annotations
