@@ -126,7 +126,7 @@ async def test_a_partition_that_is_new_is_followed(kafka: str, topic_prefix: str
             assert producer.flush(20) == 0
             follower = mirror._follower
             assert follower is not None
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):  # a reader that got no record is given up after `copies.SILENT`
                 await follower.shows([(Partition("asked", 3), 0)])
             assert [record.value for record in await LocalBus.read(mirror, Partition("asked", 3), 0, 10)] == [
                 b'{"n": 1}'

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 from stepwire import App
 from stepwire.bus.kafka.bus import KafkaBus
@@ -31,7 +32,9 @@ BUSY = 2.0  #: seconds after a record in which every pass asks the groups; they 
 IDLE = 1.0  #: seconds between two such questions at other times
 TRIM = 60.0  #: seconds between two looks at what the cluster deleted
 SILENT = 30.0  #: seconds without a record that is known to be there: the connection is given up
+HUNG = 75.0  #: seconds without any answer, more than a reader itself waits for brokers: the connection is given up
 LOCKED = 30.0  #: seconds to wait for another process that writes to the file
+Pages = AsyncGenerator[tuple[list[Any], dict[Partition, int]]]
 
 
 class Copy:
@@ -133,7 +136,8 @@ class Copy:
         progress = {group: await self._kafka.progress(group) for group in self._groups} if asks else {}
         begun, before = loop.time(), dict[Partition, int]()
         async with aclosing(reader.to_the_end(PAGE)) as pages:
-            async for page, positions in pages:
+            while (got := await self._next(pages)) is not None:
+                page, positions = got
                 if page or not positions.items() <= before.items():
                     await self._take([own_record(one, self._kafka.own_name(one.topic)) for one in page], positions)
                     self._found = self.moved = begun = loop.time()
@@ -146,6 +150,15 @@ class Copy:
             self._asked = begun
         self.moved = loop.time()
         return found
+
+    @staticmethod
+    async def _next(pages: Pages) -> tuple[list[Any], dict[Partition, int]] | None:
+        """The next page; None: that was the last one. Raises BusUnavailable if nothing comes, not even no records."""
+        try:
+            async with asyncio.timeout(HUNG):
+                return await anext(pages, None)
+        except TimeoutError:
+            raise BusUnavailable(f"Kafka gives no answer for {HUNG:g} s; reading begins anew") from None
 
     async def _take(self, records: Sequence[Record], positions: Mapping[Partition, int]) -> None:
         if self._kafka.formats is not None:
