@@ -144,9 +144,8 @@ class Mailbox:
         self.sequence = max(self.sequence, meta.get("seq", 0))
         if order is not None:
             self.queues.setdefault(order, {})[id_] = None
-            if self._head(order) != id_:
-                return  # it is looked at when it is the head
-        self._schedule(id_, meta)
+        if self.is_head(id_, meta):  # else it is looked at when it is
+            self._schedule(id_, meta)
 
     def _leave_queue(self, order: str, id_: str) -> None:
         self.passed.discard(id_)

@@ -66,6 +66,7 @@ class Committer:
             delivery.mailbox.fresh.pop(delivery.entry, None)
         self.returned += delivery is not None
         self.add(finished)
+        self.queue.rotate(finished.retries)  # a culprit's dead letter keeps its place before those called after it
 
     def owns(self, partition: Partition, progress: Progress) -> bool:
         """R12: was the last commit of this partition our own last?"""

@@ -243,7 +243,7 @@ class Dispatcher:
 
     async def _attach(self, assignment: Assignment) -> None:
         """Take over what was gained, keep what is provably still ours (R12), drop the rest."""
-        member, committer, control = self._member, self.committer, self.step.control
+        member, committer, control, self._generation = self._member, self.committer, self.step.control, -1
         assert member is not None
         wanted = sorted(assignment.partitions)
         stored = await member.progress(wanted)

@@ -43,7 +43,7 @@ class Pump:
     def run(self) -> None:
         """Start whatever is ready, as far as there is room."""
         dispatcher = self._dispatcher
-        if self._pumping or dispatcher.stopping:
+        if self._pumping or dispatcher.stopping or not dispatcher.joined:  # no call in the middle of a takeover
             return
         self._pumping = True
         try:
