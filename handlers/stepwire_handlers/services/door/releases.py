@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from stepwire.errors import BusError
 from stepwire_handlers.services.door.places import Place, Places
 
 LOOK = 10.0  #: seconds between two looks
@@ -24,7 +23,7 @@ async def watch_releases(places: Places) -> None:
         for place in places.all:
             try:
                 found = await place.bus.remember(place.app.name, None)
-            except BusError:
+            except Exception:  # noqa: BLE001, S112 - away, or damaged: /readyz tells of it, the next look may be better
                 continue
             _tell(place, outdated=_differs(found, place.app.wiring.table()))
         await asyncio.sleep(LOOK)

@@ -66,7 +66,9 @@ def _read(path: Path) -> Access | None:
         return load_access(path)
     except SettingsError as error:
         LOG.error("access file: %s; what it said before goes on counting", error)  # noqa: TRY400 - no fault of ours
-        return None
+    except Exception as error:  # noqa: BLE001 - such as a RecursionError: whoever watches must not end over a file
+        LOG.error("access file: %s; what it said before goes on counting", type(error).__name__)  # noqa: TRY400 - as above
+    return None
 
 
 def _look(path: Path) -> Look:
