@@ -292,3 +292,28 @@ async def test_lists_are_bounded_and_say_so(opened: Opened, monkeypatch: pytest.
         for page in ("/gates", "/dead-letters"):
             text = await desk.get(page)
             assert "there are more" in text and text.count("?handler=") == 2
+
+
+@pytest.mark.parametrize("given", ['"\\ud800"', '{"\\ud800": 1}', "[" * 250 + "]" * 250, "NaN", "[1e999, NaN]", "1 x"])
+async def test_a_field_that_is_no_json_is_refused_where_it_stands(opened: Opened, given: str) -> None:
+    """Half a surrogate pair, what is nested too deep and what is no number is no JSON, as at the door."""
+    async with opened() as desk:
+        await desk.publish("Bob", -1)
+        await desk.work()
+        await desk.login("boss")
+        letter = await desk.link("/dead-letters", "/dead-letters/office/")
+        path, _, handler = letter.partition("?")
+        answer = await desk.post(f"{path}/replay?{handler}", **{"field.amount": given})
+        assert answer.status_code == 422
+        assert "amount is no JSON" in answer.text
+        assert await desk.link("/dead-letters", "/dead-letters/office/") == letter
+
+
+@pytest.mark.parametrize("login", [True, False])
+async def test_a_host_or_origin_that_is_no_address_is_refused(opened: Opened, login: bool) -> None:
+    """A bracket that is not closed is a foreign page's form, or a foreign name: 403, no failure of the console."""
+    async with opened(ACCESS if login else None) as desk:
+        answer = await desk.client.post("/login", headers={"origin": "http://["})
+        assert answer.status_code == 403
+        answer = await desk.client.get("/livez", headers={"host": "["})
+        assert answer.status_code == (200 if login else 403)

@@ -132,7 +132,8 @@ class Console:
         async def known(request: Request) -> Response:
             caller = await self.sessions.of(request)
             if caller is None:
-                then = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+                path, query = quote(request.scope["path"]), request.scope["query_string"].decode("latin-1")
+                then = path + (f"?{query}" if query else "")
                 return RedirectResponse("/login?" + urlencode({"then": then}), 303)
             request.state.caller = caller
             return await page(request, caller)
@@ -152,13 +153,19 @@ class Console:
 
     def _refuse_strange_host(self, request: Request) -> None:
         """Without a login, a foreign name that leads here would make a foreign page one of ours."""
-        if self.hosts is not None and urlsplit(f"//{request.headers.get('host', '')}").hostname not in self.hosts:
+        if self.hosts is None:
+            return
+        try:
+            name = urlsplit(f"//{request.headers.get('host', '')}").hostname
+        except ValueError:  # a bracket that is not closed
+            name = None
+        if name not in self.hosts:
             raise Problem(403, "forbidden", "without a login the console answers only to its own address")
 
     def _page(self, request: Request, name: str, code: int = 200, **values: Any) -> Response:
         caller = getattr(request.state, "caller", None)
         seen = look.visible(self.places, caller) if caller else []
-        here = {"caller": caller, "apps": [place.app.name for place in seen], "path": request.url.path,
+        here = {"caller": caller, "apps": [place.app.name for place in seen], "path": request.scope["path"],
                 "outdated": [place for place in seen if place.outdated], "login": self.sessions.needs_login,
                 "said": SAID.get(request.query_params.get("said", ""), "")}  # fmt: skip
         return HTMLResponse(self._pages.get_template(name).render(**here, **values), code)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from pydantic_core import from_json
 from starlette.requests import Request
 
 from stepwire import Event
@@ -73,8 +74,8 @@ def changed(event: Event, form: Mapping[str, str]) -> dict[str, Any]:
 
 def _read(name: str, given: str) -> Any:
     try:
-        return json.loads(given)
-    except (ValueError, RecursionError):
+        return from_json(given, allow_inf_nan=False)  # as the door reads it
+    except ValueError:
         raise Problem(422, "invalid", f"{name} is no JSON: write a number, true, false, null, a list or an object"
                       ) from None  # fmt: skip
 

@@ -109,7 +109,7 @@ class Sessions:
 
 def over_tls(access: Access | None, request: Request) -> bool:
     """Did the browser come by HTTPS? So the console sees, or was told of its own address, or hears from its proxy."""
-    if request.url.scheme == "https":
+    if request.scope.get("scheme") == "https":  # not its URL: that one is read from what the caller says of the host
         return True
     if access is None:
         return False
@@ -125,6 +125,14 @@ def refuse_foreign_forms(request: Request) -> None:
     """A form is sent by our own page or not at all: the browser says whose it is. Raises Problem 403."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     host = request.headers.get("host") or None
-    own = site == "same-origin" if site is not None else urlsplit(origin or "").netloc == host
+    own = site == "same-origin" if site is not None else _host_of(origin or "") == host
     if not own:
         raise Problem(403, "forbidden", "this form was not sent by a page of this console; open the page and try again")
+
+
+def _host_of(origin: str) -> str:
+    """The host and port of an Origin header; empty if it is none, as `null` is."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
