@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,30 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
     return {**LIST, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
 
 
+KEYS = (
+    Key(name="crm", hash=HASH, roles={"till": frozenset({"operator"})}),
+    Key(name="guest", hash=VIEWERS, roles={"*": frozenset({"viewer"})}),
+    Key(name="slow", hash=OTHERS, roles={"*": frozenset({"operator"})}, rate=1.0),
+)
+
+
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody on this machine, to a server that is also called tools.example.org."""
-    keys = (
-        Key(name="crm", hash=HASH, roles={"till": frozenset({"operator"})}),
-        Key(name="guest", hash=VIEWERS, roles={"*": frozenset({"viewer"})}),
-        Key(name="slow", hash=OTHERS, roles={"*": frozenset({"operator"})}, rate=1.0),
-    )
-    path = tmp_path / "bus.db"
-    values = Configuration(bus=f"sqlite:///{path}", blobs=str(tmp_path / "blobs"), log="json")
+    async with served(tmp_path, Access(keys=KEYS)) as found:
+        yield found
+
+
+@asynccontextmanager
+async def served(folder: Path, access: Access) -> AsyncIterator[httpx2.AsyncClient]:
+    """A server in this process, behind its entrance."""
+    path = folder / "bus.db"
+    values = Configuration(bus=f"sqlite:///{path}", blobs=str(folder / "blobs"), log="json")
     async with AsyncExitStack() as stack:
         bus = LocalBus(str(path))
         await bus.open()
         stack.push_async_callback(bus.close)
-        door = door_of(values, await places_of(stack, [(APP, bus), (FILES, bus)]), Access(keys=keys), 64 * 1024)
+        door = door_of(values, await places_of(stack, [(APP, bus), (FILES, bus)]), access, 64 * 1024)
         await stack.enter_async_context(door.blobs)
         server = Calls(door, 0.0, "", None).server()
         application = application_of(server, door, ["tools.example.org"], 64 * 1024)
