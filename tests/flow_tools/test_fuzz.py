@@ -43,7 +43,7 @@ FITTING = {"till_Order": ORDER, "files_Scan": SCAN, "files_Album": ALBUM, "stepw
 GOOD = st.one_of(
     *(st.fixed_dictionaries({"name": st.just(name), "arguments": of}) for name, of in FITTING.items()),
 )
-ARGUMENTS = st.fixed_dictionaries({}, optional={name: JSON for name in ("n", "buyer", "idempotency_key", "run", "pdf")})
+ARGUMENTS = st.fixed_dictionaries({}, optional=dict.fromkeys(("n", "buyer", "idempotency_key", "run", "pdf"), JSON))
 META = st.fixed_dictionaries(
     {},
     optional={
@@ -73,7 +73,8 @@ MESSAGE = st.one_of(
 )  # fmt: skip
 NOISE = [b"", b"[" * 5_000, b'{"jsonrpc":"2.0","id":1', b"\xff\xfe{}", b'{"a":' * 5_000]
 BODY = st.one_of(
-    MESSAGE.map(lambda value: json.dumps(value).encode()), st.lists(MESSAGE, max_size=2).map(json.dumps).map(str.encode),
+    MESSAGE.map(lambda value: json.dumps(value).encode()),
+    st.lists(MESSAGE, max_size=2).map(json.dumps).map(str.encode),
     st.binary(max_size=64) | st.sampled_from(NOISE),
 )  # fmt: skip
 RAW = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=16)
