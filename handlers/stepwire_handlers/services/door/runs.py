@@ -24,13 +24,18 @@ WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?\s*(?:[,;]|$)", re.IGNORECASE)
 
 
 def find(places: Places, caller: Caller, run: str) -> tuple[Place, RunView]:
-    """The run, in the app that knows it."""
+    """The run, in the app where it began; else in one that knows it, by an answer that echoes its name."""
+    echoed: tuple[Place, RunView] | None = None
     if is_name(run):
         for place in places.all:
             if caller.may("viewer", place.app.name) and place.bus.store.find_run(run) is not None:
                 view = place.runs.view(run)
-                if view.lines or view.open:
+                if any(type(line.event) in place.entries.values() for line in view.lines):
                     return place, view
+                if view.lines or view.open:
+                    echoed = echoed or (place, view)
+    if echoed is not None:
+        return echoed
     raise Problem(404, "not-found", "there is no such run that you may see")
 
 
