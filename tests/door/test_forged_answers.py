@@ -1,4 +1,4 @@
-"""What an answer of a foreign service says of runs and scopes is anybody's word: it breaks no worker and hides no run."""
+"""What an answer of a foreign service says of runs and scopes is its word: it breaks no worker and hides no run."""
 
 from __future__ import annotations
 

@@ -65,12 +65,26 @@ async def test_a_list_is_filtered(inside: Inside) -> None:
     assert (await inside.get(f"/gates?id={gate['id'][:9]}&app=shop"))["gates"] == [gate]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "cursor=x", "cursor=1:", "every=1", "id=a&id=b"])
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=501", "limit=x", "cursor=1:" + "a" * 600, "cursor=x", "cursor=1:", "every=1", "id=a&id=b"],
+)
 async def test_a_query_that_makes_no_sense_is_422(inside: Inside, query: str) -> None:
     """And an app that is not there is 404."""
     for path in ("/gates", "/dead-letters"):
         await inside.get(f"{path}?{query}", 422)
         await inside.get(f"{path}?app=none", 404)
+
+
+@pytest.mark.parametrize("odd", ["%00", "%EE%80%80", "%EF%BF%BF", "%F0%9F%98%80", "%25", "_", "a" * 5_000])
+async def test_an_id_that_nothing_has_finds_nothing(inside: Inside, odd: str) -> None:
+    """Whatever its characters: those at the ends of the alphabet have no neighbour."""
+    await filled(inside, gates=1, letters=1)
+    assert (await inside.get(f"/gates?id={odd}"))["gates"] == []
+    assert (await inside.get(f"/dead-letters?id={odd}"))["dead_letters"] == []
+    for path, body in ((f"/gates/{odd}", {"decision": "approve"}), (f"/dead-letters/{odd}/replay", None)):
+        assert (await inside.client.post(path, json=body)).status_code == 404
+    await inside.get(f"/dead-letters/{odd}", 404)
 
 
 async def test_a_dead_letter_is_shown_whole(inside: Inside) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-LONGEST = 500  #: characters of a mark as text
 TEXT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?):(\S{1,400})")
 
 

@@ -69,8 +69,8 @@ class Stored:
         for number in self._partitions(handler):
             rows = self._bus.store.db.execute(
                 "SELECT key, coalesce(substr(value, 1, instr(value, x'0a')), x'') FROM state "
-                "WHERE grp = ? AND part = ? AND key > ? ORDER BY key",
-                (group, number, _just_before(prefix)),
+                "WHERE grp = ? AND part = ? AND key >= ? ORDER BY key",
+                (group, number, prefix),
             )
             yield from ((key, decode_meta(raw)) for key, raw in takewhile(lambda row: row[0].startswith(prefix), rows))
 

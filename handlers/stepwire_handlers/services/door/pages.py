@@ -21,7 +21,7 @@ from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.runs import gate as gate_shown
 from stepwire_handlers.services.gates import Gates
-from stepwire_handlers.services.mark import LONGEST, Mark, mark_of
+from stepwire_handlers.services.mark import Mark, mark_of
 from stepwire_handlers.telemetry.mask import masked
 
 DEFAULT, MOST = 100, 500  #: items of one page
@@ -53,7 +53,7 @@ def asked(query: QueryParams) -> Asked:
         raise Problem(422, "invalid", "every is true or false")
     cursor = found.pop("cursor", "")
     try:
-        mark = mark_of(cursor) if cursor and len(cursor) <= LONGEST else Mark()
+        mark = mark_of(cursor) if cursor else Mark()
     except ValueError:
         raise Problem(422, "invalid", "cursor is none that this door gave out; leave it away to begin anew") from None
     return Asked(**found, every=SWITCH[every], limit=int(limit), mark=mark)
