@@ -6,7 +6,9 @@ installation left it out, is not offered, and harms none of the others.
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -86,6 +88,9 @@ cli = build()
 
 def main() -> None:
     """The entry point."""
+    for stream in (sys.stdout, sys.stderr):  # an error's message may hold what no text file does
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     cli()
 
 

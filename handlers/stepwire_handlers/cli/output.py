@@ -28,9 +28,9 @@ def complain(message: str) -> None:
 
 def echo_json(data: Any) -> None:
     """Data on stdout."""
-    from pydantic_core import to_json
+    from stepwire_handlers.services.written import written
 
-    typer.echo(to_json(data, indent=2).decode())
+    typer.echo(written(data, indent=2).decode())
 
 
 def console() -> Console:

@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from stepwire import Event
@@ -31,6 +31,7 @@ from stepwire_handlers.services.console.measures import Measures
 from stepwire_handlers.services.console.session import COOKIE, Sessions, refuse_foreign_forms
 from stepwire_handlers.services.console.signin import START, SignIn, forget
 from stepwire_handlers.services.dead_letters import DeadLetters
+from stepwire_handlers.services.door.answers import Html
 from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.decisions import Decisions, Only
 from stepwire_handlers.services.door.identity import Caller
@@ -168,7 +169,7 @@ class Console:
         here = {"caller": caller, "apps": [place.app.name for place in seen], "path": request.scope["path"],
                 "outdated": [place for place in seen if place.outdated], "login": self.sessions.needs_login,
                 "said": SAID.get(request.query_params.get("said", ""), "")}  # fmt: skip
-        return HTMLResponse(self._pages.get_template(name).render(**here, **values), code)
+        return Html(self._pages.get_template(name).render(**here, **values), code)
 
     def _failed(self, request: Request, error: Exception) -> Response:
         problem = of_error(error)

@@ -16,13 +16,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from stepwire.errors import BusError
 from stepwire_handlers.blobs import BlobStore
 from stepwire_handlers.services.door import events, idempotency, openapi, page, stream, uploads
 from stepwire_handlers.services.door.access import Access
+from stepwire_handlers.services.door.answers import Json
 from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.bodies import is_json, media_type, parsed, whole
 from stepwire_handlers.services.door.decisions import Decided, Decisions, Only
@@ -164,24 +165,24 @@ class Door:
         told = [{"id": each.id, "source": each.source, "run": each.run, "url": address(each.run) or None,
                  "repeated": each.known} for each in begun]  # fmt: skip
         if not alone:
-            return JSONResponse({"events": told}, 202)
+            return Json({"events": told}, 202)
         (first,) = begun
         headers, seconds = located(first.run), wish(request)
         if seconds is None or not first.run or not caller.may("viewer", first.place.app.name):
-            return JSONResponse(told[0], 202, headers)
+            return Json(told[0], 202, headers)
         headers["preference-applied"] = f"wait={seconds:g}"
         try:
             view = await self.rest.of(first.place, first.run, seconds, request.receive, _share(caller))
         except BusError:
-            return JSONResponse(told[0], 202, headers)  # it is written; only looking at it failed
+            return Json(told[0], 202, headers)  # it is written; only looking at it failed
         done = view.result is not None or view.state == "completed" or view.rests
-        return JSONResponse(told[0] | shown(first.place, view), 200 if done else 202, headers)
+        return Json(told[0] | shown(first.place, view), 200 if done else 202, headers)
 
     # -- runs
 
     async def listed(self, request: Request, caller: Caller) -> Response:
         """`GET /runs`."""
-        return JSONResponse(await self.lister.of(self.places, caller, wanted(request.query_params)))
+        return Json(await self.lister.of(self.places, caller, wanted(request.query_params)))
 
     async def run(self, request: Request, caller: Caller) -> Response:
         """`GET /runs/<id>`."""
@@ -190,9 +191,9 @@ class Door:
         place, view = find(self.places, caller, request.path_params["run"])
         seconds = wish(request)
         if seconds is None:
-            return JSONResponse(shown(place, view))
+            return Json(shown(place, view))
         view = await self.rest.of(place, view.id, seconds, request.receive, _share(caller))
-        return JSONResponse(shown(place, view), headers={"preference-applied": f"wait={seconds:g}"})
+        return Json(shown(place, view), headers={"preference-applied": f"wait={seconds:g}"})
 
     async def follow(self, request: Request, caller: Caller) -> Response:
         """`GET /runs/<id>/stream`."""
@@ -227,7 +228,7 @@ class Door:
 
     async def gates(self, request: Request, caller: Caller) -> Response:
         """`GET /gates`."""
-        return JSONResponse(await self.pages.gates(caller, asked(request.query_params)))
+        return Json(await self.pages.gates(caller, asked(request.query_params)))
 
     async def decide(self, request: Request, caller: Caller) -> Response:
         """`POST /gates/<id>`."""
@@ -236,12 +237,12 @@ class Door:
 
     async def letters(self, request: Request, caller: Caller) -> Response:
         """`GET /dead-letters`."""
-        return JSONResponse(await self.pages.letters(caller, asked(request.query_params)))
+        return Json(await self.pages.letters(caller, asked(request.query_params)))
 
     async def letter(self, request: Request, caller: Caller) -> Response:
         """`GET /dead-letters/<id>`."""
         id_, wanted = request.path_params["id"], asked(request.query_params)
-        return JSONResponse(await self.pages.letter(caller, id_, wanted))
+        return Json(await self.pages.letter(caller, id_, wanted))
 
     async def replay(self, request: Request, caller: Caller) -> Response:
         """`POST /dead-letters/<id>/replay`."""
@@ -254,13 +255,13 @@ class Door:
 
     def _decided(self, said: Decided) -> Response:
         self.measures.decision(said.app, said.decision)
-        return JSONResponse(said.shown(), 202, located(said.run))
+        return Json(said.shown(), 202, located(said.run))
 
     # -- about the door
 
     async def description(self, _: Request, caller: Caller) -> Response:
         """`GET /openapi.json`."""
-        return JSONResponse(openapi.document(self._visible(caller), self.window, self.max_bytes))
+        return Json(openapi.document(self._visible(caller), self.window, self.max_bytes))
 
     async def page(self, _: Request, caller: Caller) -> Response:
         """`GET /docs`."""
@@ -282,12 +283,12 @@ class Door:
         """/livez: the event loop answers. /readyz: the bus is in reach, and the door is not stopping."""
 
         async def livez(_: Request) -> Response:
-            return JSONResponse({"status": "ok"})
+            return Json({"status": "ok"})
 
         async def readyz(_: Request) -> Response:
             away = [place.app.name for place in self.places.all if not place.watch.reachable]
             bad = self.rest.stopping.is_set() or bool(away)
-            return JSONResponse({"status": "failed" if bad else "ok"}, 503 if bad else 200)
+            return Json({"status": "failed" if bad else "ok"}, 503 if bad else 200)
 
         return [Route("/livez", livez), Route("/readyz", readyz)]
 

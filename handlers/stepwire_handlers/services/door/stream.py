@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from pydantic_core import to_json
 from starlette.requests import Request
 
 from stepwire.bus.protocol import Record
@@ -25,6 +24,7 @@ from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.rest import REFRESH, Rest
 from stepwire_handlers.services.door.runs import shown
+from stepwire_handlers.services.written import written
 from stepwire_handlers.telemetry.mask import masked
 
 MEDIA = "text/event-stream"
@@ -60,7 +60,7 @@ def _text(cursor: Mapping[tuple[str, int], int], end: str = "") -> str:
 
 
 def _message(kind: str, cursor: str, data: Any) -> bytes:
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), kind.encode(), to_json(data))
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), kind.encode(), written(data))
 
 
 def life(caller: Caller, now: float) -> float:

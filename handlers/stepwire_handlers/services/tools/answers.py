@@ -16,6 +16,7 @@ from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.runs import address
 from stepwire_handlers.services.runs import RunView
+from stepwire_handlers.services.written import written
 from stepwire_handlers.telemetry.mask import masked_json
 
 
@@ -32,6 +33,7 @@ def answer(place: Place, view: RunView, door: str, *, repeated: bool = False) ->
             for letter in view.dead
         ],
     }  # fmt: skip
+    shown = json.loads(written(shown))  # the protocol takes no half surrogate pair
     failed = result is None and bool(view.dead) and view.rests
     return CallToolResult(content=[_text(_said(view, where, shown))], structured_content=shown, is_error=failed)
 
@@ -40,7 +42,7 @@ def _said(view: RunView, where: str, shown: dict[str, Any]) -> str:
     if view.result is not None:
         return json.dumps(shown["result"], ensure_ascii=False)
     if view.rests and view.dead:
-        causes = "; ".join(f"{letter.handler}: {letter.error}: {letter.message}" for letter in view.dead)
+        causes = "; ".join(f"{dead['handler']}: {dead['error']}: {dead['message']}" for dead in shown["dead_letters"])
         return f"The run failed. {causes}. It can be replayed or dropped: {where}"
     if view.rests:
         people = ", ".join(f"{item.handler} ({item.kind})" for item in view.open)
