@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.console.conftest import ACCESS
 from tests.console.office import OFFICE, Booked, Invoice
+from tests.door.doors import damage
 
 from stepwire.bus.protocol import Out
 from stepwire.event import identity
@@ -317,3 +319,15 @@ async def test_a_host_or_origin_that_is_no_address_is_refused(opened: Opened, lo
         assert answer.status_code == 403
         answer = await desk.client.get("/livez", headers={"host": "["})
         assert answer.status_code == (200 if login else 403)
+
+
+async def test_a_damaged_bus_is_said_on_every_page(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """503 and a page that says so, /readyz fails, and the log names the cure."""
+    async with opened() as desk:
+        await desk.publish("Bob", 1)
+        await desk.login("boss")
+        damage(Path(desk.bus.path))
+        for page in ("/", "/gates", "/dead-letters", "/apps/office"):
+            assert "Not reachable just now" in await desk.get(page, 503)
+        await desk.get("/readyz", 503)
+    assert ".recover" in capsys.readouterr().err

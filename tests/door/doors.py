@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -103,3 +105,13 @@ def result(url: str, run: str, seconds: float = 20.0) -> Any:
         if found["result"] is not None:
             return found["result"]
         assert time.monotonic() < end, found
+
+
+def damage(path: Path) -> None:
+    """Garbage in all pages of a bus file but the first."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\xa5" * (size - 4_096))

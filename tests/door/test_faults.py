@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.door.doors import Inside
+from tests.door.doors import Inside, damage
 from tests.door.shop import APP
 
 from stepwire.errors import BusUnavailable, OutcomeUnknown
@@ -141,3 +141,35 @@ async def test_requests_are_counted_by_route(inside: Inside) -> None:
     assert 'stepwire_ingress_events_total{app="shop",outcome="published"} 1.0' in text
     assert 'stepwire_ingress_events_total{app="shop",outcome="repeated"} 0.0' in text
     assert "nope" not in text and "coffee" not in text
+
+
+async def test_why_nothing_is_taken_stands_in_the_log(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once for many requests: callers hear 503, and whoever runs the door reads of the disk."""
+
+    async def full(_: Any) -> Any:
+        raise BusUnavailable("the disk of bus.db is full")
+
+    async with opened() as inside:
+        with monkeypatch.context() as patch:
+            patch.setattr(inside.door.places.all[0].bus, "publish", full)
+            for _ in range(3):
+                assert (await inside.order(7)).status_code == 503
+        assert (await inside.client.get("/readyz")).status_code == 200  # runs are shown still
+    assert capsys.readouterr().err.count("the disk of bus.db is full") == 1
+
+
+async def test_a_damaged_bus_is_503_and_not_ready(
+    opened: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pages in the middle of the file are garbage: every answer is 503, /readyz too, and the log names the cure."""
+    async with opened() as inside:
+        await inside.order(7)
+        damage(Path(inside.bus.path))
+        for address in ("/runs", "/gates", "/dead-letters"):
+            assert (await inside.client.get(address)).status_code == 503
+        assert (await inside.order(8)).status_code == 503
+        assert (await inside.client.get("/readyz")).status_code == 503
+        assert (await inside.client.get("/livez")).status_code == 200
+    assert ".recover" in capsys.readouterr().err

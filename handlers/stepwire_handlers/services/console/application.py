@@ -39,6 +39,7 @@ from stepwire_handlers.services.door.limits import Limits
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, of_error
 from stepwire_handlers.services.door.runs import find
+from stepwire_handlers.services.door.trouble import Trouble
 from stepwire_handlers.services.groups import unattended
 from stepwire_handlers.services.history import History
 from stepwire_handlers.telemetry.mask import masked
@@ -83,7 +84,7 @@ class Console:
     signin: SignIn | None = None  #: at an OIDC issuer
 
     def __post_init__(self) -> None:
-        self._pages, self._aside = _templates(), Aside()
+        self._pages, self._aside, self._trouble = _templates(), Aside(), Trouble("console")
 
     def application(self) -> Starlette:
         """The routes."""
@@ -173,6 +174,7 @@ class Console:
 
     def _failed(self, request: Request, error: Exception) -> Response:
         problem = of_error(error)
+        self._trouble.of(error)
         if problem.status == 500:
             places = "".join(traceback.format_tb(error.__traceback__)[-5:])
             logging.getLogger("stepwire").error("console: %s\n%s", type(error).__name__, places)
@@ -380,7 +382,7 @@ class Console:
 
     async def readyz(self, _: Request) -> Response:
         """Every bus is in reach."""
-        bad = any(not place.watch.reachable for place in self.places.all)
+        bad = self._trouble.damaged or any(not place.watch.reachable for place in self.places.all)
         return PlainTextResponse("failed" if bad else "ok", 503 if bad else 200)
 
 

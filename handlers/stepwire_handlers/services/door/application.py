@@ -38,6 +38,7 @@ from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import RETRY, Problem, of_error, unavailable
 from stepwire_handlers.services.door.rest import Rest
 from stepwire_handlers.services.door.runs import address, find, located, shown, wish
+from stepwire_handlers.services.door.trouble import Trouble
 
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Publishing, Served
@@ -66,6 +67,7 @@ class Door:
 
     def __post_init__(self) -> None:
         aside = Aside()
+        self.trouble = Trouble("door")
         self.lister, self.pages = Lister(aside), Pages(self.places, aside)
         self.streams = Shares(stream.STREAMS, stream.EACH)
 
@@ -90,7 +92,7 @@ class Door:
         ]
         found = Starlette(routes=routes, exception_handlers={HTTPException: no_route})
         found.router.redirect_slashes = False  # a POST must not be answered with a redirection
-        found.add_middleware(Guard, measures=self.measures)
+        found.add_middleware(Guard, measures=self.measures, trouble=self.trouble)
         return found
 
     def renew(self, access: Access) -> None:
@@ -287,7 +289,7 @@ class Door:
 
         async def readyz(_: Request) -> Response:
             away = [place.app.name for place in self.places.all if not place.watch.reachable]
-            bad = self.rest.stopping.is_set() or bool(away)
+            bad = self.rest.stopping.is_set() or bool(away) or self.trouble.damaged
             return Json({"status": "failed" if bad else "ok"}, 503 if bad else 200)
 
         return [Route("/livez", livez), Route("/readyz", readyz)]

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.problems import Problem, of_error
+from stepwire_handlers.services.door.trouble import Trouble
 
 ROUTE = "stepwire.route"  #: in a request's scope: its route as it was declared
 UNKNOWN = "other"
@@ -37,8 +38,8 @@ SAFE = [
 class Guard:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
-        self._app, self._measures = app, measures
+    def __init__(self, app: ASGIApp, measures: Measures, trouble: Trouble) -> None:
+        self._app, self._measures, self._trouble = app, measures, trouble
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -68,6 +69,7 @@ class Guard:
     def _answer(self, error: Exception) -> Response:
         instance = f"urn:uuid:{uuid.uuid4()}"
         problem = of_error(error)
+        self._trouble.of(error)
         if problem.status == 500:
             self._log(error, instance)
         return problem.response(instance)

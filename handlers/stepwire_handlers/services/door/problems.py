@@ -6,6 +6,7 @@ holds a value from the request: what is wrong with a field is said by its place 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -58,7 +59,7 @@ def of_error(error: Exception) -> Problem:
         return error
     if isinstance(error, OutcomeUnknown):
         return unavailable("whether it was written is not known; repeat it with the same Idempotency-Key or event id")
-    if isinstance(error, BusError):
+    if isinstance(error, BusError | sqlite3.Error):
         # not "nothing was written": of a batch over two apps on Kafka, the other one's part may be there
         return unavailable("the bus does not take anything now; repeat it with the same Idempotency-Key or event ids")
     if isinstance(error, DecodeError):

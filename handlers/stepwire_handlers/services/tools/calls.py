@@ -87,9 +87,9 @@ class Calls:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told in the protocol's own way
             return self._refused(error)
 
-    @staticmethod
-    def _refused(error: Exception) -> CallToolResult:
+    def _refused(self, error: Exception) -> CallToolResult:
         problem = of_error(error)
+        self._door.trouble.of(error)
         if problem.status == 500:  # its message may quote what was sent
             logging.getLogger("stepwire").error("tools: %s", type(error).__name__)
         return refusal(problem)
