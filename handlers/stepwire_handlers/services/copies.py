@@ -25,9 +25,9 @@ from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
 from stepwire.bus.sqlite import Store, position
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import BusUnavailable
+from stepwire_handlers.services.snapshot import COPY
 
 PAGE = 2_000  #: records in one transaction of the file
-SELF = "#mirror"  #: the group under which the file keeps how far it follows
 BUSY = 2.0  #: seconds after a record in which every pass asks the groups; they hardly move when no record does
 IDLE = 1.0  #: seconds between two such questions at other times
 TRIM = 60.0  #: seconds between two looks at what the cluster deleted
@@ -49,7 +49,7 @@ class Copy:
         self._controls = {group: control_topic(app.name, name) for group, name in self._groups.items()}
         self._states = {kafka.state_topic(control): group for group, control in self._controls.items()}
         store.begin()
-        self._ids = {group: store.group(group)[0] for group in (*self._groups, SELF)}
+        self._ids = {group: store.group(group)[0] for group in (*self._groups, COPY)}
         store.commit()
         self._grow(topics)
         self._asked = self._trimmed = self._found = -math.inf  #: when the groups, the log starts, a record were
@@ -70,7 +70,7 @@ class Copy:
 
     def positions(self) -> dict[Partition, int]:
         """How far the file follows."""
-        return self._watermarks(SELF)
+        return self._watermarks(COPY)
 
     def holds(self, places: Sequence[tuple[Partition, int]]) -> bool:
         """Are these records in the file?"""
@@ -225,7 +225,7 @@ class Copy:
         for group, some in changes.items():
             self._store.save_state(self._ids[group], some)
         mine = [
-            (self._ids[SELF], self._numbers[place.topic], place.number, max(offset, known.get(place, 0)), "")
+            (self._ids[COPY], self._numbers[place.topic], place.number, max(offset, known.get(place, 0)), "")
             for place, offset in ((self._own(where), offset) for where, offset in positions.items())
         ]
         self._store.save_progress(mine)
