@@ -112,15 +112,13 @@ class Codec:
         if event is None:
             old = self._old.get(kind)
             if old is None:
-                return "newer" if self._is_newer(kind) else "other"
+                newer = any((m := base.fullmatch(kind)) and int(m[1]) > version for base, version in self._bases)
+                return "newer" if newer else "other"
             return _upcast(record, *old, value)
         try:
             return event.__pydantic_validator__.validate_json(value)  # type: ignore[no-any-return]
         except ValidationError as error:
             raise DecodeError(_where(record), _reasons(error)) from None
-
-    def _is_newer(self, kind: str) -> bool:
-        return any((m := base.fullmatch(kind)) and int(m[1]) > version for base, version in self._bases)
 
     def _bare(self, record: Record, headers: Mapping[str, str]) -> dict[str, str]:
         if self._only is None:

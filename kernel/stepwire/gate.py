@@ -21,7 +21,7 @@ def signature(key: str, meta: Mapping[str, Any], value: bytes) -> str:
         verdict, more = "resolved " + meta["verdict"], meta["type"]
     else:
         verdict, more = "approved" if meta["approved"] else "declined", meta["why"]
-    text = digest(meta["id"], verdict, digest(value.decode()), meta["by"], more)
+    text = digest(meta["id"], verdict, digest(value.decode(errors="replace")), meta["by"], more)
     return hmac.new(key.encode(), text.encode(), sha256).hexdigest()
 
 

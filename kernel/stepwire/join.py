@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 OPEN, CALL, STUB, DECISION, LIST = "#open", "#call", "#stub", "#decision", "#list"
-SPECIAL = frozenset({OPEN, CALL, STUB, DECISION, LIST})
+SPECIAL = frozenset({OPEN, CALL, STUB, DECISION})  #: all but LIST, which is settled and blocked as a part is
 Verdict = Literal["wait", "call", "end", "expired", "forget"]
 
 
@@ -48,7 +48,6 @@ class JoinState:
     decision: bytes | None = None
     call: Mapping[str, Any] | None = None
     stub: Mapping[str, Any] | None = None
-    list_absent: bool = False
     settled_items: int = 0
     items_present: int = 0
     decided: float = 0.0  #: when the decision was made
@@ -62,15 +61,12 @@ class JoinState:
     @property
     def empty(self) -> bool:
         """Is nothing stored of it any more?"""
-        return not (
-            self.slots or self.absent or self.blocked or self.open or self.decision or self.call or self.stub
-            or self.list_absent
-        )  # fmt: skip
+        return not (self.slots or self.absent or self.blocked or self.open or self.decision or self.call or self.stub)
 
     def put(self, slot: str, raw: bytes | None, meta: Mapping[str, Any] | None) -> None:
         """Apply one stored entry, or its removal."""
         if meta is not None and "run" in meta:
-            self.run, self.scope = meta["run"], meta["scope"]
+            self.run, self.scope = meta["run"], meta.get("scope", "")
             self.fork = meta.get("fork", self.fork)
         self._note_time(slot, meta["at"] if meta is not None and "at" in meta else None)
         if slot == OPEN:
@@ -81,8 +77,6 @@ class JoinState:
             self.call = meta
         elif slot == STUB:
             self.stub = meta
-        elif slot == LIST:
-            self.list_absent = meta is not None
         else:
             self._put_part(slot, raw, meta)
 
@@ -121,7 +115,7 @@ class JoinState:
     def outstanding(self, rules: Rules) -> list[str] | None:
         """The slots that are not settled yet; None: nobody knows how many items there are."""
         missing = [slot for slot in rules.parts if not self.settled(slot)]
-        if not rules.items or self.list_absent:
+        if not rules.items or LIST in self.absent:
             return missing
         if self.size is None:
             return None
@@ -133,8 +127,7 @@ class JoinState:
         special = [
             name
             for name, there in (
-                (OPEN, self.open), (CALL, self.call), (STUB, self.stub), (DECISION, self.decision),
-                (LIST, self.list_absent),
+                (OPEN, self.open), (CALL, self.call), (STUB, self.stub), (DECISION, self.decision)
             )
             if there
         ]  # fmt: skip
@@ -143,16 +136,13 @@ class JoinState:
 
 def deadline(join: JoinState, rules: Rules) -> float:
     """When the join expires; suspended while a slot is blocked, at most for `keep` (R8)."""
-    return join.opened + (rules.keep if _goes_without_replay(join, rules) else rules.timeout)
-
-
-def _goes_without_replay(join: JoinState, rules: Rules) -> bool:
-    return any(not goes_without(slot, rules) for slot in join.blocked)
+    waits_for_replay = any(not goes_without(slot, rules) for slot in join.blocked)
+    return join.opened + (rules.keep if waits_for_replay else rules.timeout)
 
 
 def goes_without(slot: str, rules: Rules) -> bool:
     """Does a join go without this slot while its part lies in a dead letter?"""
-    return rules.go_without and (slot.isdigit() or slot in rules.optional)
+    return rules.go_without and (slot == LIST or slot.isdigit() or slot in rules.optional)
 
 
 def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
@@ -201,7 +191,7 @@ def _parts_settled(join: JoinState, rules: Rules) -> bool:
 def _complete(join: JoinState, rules: Rules) -> bool:
     if not _parts_settled(join, rules):
         return False
-    if not rules.items or join.list_absent:
+    if not rules.items or LIST in join.absent or (LIST in join.blocked and rules.go_without):
         return True
     gone = sum(1 for slot in join.blocked if slot.isdigit()) if rules.go_without else 0
     return join.size is not None and join.settled_items + gone >= join.size
@@ -212,7 +202,7 @@ def _ends_uncalled(join: JoinState, rules: Rules) -> bool:
 
     A scatter of size 0 is no absence: its gather is called with an empty list.
     """
-    if join.list_absent or any(slot in join.absent and slot not in rules.optional for slot in rules.parts):
+    if LIST in join.absent or any(slot in join.absent and slot not in rules.optional for slot in rules.parts):
         return True
     if rules.items:
         return bool(join.size) and not join.items_present and not join.blocked

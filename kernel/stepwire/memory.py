@@ -20,7 +20,6 @@ from stepwire.errors import DecodeError, PublishError
 from stepwire.event import Event
 from stepwire.gate import decision
 from stepwire.settings import Settings
-from stepwire.signature import Part
 from stepwire.state import Entry, decode_entry, decode_meta, kept
 from stepwire.worker import Worker, topics_of
 
@@ -193,7 +192,8 @@ class Run:
             if join.call is not None and join.call.get("unknown"):
                 self.unknown.append(join.id)
                 continue
-            part = next((part for part in self._parts(handler) if part.decision), None)
+            parts = self._app.wiring.handlers[handler].signature.parts if handler in self._app.wiring.handlers else ()
+            part = next((part for part in parts if part.decision), None)
             if part is not None and join.decision is None and part.name in join.slots:
                 event = self._event(kept(decode_entry(join.slots[part.name])))
                 if event is not None:
@@ -205,10 +205,6 @@ class Run:
                 self.unknown.append(id_)
             else:
                 self.waiting += 1
-
-    def _parts(self, handler: str) -> Sequence[Part]:
-        known = self._app.wiring.handlers.get(handler)
-        return known.signature.parts if known is not None else ()
 
     def _dead(self, record: Record) -> Dead | None:
         handlers = {dead_letter_topic(self._app.name, h.name): h.name for h in self._app.runnable}

@@ -20,7 +20,8 @@ from stepwire_handlers.services.mirror import Mirror
 from stepwire_handlers.services.runs import Runs
 
 SETTINGS = Settings(session=6.0, drain=5.0)
-PATIENCE = 40.0
+PATIENCE = 60.0
+pytestmark = pytest.mark.timeout(180)
 
 
 class Asked(Event, topic="asked"):
@@ -89,7 +90,7 @@ class Place:
             await bus.close()
 
 
-@pytest.fixture(params=["file"])  # on Kafka they read as running: a copy is not of one moment
+@pytest.fixture(params=["file", "kafka"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(request.param, request, tmp_path)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,7 @@ from tests.kafka.feigned import Feigned
 from stepwire import App, Event, Settings, handler
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.local import LocalBus
-from stepwire.bus.protocol import Out
+from stepwire.bus.protocol import Out, Partition
 from stepwire.worker import Worker
 from stepwire_handlers.services import copies, following
 from stepwire_handlers.services.mirror import Mirror
@@ -80,6 +80,22 @@ class StateFirst(feigned.Reader):
             yield found
 
 
+class EventsLate(feigned.Reader):
+    """The events of a commit show a whole reading after what it wrote to mailboxes: their marker was late."""
+
+    _shown: Mapping[Partition, int] = {}
+
+    async def to_the_end(self, page: int) -> AsyncIterator[Any]:
+        del page  # all at once
+        ends = await self._cluster.ends([place.topic for place in self._places])
+        shown, self._shown = self._shown, ends
+        for place in sorted(self._places, key=lambda place: not place.topic.endswith(".state")):
+            begin = self._at[place]
+            self._at[place] = max(begin, (ends if place.topic.endswith(".state") else shown).get(place, 0))
+            if begin < self._at[place]:
+                yield self._cluster.logs[place.topic][begin : self._at[place]], {place: self._at[place]}
+
+
 class Twin(LocalBus):
     """What a worker commits here lies on the feigned cluster too."""
 
@@ -119,13 +135,14 @@ async def copied(app: App, cluster: Feigned, folder: Path) -> AsyncIterator[tupl
         await bus.close()
 
 
+@pytest.mark.parametrize("order", [StateFirst, EventsLate])
 @pytest.mark.parametrize("made", [kept_in_order, joined])
 async def test_a_run_is_completed_when_its_result_is_there_not_when_its_mailbox_is_empty(
-    made: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    made: Any, order: type[feigned.Reader], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """After every page, over the copy itself and over a second look into its file as the door's lists take it."""
+    """After every transaction, over the copy itself and over a second look into its file as the lists take it."""
     monkeypatch.setattr(following, "LOOK", 3_600.0)
-    monkeypatch.setattr(feigned, "Reader", StateFirst)
+    monkeypatch.setattr(feigned, "Reader", order)
     goes_on, seen = asyncio.Event(), []
     app = made(goes_on)
     cluster = Feigned(app)
@@ -147,13 +164,13 @@ async def test_a_run_is_completed_when_its_result_is_there_not_when_its_mailbox_
         assert [look.view(run).state for look in looks] == ["running", "running"]
         goes_on.set()
         await worker.settle()
-        take = copies.Copy._take
+        write = copies.Copy._write
 
-        async def taken(self: copies.Copy, *page: Any) -> None:
-            await take(self, *page)
+        async def written(self: copies.Copy, change: Any) -> None:
+            await write(self, change)
             seen.extend((view.state, view.result) for view in (look.view(run) for look in looks))
 
-        monkeypatch.setattr(copies.Copy, "_take", taken)
+        monkeypatch.setattr(copies.Copy, "_write", written)
         await copy.catch_up()
         assert [look.view(run).result for look in looks] == [Paid(), Paid()]
         second.store.close()

@@ -21,6 +21,7 @@ def features(plan: Plan) -> set[str]:
             for name, there in (
                 ("merge", len(step.parts) > 1), ("gather", step.items is not None and not step.parts),
                 ("head", step.items is not None and bool(step.parts)), ("gate", step.is_gate),
+                ("apart", step.items is not None and bool(step.parts) and not _with_its_items(plan, step)),
                 ("optional", any(part.optional for part in step.parts)), ("loop", step.max_visits is not None),
                 ("on_limit", step.on_limit is not None),
                 ("nested", _below(plan, scatters, lambda s: any(term.items for term in s.terms))),
@@ -29,6 +30,12 @@ def features(plan: Plan) -> set[str]:
             if there
         }  # fmt: skip
     return found
+
+
+def _with_its_items(plan: Plan, gather: Step) -> bool:
+    """Does the head of this gather come of the one who scatters its items?"""
+    scatters = [term for step in plan.steps for term in step.terms if term.items]
+    return any(term.events for term in scatters) or not scatters
 
 
 def _below(plan: Plan, items: Sequence[int], wanted: Callable[[Step], bool]) -> bool:

@@ -111,7 +111,7 @@ async def remembered(stage: Stage) -> list[str]:
 def _shown(join: JoinState) -> str:
     return (
         f"{sorted(join.slots)} absent {sorted(join.absent)} blocked {sorted(join.blocked)} size {join.size} "
-        f"call {join.call} stub {join.stub} decided {join.decision is not None} list absent {join.list_absent} "
+        f"call {join.call} stub {join.stub} decided {join.decision is not None} "
         f"opened {join.opened} counted {join.settled_items, join.items_present} at {join.run, join.scope, join.fork}"
     )
 

@@ -21,7 +21,19 @@ from stepwire.bus.local import LocalBus
 from stepwire.clock import VirtualClock
 
 ODDS = b.Odds()
-WANTED = ("merge", "gather", "head", "optional", "gate", "loop", "on_limit", "nested", "merge in a scatter", "order")
+WANTED = (
+    "merge",
+    "gather",
+    "head",
+    "apart",
+    "optional",
+    "gate",
+    "loop",
+    "on_limit",
+    "nested",
+    "merge in a scatter",
+    "order",
+)
 OUTSIDE = ("dedupe", "dropped", "repeated", "echo", "match", "inner", "runs")
 
 

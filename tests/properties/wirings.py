@@ -210,7 +210,7 @@ class _Author:
     def block(self, i: int, o: int, d: int) -> None:
         kinds = ["chain", "sequence", "route", "loop", "loop"]
         if self.style.joins:
-            kinds += ["fan", "tuple", "scatter", "scatter", "sort", "head", "union"]
+            kinds += ["fan", "tuple", "scatter", "scatter", "sort", "head", "apart", "union"]
         kinds += ["gate"] if self.style.gates else []
         kinds += ["outside", "outside"] if self.style.outside and self.style.joins else []
         kind = "chain" if d <= 0 else self.pick(kinds)
@@ -281,6 +281,14 @@ class _Author:
             met = self.new()
             self.block(head, met, d)
         self.gather((b,), self.maybe(Term((o,))), head=met)
+
+    def _apart(self, i: int, o: int, d: int) -> None:
+        """A head that comes another way than the scatter: it waits, whatever becomes of the one who scatters."""
+        head, a, b = self.new(), self.new(), self.new()
+        self.block(i, head, d)
+        self.single(i, self.maybe(Term((), (a,))))
+        self.block(a, b, d)
+        self.gather((b,), self.maybe(Term((o,))), head=head)
 
     def _loop(self, i: int, o: int, d: int) -> None:
         start, end, again = self.new(), self.new(), self.new()

@@ -3,9 +3,11 @@
 In: a Kafka bus, an app, a path. Out: the rows that a local bus would hold. A pass that fails, or is cut off anywhere,
 is as if what it had not written was never read: the next one begins where the file says.
 
-A pass reads how far the groups are, then every topic up to its end, and only then notes the progress: what is seen of
-mailboxes is never older than what is seen as read. Several processes may follow into one file: each transaction begins
-where the file says that the last one ended. What the cluster deleted is deleted here too.
+A pass reads how far the groups are, then every topic up to its end; mailboxes and progress it writes last, and in one
+transaction. What is seen of mailboxes is never older than what is seen as read, and never newer than the events: what
+left a mailbox left it together with events, so these are read once more before the mailbox changes. Several processes
+may follow into one file: each transaction begins where the file says that the last one ended. What the cluster deleted
+is deleted here too.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepwire import App
 from stepwire.bus.kafka.bus import KafkaBus
@@ -25,9 +27,10 @@ from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
 from stepwire.bus.sqlite import Store, position
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import BusUnavailable
-from stepwire_handlers.services.snapshot import COPY
 
+COPY = "#mirror"  #: the group under which the file says how far it follows
 PAGE = 2_000  #: records in one transaction of the file
+HELD = 10_000  #: changes of mailboxes that wait for their events; where there are more, the file is far behind anyway
 BUSY = 2.0  #: seconds after a record in which every pass asks the groups; they hardly move when no record does
 IDLE = 1.0  #: seconds between two such questions at other times
 TRIM = 60.0  #: seconds between two looks at what the cluster deleted
@@ -37,6 +40,13 @@ LOCKED = 30.0  #: seconds to wait for another process that writes to the file
 Pages = AsyncGenerator[tuple[list[Any], dict[Partition, int]]]
 
 
+class Page(NamedTuple):
+    """Records under their own names, and how far they go in partitions under the cluster's names."""
+
+    records: Sequence[Record]
+    positions: Mapping[Partition, int]
+
+
 class Copy:
     """The writer of a mirror's file. Its passes are made one at a time."""
 
@@ -44,7 +54,9 @@ class Copy:
         self._store, self._kafka = store, kafka
         self._counts: dict[str, int] = {}  #: topic -> partitions
         self._reader: Reader | None = None
-        self._complete = False  #: is what the reader gave written? If not, it has gone too far
+        self._complete = False  #: is what the reader gave written, or held? If not, it has gone too far
+        self._held: list[Page] = []  #: changes of mailboxes that are not written yet, nor their positions
+        self._ripe = 0  #: so many of these pages have their events in the file
         self._groups = {group_name(app.name, handler.name): handler.name for handler in app.runnable}
         self._controls = {group: control_topic(app.name, name) for group, name in self._groups.items()}
         self._states = {kafka.state_topic(control): group for group, control in self._controls.items()}
@@ -127,13 +139,29 @@ class Copy:
 
     async def _stop_reading(self) -> None:
         reader, self._reader = self._reader, None
+        self._held = []
         if reader is not None:
             await reader.__aexit__(None, None, None)
 
     async def _pass(self, reader: Reader, *, asks: bool) -> bool:
         """Did it find anything?"""
-        loop, found = asyncio.get_running_loop(), False
+        begun = asyncio.get_running_loop().time()
         progress = {group: await self._kafka.progress(group) for group in self._groups} if asks else {}
+        found = await self._read(reader)
+        self._ripe = len(self._held)
+        if any(page.records for page in self._held):
+            await self._read(reader)  # whatever was written together with these changes
+        pages, self._held = self._held[: self._ripe], self._held[self._ripe :]
+        if pages or progress:
+            await self._write(lambda: self._settle(pages, progress))
+        if asks:
+            self._asked = begun
+        self.moved = asyncio.get_running_loop().time()
+        return found
+
+    async def _read(self, reader: Reader) -> bool:
+        """Write every event there is now, hold every change of a mailbox; did it find anything?"""
+        loop, found = asyncio.get_running_loop(), False
         begun, before = loop.time(), dict[Partition, int]()
         async with aclosing(reader.to_the_end(PAGE)) as pages:
             while (got := await self._next(pages)) is not None:
@@ -145,10 +173,6 @@ class Copy:
                     found = True
                 elif loop.time() - begun > SILENT:
                     raise BusUnavailable(f"Kafka gives no records for {SILENT:g} s now, although there are some")
-        if asks:
-            await self._write(lambda: self._note(progress))
-            self._asked = begun
-        self.moved = loop.time()
         return found
 
     @staticmethod
@@ -163,7 +187,15 @@ class Copy:
     async def _take(self, records: Sequence[Record], positions: Mapping[Partition, int]) -> None:
         if self._kafka.formats is not None:
             records = await self._kafka.formats.read(records)
-        await self._write(lambda: self._apply(records, positions))
+        states = {place: end for place, end in positions.items() if self._kafka.own_name(place.topic) in self._states}
+        if states:
+            self._held.append(Page([one for one in records if one.topic in self._states], states))
+        events = [one for one in records if one.topic not in self._states]
+        places = {place: end for place, end in positions.items() if place not in states}
+        await self._write(lambda: self._apply(events, places))
+        if sum(len(page.records) for page in self._held) > HELD:
+            pages, self._held, self._ripe = self._held, [], 0
+            await self._write(lambda: self._settle(pages, {}))
 
     async def _trim(self, reader: Reader) -> None:
         """Delete what lies before the cluster's first records, a little at a time; its pages are used again.
@@ -229,6 +261,11 @@ class Copy:
             for place, offset in ((self._own(where), offset) for where, offset in positions.items())
         ]
         self._store.save_progress(mine)
+
+    def _settle(self, pages: Sequence[Page], progress: Mapping[str, Mapping[Partition, Progress]]) -> None:
+        for page in pages:
+            self._apply(page.records, page.positions)
+        self._note(progress)
 
     def _note(self, progress: Mapping[str, Mapping[Partition, Progress]]) -> None:
         self._store.save_progress([

@@ -22,7 +22,6 @@ from stepwire.ledger import Ledger
 from stepwire.state import decode_meta
 
 PAGE = 1_000
-COPY = "#mirror"  #: the group under which a copy of Kafka's topics keeps how far it follows; a local bus has none
 MOST = 20_000  #: unread messages of one partition that are looked at; more is a worker that has much to do anyway
 
 
@@ -64,11 +63,8 @@ class Unread:
     def passed(self, handler: str, id_: str, places: Sequence[tuple[Partition, int]]) -> bool:
         """Is a handler done with these records, and no message for the delivery or join on its way?
 
-        If nothing of it is stored either, it never took them: it began at a later point of its topics. Of a copy nobody
-        can say that: it may show that a delivery left the mailbox before it shows what came of it.
+        If nothing of it is stored either, it never took them: it began at a later point of its topics.
         """
-        if COPY in self._groups:
-            return False
         done = bool(places) and all(self._done(handler, place, offset) for place, offset in places)
         return done and not self.kinds(handler, id_) and self._whole.get(handler, True)
 

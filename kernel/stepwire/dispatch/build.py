@@ -16,7 +16,7 @@ from stepwire.dispatch.step import Step
 from stepwire.envelope import ROOT, Scope, parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import Decision, Event, identity
-from stepwire.join import JoinState
+from stepwire.join import LIST, JoinState
 from stepwire.state import Mailbox, decode_entry, kept
 from stepwire.wiring.wiring import ITEM
 
@@ -88,7 +88,7 @@ class Builder:
 
     def _fill(self, delivery: Delivery, slot: str, raw: bytes) -> None:
         record = kept(decode_entry(raw))
-        event = self._step.codecs[record.topic].event(record)
+        event = self._step.codec(record.topic).event(record)
         if isinstance(event, str):
             raise DecodeError(f"part {slot} of a join", f"its type is {event} to this worker")
         if not delivery.traceparent:
@@ -100,7 +100,7 @@ class Builder:
     def _complete(self, delivery: Delivery, join: JoinState) -> None:
         """Items into their list, absent parts to None, the decision around its event."""
         signature, args = self._step.handler.signature, delivery.args
-        missing = list(join.blocked)
+        missing = [slot if slot != LIST or signature.items is None else signature.items.name for slot in join.blocked]
         if signature.items is not None:
             numbers = sorted((slot for slot in args if slot.isdigit()), key=int)
             args[signature.items.name] = [args.pop(slot) for slot in numbers]

@@ -153,8 +153,9 @@ class Committer:
         self._step.telemetry(Committed(self._step.group, len(batch), outputs, loop.time() - begun))
         for finished in batch:
             self._follow(finished)
-        if self._marks:
-            self._prune_marks(batch)
+        if self._marks:  # R12: a marked delivery that was concluded is marked no more
+            concluded = {finished.delivery.id for finished in batch if finished.delivery is not None}
+            self._marks = {partition: mark for partition, mark in self._marks.items() if mark[0] not in concluded}
         self._committed()
 
     def _transaction(self, batch: list[Finished]) -> tuple[Transaction, dict[Partition, list[int]]]:
@@ -209,11 +210,6 @@ class Committer:
         for change in changes:
             mailbox.put(change.key, None)
         self.add(Finished(changes=changes, applied=True))
-
-    def _prune_marks(self, batch: list[Finished]) -> None:
-        """R12: a marked delivery that was concluded is marked no more."""
-        concluded = {finished.delivery.id for finished in batch if finished.delivery is not None}
-        self._marks = {partition: mark for partition, mark in self._marks.items() if mark[0] not in concluded}
 
     async def leave(self, member: Membership, generation: int) -> None:
         """The last commit of a worker that leaves in order says so."""

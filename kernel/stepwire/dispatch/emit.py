@@ -69,7 +69,7 @@ class Emitter:
             joins += self._settle_items(delivery, shape.items or (), items, base, outputs)
         settled = wiring.settlement(step.name, shape)
         if settled:
-            joins += self._settle(delivery, settled, base, "absent", outputs)
+            joins += self.settle(delivery, settled, base, "absent", outputs)
         if joins or not outputs or delivery.attempt > 1:
             outputs.append(self.ended(delivery, "none" if value is None else "emitted", joins))
         self._check_size(outputs)
@@ -78,14 +78,14 @@ class Emitter:
     def settled(self, delivery: Delivery, why: str) -> Finished:
         """It ends as if the handler had returned None: uncalled, dropped, or retired."""
         outputs: list[Out] = []
-        joins = self._settle(delivery, self.step.wiring.owes(self.step.name), self._base(delivery), "absent", outputs)
+        joins = self.settle(delivery, self.step.wiring.owes(self.step.name), self._base(delivery), "absent", outputs)
         outputs.append(self.ended(delivery, why, joins))
         return self._finished(delivery, outputs, "dropped" if why == "dropped" else "replayed")
 
     def dead(self, delivery: Delivery, error: BaseException) -> Finished:
         """R8: keep it whole; what it owes is blocked by it, not settled."""
         outputs = [self._dead_letter(delivery, error)]
-        self._settle(delivery, self.step.wiring.owes(self.step.name), self._base(delivery), "blocked", outputs)
+        self.settle(delivery, self.step.wiring.owes(self.step.name), self._base(delivery), "blocked", outputs)
         finished = self._finished(delivery, outputs, "replayed")
         if delivery.is_join and delivery.mailbox is not None:
             until = self.step.clock.now() + self.step.settings.keep
@@ -99,9 +99,9 @@ class Emitter:
         """A record that could not be read, or a part: its own join's slot is blocked by it."""
         outputs = [self._dead_letter(delivery, error)]
         if slot is not None:
-            self._settle(delivery, [slot], delivery.scope, "blocked", outputs)
+            self.settle(delivery, [slot], delivery.scope, "blocked", outputs)
         elif not self.step.is_join and delivery.run:
-            self._settle(delivery, self.step.wiring.owes(self.step.name), self._base(delivery), "blocked", outputs)
+            self.settle(delivery, self.step.wiring.owes(self.step.name), self._base(delivery), "blocked", outputs)
         return self._finished(delivery, outputs, "replayed")
 
     # -- what is forgotten with it
@@ -213,12 +213,13 @@ class Emitter:
         for index, item in enumerate(items):
             owed = self.step.wiring.item_settlement(types, type(item))
             if owed:
-                joins += self._settle(delivery, owed, base.item(fork, index), "absent", outputs)
+                joins += self.settle(delivery, owed, base.item(fork, index), "absent", outputs)
         return list(dict.fromkeys(joins))
 
-    def _settle(
+    def settle(
         self, delivery: Delivery, owed: Iterable[Owed], scope: Scope, kind: str, outputs: list[Out], by: str = ""
     ) -> list[str]:
+        """Tell the joins of these slots that no part comes: ever (absent), or until `by` is replayed (blocked, R8)."""
         joins = []
         for slot in owed:
             said = {"kind": kind, "at": self.step.clock.now(), "by": by or delivery.key(self.step.app, self.step.name)}
@@ -226,12 +227,6 @@ class Emitter:
             joins.append(str(entry.meta["id"]))
             outputs.append(Out(control_topic(self.step.app, slot.handler), joins[-1], {}, entry.encode()))
         return joins
-
-    def notices(self, delivery: Delivery, by: str) -> list[Out]:
-        """R8: a join that is blocked passes the notice on to what it owes."""
-        outputs: list[Out] = []
-        self._settle(delivery, self.step.wiring.owes(self.step.name), delivery.scope, "blocked", outputs, by)
-        return outputs
 
     def address(self, owed: Owed, run: str, scope: Scope) -> dict[str, Any]:
         """Which join, and which slot of it, stands for `owed` as seen from `scope`."""

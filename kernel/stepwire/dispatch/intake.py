@@ -14,14 +14,14 @@ from stepwire.codec import Decoded
 from stepwire.dispatch.build import Builder
 from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.emit import Emitter
-from stepwire.dispatch.mail import Mail
+from stepwire.dispatch.mail import Mail, message
 from stepwire.dispatch.step import Step
 from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import digest
 from stepwire.join import goes_without
 from stepwire.outcome import DeadLetter, NewerType, NoRun
-from stepwire.state import VERDICT, Entry, Mailbox, decode_entry, keep, kept
+from stepwire.state import VERDICT, Entry, Mailbox, keep, kept
 from stepwire.telemetry import Skipped
 from stepwire.wiring.wiring import Owed
 
@@ -104,7 +104,7 @@ class Intake:
         if part is None:
             self._skip(record.topic, "correlated", where)
         else:
-            self.post(part, where)
+            self._dispatcher.committer.add(self.posted(part, where))
 
     def _matched(self, record: Record, decoded: Decoded) -> Entry | None:
         """The part of a correlation that an event is; None: an answer that says itself where it belongs."""
@@ -125,12 +125,8 @@ class Intake:
         address = self.emitter.address(slot, delivery.run, delivery.scope)
         return keep(record, kind="part", **address)
 
-    def post(self, entry: Entry, where: tuple[Partition, int] | None, order: str | None = None) -> None:
-        """Hand an entry to the owner of its control partition: ourselves at once, or through the topic."""
-        self._dispatcher.committer.add(self.posted(entry, where, order))
-
     def posted(self, entry: Entry, where: tuple[Partition, int] | None, order: str | None = None) -> Finished:
-        """What handing an entry over wants to be committed."""
+        """What handing an entry to the owner of its control partition, or to ourselves, wants to be committed."""
         dispatcher = self._dispatcher
         key = order if order is not None else str(entry.meta["id"])
         done = [where] if where is not None else []
@@ -150,8 +146,10 @@ class Intake:
         join = mailbox.joins.get(entry.meta["id"])
         if join is None or entry.meta["slot"] not in join.blocked or goes_without(entry.meta["slot"], self.step.rules):
             return []
-        delivery = Delivery(join.id, join.run, parse_scope(join.scope, ours=True))
-        return self.emitter.notices(delivery, entry.meta["by"])
+        delivery, outputs = Delivery(join.id, join.run, parse_scope(join.scope, ours=True)), list[Out]()
+        owed = self.step.wiring.owes(self.step.name)
+        self.emitter.settle(delivery, owed, delivery.scope, "blocked", outputs, entry.meta["by"])
+        return outputs
 
     def _later(self, record: Record, where: tuple[Partition, int]) -> None:
         """An event of a newer version: wait for a newer worker, without an attempt."""
@@ -161,7 +159,7 @@ class Intake:
             "kind": "item", "id": envelope.id, "due": now + NEWER_WAIT, "attempt": 1,
             "newer_until": now + self.step.settings.newer_type_wait,
         }  # fmt: skip
-        self.post(keep(record, **meta), where)
+        self._dispatcher.committer.add(self.posted(keep(record, **meta), where))
 
     # -- meet
 
@@ -169,8 +167,8 @@ class Intake:
         """A record of our own control topic."""
         where = (Partition(record.topic, record.partition), record.offset)
         try:
-            entry = decode_entry(record.value)
-        except (DecodeError, ValueError):
+            entry = message(record.value)
+        except (DecodeError, ValueError, AttributeError):
             self._skip(record.topic, "undecodable", where)
             return
         if entry.meta.get("kind") == "replay" and entry.meta.get("origin") == "part":
@@ -205,12 +203,10 @@ class Intake:
         if entry.meta["drop"]:
             outputs: list[Out] = []
             if slot is not None:
-                address = self.emitter.address(slot, delivery.run, delivery.scope)
-                gone = Entry({**address, "kind": "absent", "at": self.step.clock.now()})
-                outputs.append(Out(self.step.control, str(address["id"]), {}, gone.encode()))
+                self.emitter.settle(delivery, [slot], delivery.scope, "absent", outputs)
             return Finished(outputs, done=[where])
         try:
-            decoded = self.step.codecs[record.topic].decode(record)
+            decoded = self.step.codec(record.topic).decode(record)
             if not isinstance(decoded, Decoded):
                 raise DecodeError(f"a part of {self.step.name}", f"its type is {decoded} to this worker")
         except DecodeError as error:

@@ -75,17 +75,14 @@ class Dispatcher:
                 self.committer.behind = False
                 self.committer.trouble = str(errors.exceptions[0])
                 await asyncio.sleep(RECONNECT)
-            except* Fenced:
-                await self._moved_on(assignment)
+            except* Fenced:  # until it is said what is ours now
+                while self._member is not None and self._member.assignment.generation == assignment.generation:
+                    await asyncio.sleep(0.02)
 
     @property
     def joined(self) -> bool:
         """Does it work, or stand by for another process that has the group?"""
         return self._member is not None and self._generation == self._member.assignment.generation
-
-    async def _moved_on(self, assignment: Assignment) -> None:
-        while self._member is not None and self._member.assignment.generation == assignment.generation:
-            await asyncio.sleep(0.02)
 
     async def _fetch(self, assignment: Assignment) -> None:
         member = self._member
@@ -168,12 +165,6 @@ class Dispatcher:
         mark = (self._home(delivery), delivery.id, died + 1)
         self.committer.add(Finished(mark=mark, then=lambda: self.caller.start(delivery)))
 
-    def _next_alone(self, concluded: Delivery) -> None:
-        if concluded in self._alone:
-            self._alone.remove(concluded)
-            if self._alone:
-                self._mark(self._alone[0])
-
     # -- 6: decide
 
     def _decide(self, delivery: Delivery, outcome: Outcome, context: Context) -> None:
@@ -215,8 +206,10 @@ class Dispatcher:
             self.active -= 1
             if ledger := self.committer.ledgers.get(self._home(finished.delivery)):
                 ledger.acquit(finished.delivery.entry)
-            if self._alone:
-                self._next_alone(finished.delivery)
+            if finished.delivery in self._alone:
+                self._alone.remove(finished.delivery)
+                if self._alone:
+                    self._mark(self._alone[0])
 
     def _after_commit(self) -> None:
         """Slots are free: what waits in state may start, and a fetch that had no room may go on."""

@@ -11,9 +11,38 @@ from typing import Any, NamedTuple
 
 from stepwire.bus.protocol import Change
 from stepwire.dispatch.step import Step
+from stepwire.errors import DecodeError
 from stepwire.gate import is_genuine
-from stepwire.join import SPECIAL, STUB
+from stepwire.join import LIST, OPEN, SPECIAL, STUB
 from stepwire.state import ITEM, JOIN, SEEN, Entry, Mailbox, decode_entry, settled_late
+
+#: What a message of a kind cannot be without, besides its id
+NEEDS = {
+    "part": "slot t p o at k", "absent": "slot run scope at", "blocked": "slot run scope at by",
+    "open": "slot run scope at size", "decision": "approved by why sent", "item": "t p o at k",
+    "replay": "replay drop origin run t p o at k", "resolve": "verdict by type",
+}  # fmt: skip
+#: and of which type it is
+TEXTS = ("kind", "id", "slot", "run", "scope", "fork", "by", "why", "verdict", "type", "origin", "t", "order")
+TYPES = {
+    **dict.fromkeys(TEXTS, str), **dict.fromkeys(("p", "o", "seq", "size", "replay", "attempt"), int), "k": str | None,
+    **dict.fromkeys(("approved", "drop"), bool), **dict.fromkeys(("at", "sent", "due", "newer_until"), int | float),
+}  # fmt: skip
+
+
+def message(raw: bytes) -> Entry:
+    """A message of a control topic. Raises DecodeError, ValueError, AttributeError: whoever wrote it is none of us.
+
+    Whoever may write to the topic may write anything, and nothing of it may stop the worker whenever it starts.
+    """
+    entry = decode_entry(raw)
+    meta, needs = entry.meta, NEEDS.get(str(entry.meta.get("kind")), "").split()
+    lacks = {"id", *needs} - meta.keys()
+    odd = {name for name, kind in TYPES.items() if name in meta and not isinstance(meta[name], kind)}
+    odd |= {name for name, value in entry.headers.items() if not isinstance(value, str)}
+    if lacks or odd or ("slot" in needs and meta["slot"] in SPECIAL and meta["kind"] != "open"):
+        raise DecodeError("a message", f"{', '.join(sorted(lacks | odd)) or 'its slot'} is missing or odd")
+    return entry
 
 
 class Applied(NamedTuple):
@@ -55,10 +84,13 @@ class Mail:
         if join is not None and join.stub is not None:
             return self._late(mailbox, entry)
         if join is not None:
-            taken = join.settled(slot) if slot not in SPECIAL else (slot == "#open" and join.open is not None)
+            taken = join.open is not None if slot in (OPEN, LIST) else join.settled(slot)
             if taken or (kind == "blocked" and join.call is not None):
                 return Applied([], "" if kind == "blocked" else "duplicate")
-        return Applied([self.put(mailbox, f"{JOIN}{id_}/{slot}", entry)])
+        changes = [self.put(mailbox, f"{JOIN}{id_}/{slot}", entry)]
+        if slot == OPEN and LIST in mailbox.joins[id_].blocked:  # the scatter was replayed
+            changes.append(self.put(mailbox, f"{JOIN}{id_}/{LIST}", None))
+        return Applied(changes)
 
     def _late(self, mailbox: Mailbox, entry: Entry) -> Applied:
         """A join that fired: what comes for an outstanding slot settles the stub, anything else is a duplicate."""
@@ -125,7 +157,7 @@ class Mail:
         id_ = entry.meta["id"]
         said: dict[str, Any] = {"resolved": entry.meta["verdict"], "by": entry.meta["by"]}
         if entry.meta["verdict"] == "done":
-            said |= {"done_type": entry.meta["type"], "done": entry.value.decode()}
+            said |= {"done_type": entry.meta["type"], "done": entry.value.decode(errors="replace")}
         raw = mailbox.items.get(id_)
         join = mailbox.joins.get(id_)
         if raw is not None and (item := decode_entry(raw)).meta.get("unknown"):

@@ -71,19 +71,13 @@ class Pump:
             return
         for number in numbers:
             mailbox = self._dispatcher.committer.mailboxes[number]
-            found = [(ITEM + id_, raw) for id_, raw in mailbox.items.items() if "claim" in decode_meta(raw)]
-            changes = [self._now(mailbox, key, _unknown(decode_entry(raw))) for key, raw in found]
-            for join in list(mailbox.joins.values()):
-                if join.call is not None and "claim" in join.call:
-                    changes.append(self._now(mailbox, f"{JOIN}{join.id}/#call", _unknown(Entry(join.call))))
+            claims = [(ITEM + id_, raw) for id_, raw in mailbox.items.items() if "claim" in decode_meta(raw)]
+            claimed = [(key, decode_entry(raw)) for key, raw in claims]
+            calls = ((f"{JOIN}{join.id}/#call", Entry(join.call or {})) for join in mailbox.joins.values())
+            claimed += [(key, entry) for key, entry in calls if "claim" in entry.meta]
+            changes = [self._dispatcher.intake.mail.put(mailbox, key, _unknown(entry)) for key, entry in claimed]
             if changes:
                 self._dispatcher.committer.add(Finished(changes=changes, applied=True))
-
-    @staticmethod
-    def _now(mailbox: Mailbox, key: str, entry: Entry | None) -> Change:
-        raw = None if entry is None else entry.encode()
-        mailbox.write(key, raw)
-        return Change(mailbox.partition, key, raw)
 
     # -- joins
 
@@ -114,11 +108,12 @@ class Pump:
         late = [slot for slot in join.stored if slot != STUB]
         outstanding = join.stub["outstanding"]
         left = None if outstanding is None else [slot for slot in outstanding if not join.settled(slot)]
-        changes = [self._now(mailbox, f"{JOIN}{join.id}/{slot}", None) for slot in late]
+        put = self._dispatcher.intake.mail.put
+        changes = [put(mailbox, f"{JOIN}{join.id}/{slot}", None) for slot in late]
         if left is not None and left != outstanding:
             outside = any(decode_entry(raw).from_outside for raw in join.slots.values())
             stub = settled_late(join.stub, left, outside=outside)
-            changes.append(self._now(mailbox, f"{JOIN}{join.id}/{STUB}", stub))
+            changes.append(put(mailbox, f"{JOIN}{join.id}/{STUB}", stub))
         self._dispatcher.committer.add(Finished(changes=changes, applied=True))
 
     def _remind(self, mailbox: Mailbox, join: JoinState) -> None:
@@ -193,7 +188,7 @@ class Pump:
         unread.replay = meta.get("replay", 0)
         unread.run = unread.run or meta.get("run", "")
         try:
-            decoded = self._step.codecs[record.topic].decode(record)
+            decoded = self._step.codec(record.topic).decode(record)
         except DecodeError as error:
             if meta.get("drop"):
                 self._settled(unread, "dropped")

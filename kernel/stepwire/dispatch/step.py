@@ -14,6 +14,7 @@ from typing import Any
 
 from stepwire.clock import Clock
 from stepwire.codec import Codec
+from stepwire.errors import DecodeError
 from stepwire.event import Event
 from stepwire.join import Rules
 from stepwire.outcome import Classify
@@ -95,6 +96,12 @@ class Step:
         self.instant = never_waits(handler.function)
         self.once = options.effect == "once"
         self.group, self.control = group_name(self.app, self.name), control_topic(self.app, self.name)
+
+    def codec(self, topic: str) -> Codec:
+        """For what was stored. Raises DecodeError: an older release took this topic, and this one does not."""
+        if topic not in self.codecs:
+            raise DecodeError(f"an event of {topic}", f"{self.name} does not take it in this release; replay it in one")
+        return self.codecs[topic]
 
     def slot_of(self, event: Event) -> str:
         """The slot that an event fills: a parameter's name, or ITEM."""
