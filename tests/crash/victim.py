@@ -3,7 +3,8 @@
 In: a folder; CRASH_AT as `point:n`. The points of one SQLite transaction: 1 before progress is written, 2 before state,
 3 before outputs get their offsets, 4 before outputs are written, 5 before COMMIT, 6 committed, and memory does not know
 yet. `halves:n` breaks the commit in two and dies between them, so that the verdict can be tested. `inside:n` dies
-inside the n-th call of the effect that must not repeat, `call:n` with the poison in hand, `kept:n` with one from state.
+inside the n-th call of the effect that must not repeat, `call:n` with the poison in hand, `kept:n` with one from state,
+`early:n` with one that was called before it was stored.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class Kept(Event, topic="kept"):
     who: str
 
 
+class Early(Event, topic="early"):
+    n: int
+    who: str = "x"
+
+
 def at(point: str) -> None:
     """Die here, if it is the point that was asked for, at the n-th time."""
     global passed  # noqa: PLW0603 - a process has one end
@@ -116,7 +122,14 @@ async def keep(kept: Kept) -> None:
         at("kept")
 
 
-app = App("victim", [scatter, weigh, collect, pay, swallow, keep])
+@handler(order="who")
+async def hurry(early: Early) -> None:
+    note("calls", str(early.n))
+    if early.n == 0:
+        at("early")
+
+
+app = App("victim", [scatter, weigh, collect, pay, swallow, keep, hurry])
 
 
 def before(owner: type, name: str, point: str) -> None:

@@ -151,7 +151,15 @@ class Dispatcher:
             self._mark(delivery)
 
     def _is_suspect(self, delivery: Delivery) -> bool:
-        """R12: was it open when we took over from workers that died? What came later runs as always."""
+        """R12: was it open when we took over from workers that died? What came later runs as always.
+
+        What lies in the mailbox of a bus that stores as it forwards may be called before it is stored: then the record
+        that it keeps was open.
+        """
+        meta = delivery.meta
+        came = self.committer.ledgers.get(Partition(meta.get("t", ""), meta.get("p", 0)))
+        if came is not None and came.watermark <= meta["o"] < came.careful:
+            return True
         ledger = self.committer.ledgers[self._home(delivery)]
         at = delivery.offset[1] if delivery.offset else ledger.watermark
         return ledger.careful >= 0 and (at < ledger.careful or delivery.entry in ledger.suspects)

@@ -166,9 +166,7 @@ class Pump:
     def _settled(self, delivery: Delivery, why: str) -> None:
         """Uncalled, so there is nothing to tell: only its settlements are written."""
         self._dispatcher.active += 1
-        finished = self._dispatcher.intake.emitter.settled(delivery, why)
-        finished.delivery = delivery
-        self._dispatcher.committer.conclude(finished)
+        self._dispatcher.committer.conclude(self._dispatcher.intake.emitter.settled(delivery, why))
 
     # -- items
 
@@ -226,9 +224,8 @@ class Pump:
             dispatcher.finish(dispatcher.intake.emitter.dead(delivery, outcome.error), delivery, outcome)
             return
         again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)
-        finished = Finished(changes=[self._dispatcher.intake.emitter.change(delivery, ITEM + delivery.entry, again)])
-        finished.delivery = delivery
-        dispatcher.committer.conclude(finished)
+        changes = [dispatcher.intake.emitter.change(delivery, ITEM + delivery.entry, again)]
+        dispatcher.committer.conclude(Finished(changes=changes, delivery=delivery))
 
     # -- begin, from state or directly
 
