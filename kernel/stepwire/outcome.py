@@ -100,9 +100,9 @@ class Retry:
 
 
 def said(error: BaseException) -> str:
-    """An exception's own text, even of one that cannot give it."""
+    """An exception's own text, even of one that cannot give it; half of a surrogate pair in it is written out."""
     try:
-        return str(error)
+        return str(error).encode(errors="backslashreplace").decode()
     except Exception as failure:  # noqa: BLE001 - whatever it is, the delivery must come to its end
         return f"(its text cannot be had: {type(failure).__name__})"
 

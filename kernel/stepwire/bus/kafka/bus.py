@@ -279,15 +279,14 @@ class KafkaBus:
             if len(await self.describe(unknown)) < len(unknown):
                 raise RecordRefused(f"topic {names[unknown[0]]} does not exist; create it: stepwire topics apply")
             raise BusUnavailable(f"topic {names[unknown[0]]} is not known to every broker yet")
-        return [
-            message(
-                out, names[out.topic], self._number(out, counts[out.topic]) if out.partition is None else out.partition
-            )
-            for out in outputs
-        ]
-
-    def _number(self, out: Out, partitions: int) -> int:
-        return self.partition(out.key or "", partitions)
+        found: list[Message] = []
+        for out in outputs:
+            number = self.partition(out.key or "", counts[out.topic]) if out.partition is None else out.partition
+            try:
+                found.append(message(out, names[out.topic], number))
+            except UnicodeEncodeError as error:  # half of a surrogate pair
+                raise RecordRefused(f"{names[out.topic]} cannot hold a record: {error}; send valid text") from error
+        return found
 
     async def publish(self, outputs: Sequence[Out]) -> Sequence[tuple[Partition, int]]:
         """Write records outside of any group, all or none; where each went. Raises BusUnavailable, OutcomeUnknown."""
