@@ -24,6 +24,7 @@ from stepwire.gate import decision, signed
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
+from stepwire_handlers.services.contest import Contest, DecidedAlready
 from stepwire_handlers.services.fields import reasons
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
@@ -174,10 +175,10 @@ class Gates:
 
     async def decide(
         self, gate: Waiting, *, approved: bool, by: str, why: str, edited: dict[str, Any] | None, key: str
-    ) -> None:
-        """Approve or decline; `edited` are the fields of the event as the person wants it.
+    ) -> bool:
+        """Approve or decline; `edited` are the fields of the event as the person wants it. Is it known that it counts?
 
-        Raises SettingsError for what is no gate and for an edit that does not fit, BusUnavailable.
+        Raises SettingsError for what is no gate and for an edit that does not fit, DecidedAlready, BusUnavailable.
         """
         if gate.kind != GATE:
             raise SettingsError(f"{gate.id[:12]} is an unknown outcome: use --done JSON, --redo or --drop")
@@ -186,7 +187,7 @@ class Gates:
         entry = decision(gate.id, approved=approved, by=by, why=why, edited=value, key=key, sent=time.time())
         fields = None if event is None else changed(gate.event, event)
         said = Said(gate.handler, gate.id, "approve" if approved else "decline", by, why, fields)
-        await self._send(gate, entry, said, event)
+        return await self._send(gate, entry, said, key, event)
 
     @staticmethod
     def _edited(gate: Waiting, fields: dict[str, Any]) -> Event:
@@ -204,10 +205,10 @@ class Gates:
 
     async def resolve(
         self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null", key: str
-    ) -> None:
-        """Say what became of an unknown outcome: done (with the event it returned), redo or drop.
+    ) -> bool:
+        """Say what became of an unknown outcome: done (with the event it returned), redo or drop. Does it count?
 
-        Raises SettingsError for a gate and for an event that the handler never returns, BusUnavailable.
+        Raises SettingsError for a gate and for an event that the handler never returns, DecidedAlready, BusUnavailable.
         """
         if waiting.kind != UNKNOWN:
             raise SettingsError(f"{waiting.id[:12]} is a gate: use --approve or --decline")
@@ -215,12 +216,20 @@ class Gates:
         if verdict == "done":
             name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
         meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name}
-        await self._send(waiting, signed(meta, value.encode(), key), Said(waiting.handler, waiting.id, verdict, by))
+        said = Said(waiting.handler, waiting.id, verdict, by)
+        return await self._send(waiting, signed(meta, value.encode(), key), said, key)
 
-    async def _send(self, waiting: Waiting, entry: Entry, said: Said, edited: Event | None = None) -> None:
+    async def _send(
+        self, waiting: Waiting, entry: Entry, said: Said, key: str, edited: Event | None = None
+    ) -> bool:  # fmt: skip
         topic = control_topic(self._app.name, waiting.handler)
         noted = note(self._app.name, waiting.run, said, waiting.event, edited)
-        await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
+        with snapshot(self._bus):
+            if Gates(self._app, self._bus).of(waiting.handler, waiting.id) is None:
+                raise DecidedAlready(f"{waiting.id[:12]} does not wait for a person any more; nothing was written")
+            contest = Contest(self._bus, topic)
+        places = await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
+        return contest.won(*places[0], entry, key)
 
 
 def _asked(step: AnyHandler) -> str:
