@@ -67,6 +67,23 @@ async def test_a_gate_is_decided_with_an_edit_by_an_approver(
     assert (said["by"], said["decision"], said["id"], said["edited"]) == ("key:boss", "approve", id_, True)
 
 
+async def test_a_remark_shows_nothing_that_is_sensitive_in_its_run(opened: Callable[..., Any]) -> None:
+    """Whatever event holds it: the one that is decided about, or another one of the run."""
+    card = "4711-0815-hunter2"
+    async with opened() as inside:
+        run = (await inside.client.post("/apps/shop/Order", json={"n": 500, "card": card})).headers["location"]
+        await inside.work(APP)
+        (asked,) = (await inside.get("/gates"))["gates"]
+        assert "card" not in asked["event"]
+        body = {"decision": "approve", "why": f"the bank knows {card}"}
+        assert (await inside.client.post(f"/gates/{asked['id']}", json=body)).status_code == 202
+        for _ in range(2):
+            (told,) = (await inside.get(run))["said"]
+            assert told["why"] == "the bank knows ***"
+            await inside.work(APP)
+        assert card not in (await inside.client.get(f"{run}/stream")).text
+
+
 async def test_a_decision_is_signed_with_the_key_of_the_door(opened: Callable[..., Any]) -> None:
     """A worker with the same key carries it out; a door without the key decides nothing there."""
     async with opened(ACCESS) as unsigned:
