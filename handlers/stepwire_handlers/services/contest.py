@@ -9,7 +9,7 @@ both may write, and only here the second is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition, Record
@@ -19,6 +19,7 @@ from stepwire.state import Entry, decode_entry
 from stepwire_handlers.services.snapshot import COPY, snapshot
 
 PAGE = 1_000
+Ends = Mapping[Partition, int]
 PAST = {"done": "it was done", "redo": "do it again", "drop": "give it up"}
 
 
@@ -26,32 +27,33 @@ class DecidedAlready(StepwireError):
     """Somebody was faster: what was written does not count."""
 
 
-class Contest:
-    """Make it in the snapshot that shows that the thing waits."""
+def ends(bus: LocalBus, topic: str) -> Ends:
+    """Where a control topic ends now."""
+    return {place: bus.log.end(place) for place in bus.log.partitions(topic)} if topic in bus.log.topics else {}
 
-    def __init__(self, bus: LocalBus, topic: str) -> None:
-        places = bus.log.partitions(topic) if topic in bus.log.topics else []
-        self._bus, self._ends = bus, {place: bus.log.end(place) for place in places}
 
-    def won(self, place: Partition, offset: int, mine: Entry, key: str) -> bool:
-        """Does the decision that was written there count? False: nobody knows, for it is gone from here already.
+def won(bus: LocalBus, before: Ends, at: tuple[Partition, int], mine: Entry, key: str) -> bool:
+    """Does the decision that was written there count? False: nobody knows, for it is gone from here already.
 
-        Raises DecidedAlready.
-        """
-        with snapshot(self._bus):
-            for record in self._since(place, offset):
-                if record.offset == offset:
-                    return True
-                if (other := _rival(record, mine, key)) is not None:
-                    raise DecidedAlready(_said(other))
-            return COPY not in self._bus.store.groups()  # on one file it was this one's turn
+    Raises DecidedAlready.
+    """
+    place, offset = at
+    if place not in before:
+        return True  # nobody looked at what lies there
+    with snapshot(bus):
+        for record in _between(bus, place, before[place], offset):
+            if record.offset == offset:
+                return True
+            if (other := _rival(record, mine, key)) is not None:
+                raise DecidedAlready(_said(other))
+        return COPY not in bus.store.groups()  # on one file it was this one's turn
 
-    def _since(self, place: Partition, offset: int) -> Iterator[Record]:
-        begin = self._ends.get(place, 0)
-        while records := self._bus.log.take(place, begin, PAGE):
-            yield from (record for record in records if record.offset <= offset)
-            if (begin := records[-1].offset + 1) > offset:
-                return
+
+def _between(bus: LocalBus, place: Partition, begin: int, last: int) -> Iterator[Record]:
+    while records := bus.log.take(place, begin, PAGE):
+        yield from (record for record in records if record.offset <= last)
+        if (begin := records[-1].offset + 1) > last:
+            return
 
 
 def _rival(record: Record, mine: Entry, key: str) -> Entry | None:

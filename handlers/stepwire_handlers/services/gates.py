@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from stepwire.gate import decision, signed
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
-from stepwire_handlers.services.contest import Contest, DecidedAlready
+from stepwire_handlers.services.contest import Ends, ends, won
 from stepwire_handlers.services.fields import reasons
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
@@ -48,6 +48,7 @@ class Waiting:
     event: Event | None
     why: str = ""
     key: str = ""  #: by what it was put into its control partition, if not by its id
+    ends: Ends = field(default_factory=dict)  #: of its control topic: what lies behind them may have decided it since
 
 
 class Gates:
@@ -56,6 +57,13 @@ class Gates:
     def __init__(self, app: App, bus: LocalBus) -> None:
         self._app, self._bus = app, bus
         self._stored, self._unread = Stored(app, bus), Unread(app, bus)
+        self._known_ends: dict[str, Ends] = {}
+
+    def _ends(self, handler: str) -> Ends:
+        """Before anything unread is looked at."""
+        if handler not in self._known_ends:
+            self._known_ends[handler] = ends(self._bus, control_topic(self._app.name, handler))
+        return self._known_ends[handler]
 
     def open(self) -> list[Waiting]:
         """All of them, oldest first."""
@@ -117,28 +125,34 @@ class Gates:
 
     def of_item(self, item: Item) -> Waiting | None:
         """What a person owes a delivery; None if it waits for something else."""
-        if not item.unknown or "resolve" in self._unread.kinds(item.handler, item.id):
+        if not item.unknown:
+            return None
+        so_far = self._ends(item.handler)
+        if "resolve" in self._unread.kinds(item.handler, item.id):
             return None
         record = kept(item.entry)
         run = record.headers.get("ce_swrun") or str(item.entry.meta.get("run", ""))
         key = str(item.entry.meta.get("order", ""))
         event = self._event(item.entry)
         why = without_pieces(item.unknown, sensitive_values(event))  # an exception may quote what is sensitive
-        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why, key)
+        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why, key, so_far)
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
         """What a person owes a join; None if it waits for something else."""
         kind = self._kind(handler, join)
-        if not kind or ("resolve" if kind == UNKNOWN else "decision") in self._unread.kinds(handler, join.id):
+        if not kind:
+            return None
+        so_far = self._ends(handler)
+        if ("resolve" if kind == UNKNOWN else "decision") in self._unread.kinds(handler, join.id):
             return None
         step = self._app.wiring.handlers[handler]
         if kind == UNKNOWN:
             parts = [self._event(decode_entry(raw)) for raw in join.slots.values()]
             why = without_pieces(str((join.call or {})["unknown"]), sensitive_values(parts))
-            return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why)
+            return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why, ends=so_far)
         until = deadline(join, join_rules(step, self._app.settings))
         entry = decode_entry(join.slots[_asked(step)])
-        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, self._event(entry))
+        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, self._event(entry), ends=so_far)
 
     def _kind(self, handler: str, join: JoinState) -> str:
         """Gate or unknown outcome; empty if a person owes it nothing. An outline of the join is enough."""
@@ -224,12 +238,8 @@ class Gates:
     ) -> bool:  # fmt: skip
         topic = control_topic(self._app.name, waiting.handler)
         noted = note(self._app.name, waiting.run, said, waiting.event, edited)
-        with snapshot(self._bus):
-            if Gates(self._app, self._bus).of(waiting.handler, waiting.id) is None:
-                raise DecidedAlready(f"{waiting.id[:12]} does not wait for a person any more; nothing was written")
-            contest = Contest(self._bus, topic)
         places = await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
-        return contest.won(*places[0], entry, key)
+        return won(self._bus, waiting.ends, places[0], entry, key)
 
 
 def _asked(step: AnyHandler) -> str:
