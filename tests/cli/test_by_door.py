@@ -53,8 +53,9 @@ def test_what_is_shown_is_the_same(shell: Shell, door: str) -> None:
     gates = shell("gates", "list", "--json", schema="gates-list").data
     (letter,) = shell("dlq", "list", "--json", schema="dlq-list").data
     assert len(gates) == 2
-    commands = [["gates", "list"], ["dlq", "list"], ["dlq", "show", letter["id"][:9]], ["dlq", "list", "--every"],
-                ["dlq", "list", "--error", "None"], *(["gates", "show", each["id"][:9]] for each in gates)]  # fmt: skip
+    commands = [["gates", "list"], ["dlq", "list"], ["dlq", "stats"], ["dlq", "show", letter["id"][:9]],
+                ["dlq", "list", "--every"], ["dlq", "list", "--error", "None"],
+                *(["gates", "show", each["id"][:9]] for each in gates)]  # fmt: skip
     for command in commands:
         for more in ([], ["--json"]):
             there = shell(*command, *more, "--door", door)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from tests.door.doors import Inside
 from tests.door.shop import APP
 
+from stepwire.bus.protocol import Out
+from stepwire.gate import decision
 from stepwire_handlers.services.door.access import Access, new_key
 from stepwire_handlers.services.timeline import REFUSED, timeline
 
@@ -65,6 +67,45 @@ async def test_a_gate_is_decided_with_an_edit_by_an_approver(
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     (said,) = [line for line in lines if line["event"] == "decided"]
     assert (said["by"], said["decision"], said["id"], said["edited"]) == ("key:boss", "approve", id_, True)
+
+
+async def test_who_is_overtaken_on_another_machine_is_told_by_whom(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """409, not a decision that no worker takes."""
+    async with opened() as inside:
+        run = (await inside.order(500)).headers["location"]
+        await inside.work(APP)
+        ((id_, bus),) = [(each["id"], inside.door.places["shop"].bus) for each in (await inside.get("/gates"))["gates"]]
+        publish = bus.publish
+
+        async def late(outputs: Sequence[Out]) -> Any:
+            other = decision(id_, approved=True, by="ann", sent=1.0)
+            await publish([Out("shop.approve.control", id_, {}, other.encode())])
+            return await publish(outputs)
+
+        monkeypatch.setattr(bus, "publish", late)
+        answer = await inside.client.post(f"/gates/{id_}", json={"decision": "decline"})
+        assert (answer.status_code, "ann decided" in answer.json()["detail"]) == (409, True)
+        await inside.work(APP)
+        assert (await inside.get(run))["result"]["n"] == 500
+
+
+async def test_a_remark_shows_nothing_that_is_sensitive_in_its_run(opened: Callable[..., Any]) -> None:
+    """Whatever event holds it: the one that is decided about, or another one of the run."""
+    card = "4711-0815-hunter2"
+    async with opened() as inside:
+        run = (await inside.client.post("/apps/shop/Order", json={"n": 500, "card": card})).headers["location"]
+        await inside.work(APP)
+        (asked,) = (await inside.get("/gates"))["gates"]
+        assert "card" not in asked["event"]
+        body = {"decision": "approve", "why": f"the bank knows {card}"}
+        assert (await inside.client.post(f"/gates/{asked['id']}", json=body)).status_code == 202
+        for _ in range(2):
+            (told,) = (await inside.get(run))["said"]
+            assert told["why"] == "the bank knows ***"
+            await inside.work(APP)
+        assert card not in (await inside.client.get(f"{run}/stream")).text
 
 
 async def test_a_decision_is_signed_with_the_key_of_the_door(opened: Callable[..., Any]) -> None:

@@ -217,3 +217,39 @@ async def test_those_who_follow_leave_time_for_others() -> None:
         each.cancel()
     await asyncio.gather(*following, return_exceptions=True)
     assert share < 2 * SHARE
+
+
+async def test_one_very_slow_look_makes_nobody_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a look of ten minutes the next one comes a moment later."""
+    rest = Rest()
+    await _slow_look(rest, 600.0, monkeypatch)
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            async with rest.turn():
+                pass
+
+
+async def test_a_stopping_door_pauses_between_no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a turn has it at once, also who began to wait before."""
+    monkeypatch.setattr("stepwire_handlers.services.door.rest.PAUSE", 600.0)
+    rest, turned = Rest(), asyncio.Event()
+    await _slow_look(rest, 600.0, monkeypatch)
+
+    async def look() -> None:
+        async with rest.turn():
+            turned.set()
+
+    looking = [asyncio.create_task(look()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    assert not turned.is_set()
+    rest.stopping.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*looking)
+
+
+async def _slow_look(rest: Rest, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that takes so long by the loop's clock."""
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    async with rest.turn():
+        monkeypatch.setattr(loop, "time", lambda: now() + seconds)

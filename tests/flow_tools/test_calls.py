@@ -13,6 +13,8 @@ from mcp import MCPError
 from tests.flow_tools.servers import text
 
 from stepwire import Event
+from stepwire.errors import BusUnavailable
+from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.tools.offered import name_of
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +100,22 @@ async def test_nobody_waits_beyond_the_limit(inside: Inside) -> None:
         found = await client.call_tool("till_Order", {"n": 1}, read_timeout_seconds=20)
     assert (found.is_error, found.structured_content["state"]) == (False, "running")
     assert "goes on by itself" in text(found)
+
+
+async def test_a_run_that_cannot_be_looked_at_is_not_said_to_be_over(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event is written, so the call is no error; what became of the run is not known, but where it is."""
+
+    def away(*_: object) -> RunView:
+        raise BusUnavailable("the disk is away")
+
+    async with inside(wait=10, work=False) as client:
+        monkeypatch.setattr("stepwire_handlers.services.runs.Runs.view", away)
+        found = await client.call_tool("till_Order", {"n": 1})
+    said = found.structured_content
+    assert (found.is_error, said["state"], said["waits_for"]) == (False, "running", [])
+    assert said["run"] and "goes on by itself" in text(found) and "completed" not in text(found)
 
 
 async def test_a_repeat_follows_the_first_call(inside: Inside) -> None:

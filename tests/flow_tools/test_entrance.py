@@ -15,6 +15,7 @@ from tests.flow_tools.shop import APP
 from stepwire.bus.local import LocalBus
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.services.door.access import Access, Key, new_key
+from stepwire_handlers.services.door.limits import Shares
 from stepwire_handlers.services.door.process import door_of, places_of
 from stepwire_handlers.services.tools.calls import Calls
 from stepwire_handlers.services.tools.process import application_of
@@ -46,8 +47,10 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @asynccontextmanager
-async def served(folder: Path, access: Access) -> AsyncIterator[httpx2.AsyncClient]:
-    """A server in this process, behind its entrance."""
+async def served(
+    folder: Path, access: Access, wait: float = 0.0, shares: Shares | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A server in this process, behind its entrance; calls wait so long, so many at once."""
     path = folder / "bus.db"
     values = Configuration(bus=f"sqlite:///{path}", blobs=str(folder / "blobs"), log="json")
     async with AsyncExitStack() as stack:
@@ -56,7 +59,8 @@ async def served(folder: Path, access: Access) -> AsyncIterator[httpx2.AsyncClie
         stack.push_async_callback(bus.close)
         door = door_of(values, await places_of(stack, [(APP, bus), (FILES, bus)]), access, 64 * 1024)
         await stack.enter_async_context(door.blobs)
-        server = Calls(door, 0.0, "", None).server()
+        door.rest.shares = shares or door.rest.shares
+        server = Calls(door, wait, "", None).server()
         application = application_of(server, door, ["tools.example.org"], 64 * 1024)
         await stack.enter_async_context(server.session_manager.run())
         transport = httpx2.ASGITransport(application)

@@ -28,6 +28,7 @@ REFUSED = [
     ("least", {"console__enabled": True}, r"console\.enabled, but nobody may come in: .*console\.access\.secret"),
     ("least", {"mcp__enabled": True, "door": {"enabled": True, "insecure": True}}, r"mcp\.enabled, but nobody"),
     ("tools", {"console__replicas": 2}, r"console\.replicas: 2 consoles .*STEPWIRE_CONSOLE_SECRET"),
+    ("tools", {"console__replicas": 2, "secretsFrom": ["acme"]}, r"console\.replicas: .*name it so"),
     ("tools", {"console__env": {"STEPWIRE_CONSOLE_SECRET": "x" * 32}}, r"console\.env\.STEPWIRE_CONSOLE_SEC"),
     ("tools", {"mcp__scratch": "6Gi"}, r"mcp\.scratch"),
     ("tools", {"mcp__allowHosts": ["https://tools.example"]}, r"allowHosts"),
@@ -65,6 +66,7 @@ REFUSED = [
 FITTING = [
     ("one-file", {"bus__url": "kafka://k:9092", "console": {"enabled": True, "access": {"secret": "a"}}}),
     ("tools", {"console__replicas": 2, "secrets": {"STEPWIRE_CONSOLE_SECRET": {"name": "a", "key": "b"}}}),
+    ("tools", {"console__replicas": 2, "console__env": {"STEPWIRE_CONSOLE_SECRET_FILE": "/run/secrets/session"}}),
     ("groups", {"storage": {"enabled": True, "existingClaim": "of-many"}}),
     ("least", {"env": {"PROXY": "http://proxy:3128/@x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": None}}}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,6 @@ from stepwire_handlers.cli.output import clock
 from stepwire_handlers.cli.remote import AppOrName, DoorUrl, a_letter, app_named, door_at, name_there
 from stepwire_handlers.cli.target import (
     COMPLETED,
-    AppName,
     AsJson,
     BusUrl,
     complain,
@@ -188,15 +188,18 @@ def _cause(data: dict[str, Any]) -> str:
 
 
 @app.command()
-def stats(app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
+def stats(app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = None, json: AsJson = False) -> None:
     """How many are open, by handler and error."""
 
     async def main() -> int:
-        from stepwire_handlers.services.dead_letters import DeadLetters
+        from stepwire_handlers.services.dead_letters import NO_FILTER, DeadLetters
 
-        loaded, values = target(app, bus)
-        async with existing(values, loaded) as where:
-            counts = DeadLetters(loaded, where).stats()
+        if door is not None:
+            counts = Counter((x["handler"], x["error"]) for x in _there(door_at(door, bus), app, NO_FILTER))
+        else:
+            loaded, values = target(app_named(app), bus)
+            async with existing(values, loaded) as where:
+                counts = DeadLetters(loaded, where).stats()
         rows = [(handler, error, count) for (handler, error), count in counts.most_common()]
         if json:
             echo_json([{"handler": handler, "error": error, "count": count} for handler, error, count in rows])

@@ -12,6 +12,7 @@ from stepwire_handlers.cli.target import (
     COMPLETED,
     AsJson,
     BusUrl,
+    complain,
     echo_json,
     execute,
     existing,
@@ -126,12 +127,14 @@ def decide(
         edited = fields_of(edit, "--edit") if edit is not None else None
         data = text_of(done, "--done") if done is not None else "null"
         if door is not None:
-            waiting = _decide_there(door, bus, app, id, by, _body(verdict, why, edited, type, data))
+            waiting, known = _decide_there(door, bus, app, id, by, _body(verdict, why, edited, type, data)), True
         else:
-            waiting = await _decide_here(app_named(app), bus, id, verdict, by or me(), why, edited, type, data)
+            waiting, known = await _decide_here(app_named(app), bus, id, verdict, by or me(), why, edited, type, data)
         said = {"approve": "approved", "decline": "declined"}.get(verdict, verdict)
         with_edit = ", edited" if edited is not None else ""
-        typer.echo(f"decided {waiting[0][:12]} of {waiting[1]}: {said}{with_edit}")
+        typer.echo(f"{'decided' if known else 'sent'} {waiting[0][:12]} of {waiting[1]}: {said}{with_edit}")
+        if not known:
+            complain("whether somebody else decided it a moment before is not known; look at its run")
         return COMPLETED
 
     execute(main)
@@ -140,20 +143,25 @@ def decide(
 async def _decide_here(
     name: str, bus: str | None, id_: str, verdict: str, who: str, why: str, edited: dict[str, Any] | None,
     kind: str, data: str,
-) -> tuple[str, str]:  # fmt: skip
-    """At the bus itself; the id and the handler."""
+) -> tuple[tuple[str, str], bool]:  # fmt: skip
+    """At the bus itself; the id and the handler, and is it known that it counts? Takes turns with doors."""
     from stepwire_handlers.services.gates import Gates
+    from stepwire_handlers.services.known import Turns
 
     loaded, values = target(name, bus)
     async with existing(values, loaded) as where:
         key = _key(values, loaded, where)
-        gates = Gates(loaded, where)
-        waiting = gates.find(id_)
-        if verdict in ("approve", "decline"):
-            await gates.decide(waiting, approved=verdict == "approve", by=who, why=why, edited=edited, key=key)
-        else:
-            await gates.resolve(waiting, verdict, by=who, kind=kind, data=data, key=key)
-    return waiting.id, waiting.handler
+        whole = Gates(loaded, where).find(id_).id
+        async with Turns(where).alone(whole):
+            gates = Gates(loaded, where)
+            waiting = gates.find(whole)
+            if verdict in ("approve", "decline"):
+                known = await gates.decide(
+                    waiting, approved=verdict == "approve", by=who, why=why, edited=edited, key=key
+                )
+            else:
+                known = await gates.resolve(waiting, verdict, by=who, kind=kind, data=data, key=key)
+    return (waiting.id, waiting.handler), known
 
 
 def _decide_there(
@@ -187,7 +195,6 @@ def _body(verdict: str, why: str, edited: dict[str, Any] | None, kind: str, data
 def _key(values: Configuration, app: App, bus: LocalBus) -> str:
     """What decisions are signed with. Raises SettingsError if workers take no others and there is none here."""
     from stepwire.errors import SettingsError
-    from stepwire_handlers.cli.output import complain
     from stepwire_handlers.configuration import KAFKA
     from stepwire_handlers.services.signing import required
 

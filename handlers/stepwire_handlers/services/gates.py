@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from stepwire.gate import decision, signed
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
+from stepwire_handlers.services.contest import Ends, ends, won
 from stepwire_handlers.services.fields import reasons
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
@@ -47,6 +48,7 @@ class Waiting:
     event: Event | None
     why: str = ""
     key: str = ""  #: by what it was put into its control partition, if not by its id
+    ends: Ends = field(default_factory=dict)  #: of its control topic: what lies behind them may have decided it since
 
 
 class Gates:
@@ -55,6 +57,13 @@ class Gates:
     def __init__(self, app: App, bus: LocalBus) -> None:
         self._app, self._bus = app, bus
         self._stored, self._unread = Stored(app, bus), Unread(app, bus)
+        self._known_ends: dict[str, Ends] = {}
+
+    def _ends(self, handler: str) -> Ends:
+        """Before anything unread is looked at."""
+        if handler not in self._known_ends:
+            self._known_ends[handler] = ends(self._bus, control_topic(self._app.name, handler))
+        return self._known_ends[handler]
 
     def open(self) -> list[Waiting]:
         """All of them, oldest first."""
@@ -116,28 +125,34 @@ class Gates:
 
     def of_item(self, item: Item) -> Waiting | None:
         """What a person owes a delivery; None if it waits for something else."""
-        if not item.unknown or "resolve" in self._unread.kinds(item.handler, item.id):
+        if not item.unknown:
+            return None
+        so_far = self._ends(item.handler)
+        if "resolve" in self._unread.kinds(item.handler, item.id):
             return None
         record = kept(item.entry)
         run = record.headers.get("ce_swrun") or str(item.entry.meta.get("run", ""))
         key = str(item.entry.meta.get("order", ""))
         event = self._event(item.entry)
         why = without_pieces(item.unknown, sensitive_values(event))  # an exception may quote what is sensitive
-        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why, key)
+        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why, key, so_far)
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
         """What a person owes a join; None if it waits for something else."""
         kind = self._kind(handler, join)
-        if not kind or ("resolve" if kind == UNKNOWN else "decision") in self._unread.kinds(handler, join.id):
+        if not kind:
+            return None
+        so_far = self._ends(handler)
+        if ("resolve" if kind == UNKNOWN else "decision") in self._unread.kinds(handler, join.id):
             return None
         step = self._app.wiring.handlers[handler]
         if kind == UNKNOWN:
             parts = [self._event(decode_entry(raw)) for raw in join.slots.values()]
             why = without_pieces(str((join.call or {})["unknown"]), sensitive_values(parts))
-            return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why)
+            return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why, ends=so_far)
         until = deadline(join, join_rules(step, self._app.settings))
         entry = decode_entry(join.slots[_asked(step)])
-        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, self._event(entry))
+        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, self._event(entry), ends=so_far)
 
     def _kind(self, handler: str, join: JoinState) -> str:
         """Gate or unknown outcome; empty if a person owes it nothing. An outline of the join is enough."""
@@ -174,10 +189,10 @@ class Gates:
 
     async def decide(
         self, gate: Waiting, *, approved: bool, by: str, why: str, edited: dict[str, Any] | None, key: str
-    ) -> None:
-        """Approve or decline; `edited` are the fields of the event as the person wants it.
+    ) -> bool:
+        """Approve or decline; `edited` are the fields of the event as the person wants it. Is it known that it counts?
 
-        Raises SettingsError for what is no gate and for an edit that does not fit, BusUnavailable.
+        Raises SettingsError for what is no gate and for an edit that does not fit, DecidedAlready, BusUnavailable.
         """
         if gate.kind != GATE:
             raise SettingsError(f"{gate.id[:12]} is an unknown outcome: use --done JSON, --redo or --drop")
@@ -186,7 +201,7 @@ class Gates:
         entry = decision(gate.id, approved=approved, by=by, why=why, edited=value, key=key, sent=time.time())
         fields = None if event is None else changed(gate.event, event)
         said = Said(gate.handler, gate.id, "approve" if approved else "decline", by, why, fields)
-        await self._send(gate, entry, said, event)
+        return await self._send(gate, entry, said, key, event)
 
     @staticmethod
     def _edited(gate: Waiting, fields: dict[str, Any]) -> Event:
@@ -204,10 +219,10 @@ class Gates:
 
     async def resolve(
         self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null", key: str
-    ) -> None:
-        """Say what became of an unknown outcome: done (with the event it returned), redo or drop.
+    ) -> bool:
+        """Say what became of an unknown outcome: done (with the event it returned), redo or drop. Does it count?
 
-        Raises SettingsError for a gate and for an event that the handler never returns, BusUnavailable.
+        Raises SettingsError for a gate and for an event that the handler never returns, DecidedAlready, BusUnavailable.
         """
         if waiting.kind != UNKNOWN:
             raise SettingsError(f"{waiting.id[:12]} is a gate: use --approve or --decline")
@@ -215,12 +230,16 @@ class Gates:
         if verdict == "done":
             name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
         meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name}
-        await self._send(waiting, signed(meta, value.encode(), key), Said(waiting.handler, waiting.id, verdict, by))
+        said = Said(waiting.handler, waiting.id, verdict, by)
+        return await self._send(waiting, signed(meta, value.encode(), key), said, key)
 
-    async def _send(self, waiting: Waiting, entry: Entry, said: Said, edited: Event | None = None) -> None:
+    async def _send(
+        self, waiting: Waiting, entry: Entry, said: Said, key: str, edited: Event | None = None
+    ) -> bool:  # fmt: skip
         topic = control_topic(self._app.name, waiting.handler)
         noted = note(self._app.name, waiting.run, said, waiting.event, edited)
-        await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
+        places = await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
+        return won(self._bus, waiting.ends, places[0], entry, key)
 
 
 def _asked(step: AnyHandler) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from stepwire import App, Event
@@ -25,7 +25,7 @@ from stepwire_handlers.services.history import History
 from stepwire_handlers.services.said import Said
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
-from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
+from stepwire_handlers.telemetry.mask import sensitive_values, without, without_pieces
 
 LOOK = 0.02  #: seconds between two looks for somebody else's commit
 REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written: timers become due
@@ -231,15 +231,17 @@ def _on_its_way(join: JoinState, folded: Folded) -> bool:
 
 
 def _hide_quotes(view: RunView) -> None:
-    """Mask what is sensitive in the run's events where an exception quotes it."""
+    """Mask what is sensitive in the run's events where an exception quotes it, or a person's remark."""
     quotes = [*view.dead, *view.overcome, *(item.about for item in view.open), *(end.error for end in view.ends)]
-    if not any(quotes):
+    if not any((*quotes, *(said.why for said in view.said))):
         return
     values = tuple(dict.fromkeys(sensitive_values([line.event for line in view.lines])))
     view.dead = [without_quotes(letter, values) for letter in view.dead]
     view.overcome = [without_quotes(letter, values) for letter in view.overcome]
     view.open = [item._replace(about=without_pieces(item.about, values)) for item in view.open]
+    view.gates = [replace(waiting, why=without_pieces(waiting.why, values)) for waiting in view.gates]
     view.ends = [end._replace(error=without_pieces(end.error, values)) for end in view.ends]
+    view.said = [said._replace(why=without(said.why, values)) for said in view.said]
 
 
 def _dead(letter: DeadLetter, id_: str) -> OpenItem:

@@ -60,8 +60,10 @@
   {{- end -}}
 {{- end -}}
 {{- with .Values.console -}}
-{{- if and .enabled (gt (int .replicas) 1) (not (hasKey (merge (dict) .secrets $.Values.secrets) "STEPWIRE_CONSOLE_SECRET")) -}}
-  {{- fail (printf "console.replicas: %d consoles know each other's sessions only by one secret: console.secrets: {STEPWIRE_CONSOLE_SECRET: {name: SECRET, key: KEY}}" (int .replicas)) -}}
+{{- $known := or (hasKey (merge (dict) .secrets $.Values.secrets) "STEPWIRE_CONSOLE_SECRET") (hasKey (merge (dict) .env $.Values.env) "STEPWIRE_CONSOLE_SECRET_FILE") -}}
+{{- if and .enabled (gt (int .replicas) 1) (not $known) -}}
+  {{- $unseen := $.Values.secretsFrom | empty | ternary "" " (which keys those of secretsFrom have cannot be seen here: if one has it, name it so)" -}}
+  {{- fail (printf "console.replicas: %d consoles know each other's sessions only by one secret: console.secrets: {STEPWIRE_CONSOLE_SECRET: {name: SECRET, key: KEY}}%s" (int .replicas) $unseen) -}}
 {{- end -}}
 {{- end -}}
 {{- $disks := dict "door" .Values.door "console" .Values.console "mcp" .Values.mcp "topics.apply" .Values.topics.apply "tests" .Values.tests -}}

@@ -28,7 +28,7 @@ from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.bodies import is_json, media_type, parsed, whole
 from stepwire_handlers.services.door.decisions import Decided, Decisions, Only
 from stepwire_handlers.services.door.guard import ROUTE, Guard, no_route, traced
-from stepwire_handlers.services.door.identity import ANYBODY, Caller, Identity
+from stepwire_handlers.services.door.identity import Caller, Identity
 from stepwire_handlers.services.door.intake import Begun, publish_events, publish_fields
 from stepwire_handlers.services.door.limits import Limits, Shares
 from stepwire_handlers.services.door.listing import Lister, given, wanted
@@ -174,7 +174,7 @@ class Door:
             return Json(told[0], 202, headers)
         headers["preference-applied"] = f"wait={seconds:g}"
         try:
-            view = await self.rest.of(first.place, first.run, seconds, request.receive, _share(caller))
+            view = await self.rest.of(first.place, first.run, seconds, request.receive, caller.share)
         except BusError:
             return Json(told[0], 202, headers)  # it is written; only looking at it failed
         done = view.result is not None or view.state == "completed" or view.rests
@@ -194,7 +194,7 @@ class Door:
         seconds = wish(request)
         if seconds is None:
             return Json(shown(place, view))
-        view = await self.rest.of(place, view.id, seconds, request.receive, _share(caller))
+        view = await self.rest.of(place, view.id, seconds, request.receive, caller.share)
         return Json(shown(place, view), headers={"preference-applied": f"wait={seconds:g}"})
 
     async def follow(self, request: Request, caller: Caller) -> Response:
@@ -203,7 +203,7 @@ class Door:
         place, view = find(self.places, caller, request.path_params["run"])
         if ended and view.state == "completed":
             return Response(status_code=204)
-        who = _share(caller)
+        who = caller.share
         if not self.streams.has_room(who):
             if self.streams.open >= stream.STREAMS:
                 raise unavailable(f"{stream.STREAMS} streams are open; ask for the run itself")
@@ -303,11 +303,6 @@ async def _json(request: Request) -> Any:
     if not is_json(media_type(request)):
         raise Problem(415, "unsupported-media-type", "send JSON", headers={"accept-post": "application/json"})
     return parsed(body)
-
-
-def _share(caller: Caller) -> str:
-    """Whose share of what lasts is used; with --insecure nobody is told from anybody."""
-    return "" if caller is ANYBODY else caller.name
 
 
 def _only(request: Request) -> Only:

@@ -44,6 +44,11 @@ class Caller:
         """Do they have any role there? Nobody else is told that there is such an app."""
         return bool(self._has(app))
 
+    @property
+    def share(self) -> str:
+        """Whose share of what lasts is used; with --insecure nobody is told from anybody."""
+        return "" if self is ANYBODY else self.name
+
     def must(self, role: Role, app: str) -> None:
         """Raises Problem 403."""
         if not self.may(role, app):

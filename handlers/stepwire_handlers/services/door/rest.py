@@ -2,13 +2,14 @@
 
 In: a run. Out: looks at it, each time that it moved. A look reads the bus in the event loop, so whoever follows takes
 turns: all of them together take a `SHARE` of the time, however many they are, and requests are answered between them.
+A look that was very slow is not paid for in full: the next one comes after `PAUSE` seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from starlette.types import Receive
 
@@ -21,6 +22,7 @@ REFRESH = 1.0  #: seconds after which a run is looked at again although nothing 
 WAITERS, EACH = 500, 100  #: requests that wait at once, and of one caller; who comes then gets the run as it is
 SHARE = 1 / 4  #: of the time
 BURST = 0.02  #: seconds of looks without a pause between them
+PAUSE = 1.0  #: seconds between two looks at most: in them others are served, and nobody needs longer
 
 
 class Rest:
@@ -38,12 +40,15 @@ class Rest:
         loop = asyncio.get_running_loop()
         async with self._turn:
             if (owed := self._owed - loop.time()) > BURST and not self.stopping.is_set():
-                await asyncio.sleep(owed)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(owed):
+                        await self.stopping.wait()
             begun = loop.time()
             try:
                 yield
             finally:
-                self._owed = max(self._owed, begun) + (loop.time() - begun) / SHARE
+                now = loop.time()
+                self._owed = min(max(self._owed, begun) + (now - begun) / SHARE, now + PAUSE)
 
     async def of(self, place: Place, run: str, seconds: float, receive: Receive, who: str = "") -> RunView:
         """The run once it has its result or waits for a person; or as it is when time is up, or the door stops.

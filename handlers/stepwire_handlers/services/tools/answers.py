@@ -21,10 +21,11 @@ from stepwire_handlers.telemetry.mask import masked_json
 
 
 def answer(place: Place, view: RunView, door: str, *, repeated: bool = False) -> CallToolResult:
-    """What a run came to. `door` is put before its address."""
+    """What a run came to; an empty one could not be looked at. `door` is put before its address."""
     where, result = door + address(view.id), view.result
+    state = view.state if view.lines or view.open else "running"
     shown: dict[str, Any] = {
-        "run": view.id, "app": place.app.name, "address": where, "state": view.state, "repeated": repeated,
+        "run": view.id, "app": place.app.name, "address": where, "state": state, "repeated": repeated,
         "result_type": None if result is None else type(result).__name__,
         "result": None if result is None else masked_json(result),
         "waits_for": [{"handler": item.handler, "kind": item.kind, "about": item.about} for item in view.open],
@@ -47,9 +48,9 @@ def _said(view: RunView, where: str, shown: dict[str, Any]) -> str:
     if view.rests:
         people = ", ".join(f"{item.handler} ({item.kind})" for item in view.open)
         return f"The run waits for a person: {people}. It is written and goes on by itself then; see {where}"
-    if view.state == "completed":
+    if shown["state"] == "completed":
         return f"The run is completed; it has no result. See {where}"
-    return f"The run is {view.state} still. It is written and goes on by itself; look again, or see {where}"
+    return f"The run is {shown['state']} still. It is written and goes on by itself; look again, or see {where}"
 
 
 def refusal(problem: Problem) -> CallToolResult:

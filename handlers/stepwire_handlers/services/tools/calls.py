@@ -1,7 +1,8 @@
 """Serves tools: lists those that a caller may use, begins runs, and tells how they go on.
 
 In: a call and who makes it. Out: its answer, after the event is committed, so that no kill loses what a client was
-told. While the run goes on its steps are told as progress; after `wait` seconds the answer is where it stands.
+told. While the run goes on its steps are told as progress; after `wait` seconds the answer is where it stands, and at
+once for a caller of whom too many calls wait.
 """
 
 from __future__ import annotations
@@ -115,16 +116,19 @@ class Calls:
             said = f"it is not known whether the event was written; call again with {KEY} {key}: it begins one run only"
             raise Problem(503, "unknown", said) from None
         self._door.measures.event(place.app.name, known=begun.known)
-        return await self._answer(ctx, place, begun.run, repeated=begun.known)
+        return await self._answer(ctx, caller, place, begun.run, repeated=begun.known)
 
     async def _again(self, ctx: Context, caller: Caller, given: dict[str, Any]) -> CallToolResult:
         place, view = find(self._door.places, caller, agree_look(given, self._look.input_schema))
-        return await self._answer(ctx, place, view.id)
+        return await self._answer(ctx, caller, place, view.id)
 
-    async def _answer(self, ctx: Context, place: Place, run: str, *, repeated: bool = False) -> CallToolResult:
+    async def _answer(
+        self, ctx: Context, caller: Caller, place: Place, run: str, *, repeated: bool = False
+    ) -> CallToolResult:
         view, told = RunView(run), set[str]()
+        who = "" if ctx.request is None else caller.share  # who started the process shares it with nobody
         try:
-            async with contextlib.aclosing(self._door.rest.looks(place, run, self._wait)) as looks:
+            async with contextlib.aclosing(self._door.rest.looks(place, run, self._wait, who)) as looks:
                 async for view in looks:
                     await _progress(ctx, view, told)
             return answer(place, view, self._url, repeated=repeated)

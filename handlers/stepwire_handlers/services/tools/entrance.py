@@ -1,7 +1,8 @@
 """Before the tools on HTTP: is the request meant for this server, who makes it, and how often.
 
 In: any request. Out: the application's answer with the caller known, or: 421 for another Host and 403 for a page of
-somebody else's (a browser that was sent here by a rebound name), 401, 429 and 503 as the door says them.
+somebody else's (a browser that was sent here by a rebound name), 401, 429 and 503 as the door says them; 405 for who
+asks for a stream of what the server tells by itself: it keeps no sessions, so nothing would ever come on it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class Entrance:
         try:
             caller = await self._identity.of(request)
             self._limits.take(caller.name, caller.rate)
+            if request.method == "GET":
+                detail = "this server tells nothing by itself; POST what you want to know"
+                raise Problem(405, "method-not-allowed", detail, headers={"allow": "POST"})
         except Problem as problem:
             await problem.response(f"urn:uuid:{uuid.uuid4()}")(scope, receive, send)
             return
