@@ -15,10 +15,18 @@ from stepwire.event import digest
 from stepwire.state import Entry
 
 
+def occurrence(meta: Mapping[str, Any]) -> str:
+    """Which time it is that nobody knows what became of this delivery: a word about one is none about the next."""
+    return f"{meta.get('replay', 0)}.{meta.get('redone', 0)}"
+
+
 def signature(key: str, meta: Mapping[str, Any], value: bytes) -> str:
-    """HMAC-SHA256, hex, over id, verdict, the hash of the event, who, and why; resolved: of which type the event is."""
+    """HMAC-SHA256, hex, over id, verdict, the hash of the event, who, and why.
+
+    Of what is resolved instead of why: of which type the event is, and which occurrence it is about.
+    """
     if meta["kind"] == "resolve":  # by its kind, so that no decision's signature fits it
-        verdict, more = "resolved " + meta["verdict"], meta["type"]
+        verdict, more = "resolved " + meta["verdict"], f"{meta['type']} {meta.get('of', '')}"
     else:
         verdict, more = "approved" if meta["approved"] else "declined", meta["why"]
     text = digest(meta["id"], verdict, digest(value.decode(errors="replace")), meta["by"], more)

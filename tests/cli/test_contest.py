@@ -95,7 +95,7 @@ def test_who_is_overtaken_from_elsewhere_is_told_by_whom(shell: Shell, before: B
 def test_an_unknown_outcome_may_be_overtaken_too(shell: Shell, before: Before) -> None:
     """By another word about the same attempt."""
     _, id_ = waiting(shell, "Charge", "--json-data", '{"amount": 7}')
-    meta = {"kind": "resolve", "id": id_, "verdict": "drop", "by": "ann", "type": ""}
+    meta = {"kind": "resolve", "id": id_, "verdict": "drop", "by": "ann", "type": "", "of": "0.0"}
     before(signed(meta, b"null", ""), "charge")
     said = shell("gates", "decide", id_, "--redo", code=1)
     assert f"ann decided {id_[:12]} a moment before: give it up" in said.err

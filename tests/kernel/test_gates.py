@@ -92,7 +92,7 @@ async def test_what_became_of_an_unknown_outcome_is_signed_too() -> None:
     out, run = app.record(Ask(n=1), id="x", now=1_000.0)
     await bus.publish([out])
     await worker.settle()
-    meta = {"kind": "resolve", "id": run, "verdict": "done", "by": "ann", "type": "Yes"}
+    meta = {"kind": "resolve", "id": run, "verdict": "done", "by": "ann", "type": "Yes", "of": "0.0"}
     good, value = signed(meta, b'{"n": 4}', "secret"), b'{"n": 4}'
     decided = decision(run, approved=True, by="ann", why="Yes", edited=value, key="secret", sent=1.0)
     lent = Entry({**decided.meta, **meta}, {}, value)
@@ -106,5 +106,31 @@ async def test_what_became_of_an_unknown_outcome_is_signed_too() -> None:
     await bus.publish([Out("a.send.control", run, {}, good.encode())])
     await worker.settle()
     assert sum((await bus.ends(["yes"])).values()) == 1
+    await worker.stop()
+    await bus.close()
+
+
+async def test_a_signed_word_is_about_one_time_that_an_outcome_is_unknown() -> None:
+    """Copied on the bus, a signed `redo` has nothing made again when the outcome is unknown once more."""
+    calls: list[int] = []
+
+    @handler(effect="once")
+    async def send(ask: Ask) -> Yes:
+        calls.append(ask.n)
+        raise ConnectionError("lost the answer")
+
+    app, bus = App("a", [send]), LocalBus(clock=VirtualClock(1_000.0))
+    await bus.open()
+    worker = Worker(app, bus, settings=Settings(), clock=bus.clock, decision_key="secret")
+    await worker.start()
+    out, run = app.record(Ask(n=1), id="x", now=1_000.0)
+    await bus.publish([out])
+    await worker.settle()
+    meta = {"kind": "resolve", "id": run, "verdict": "redo", "by": "ann", "type": ""}
+    for of, called in (("", 1), ("0.1", 1), ("0.0", 2), ("0.0", 2), ("0.1", 3), ("0.1", 3)):
+        told = signed({**meta, "of": of} if of else meta, b"null", "secret")
+        await bus.publish([Out("a.send.control", run, {}, told.encode())])
+        await worker.settle()
+        assert len(calls) == called, of
     await worker.stop()
     await bus.close()

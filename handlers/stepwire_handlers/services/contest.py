@@ -60,7 +60,7 @@ def _rival(record: Record, mine: Entry, key: str) -> Entry | None:
     """A word about the same thing that a worker takes."""
     try:
         entry = decode_entry(record.value)
-        same = all(entry.meta.get(name) == mine.meta[name] for name in ("kind", "id"))
+        same = all(entry.meta.get(name) == mine.meta.get(name) for name in ("kind", "id", "of"))
         whole = entry.meta.keys() >= mine.meta.keys() - {"sig"}
         return entry if same and whole and is_genuine(entry, key) else None
     except (DecodeError, ValueError):

@@ -27,8 +27,8 @@ from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
 from stepwire.bus.sqlite import Store, position
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import BusUnavailable
+from stepwire_handlers.services.snapshot import COPY
 
-COPY = "#mirror"  #: the group under which the file says how far it follows
 PAGE = 2_000  #: records in one transaction of the file
 HELD = 10_000  #: changes of mailboxes that wait for their events; where there are more, the file is far behind anyway
 BUSY = 2.0  #: seconds after a record in which every pass asks the groups; they hardly move when no record does

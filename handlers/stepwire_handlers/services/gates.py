@@ -20,7 +20,7 @@ from stepwire.bus.protocol import Out
 from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, join_rules
 from stepwire.errors import DecodeError, SettingsError, StepwireError
-from stepwire.gate import decision, signed
+from stepwire.gate import decision, occurrence, signed
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
@@ -49,6 +49,7 @@ class Waiting:
     why: str = ""
     key: str = ""  #: by what it was put into its control partition, if not by its id
     ends: Ends = field(default_factory=dict)  #: of its control topic: what lies behind them may have decided it since
+    of: str = ""  #: of an unknown outcome: which time it is that nobody knows it
 
 
 class Gates:
@@ -135,7 +136,8 @@ class Gates:
         key = str(item.entry.meta.get("order", ""))
         event = self._event(item.entry)
         why = without_pieces(item.unknown, sensitive_values(event))  # an exception may quote what is sensitive
-        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why, key, so_far)
+        of = occurrence(item.entry.meta)
+        return Waiting(item.id, item.handler, UNKNOWN, run, record.time, None, event, why, key, so_far, of)
 
     def of_join(self, handler: str, join: JoinState) -> Waiting | None:
         """What a person owes a join; None if it waits for something else."""
@@ -149,7 +151,8 @@ class Gates:
         if kind == UNKNOWN:
             parts = [self._event(decode_entry(raw)) for raw in join.slots.values()]
             why = without_pieces(str((join.call or {})["unknown"]), sensitive_values(parts))
-            return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why, ends=so_far)
+            of = occurrence(join.call or {})
+            return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why, ends=so_far, of=of)
         until = deadline(join, join_rules(step, self._app.settings))
         entry = decode_entry(join.slots[_asked(step)])
         return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, self._event(entry), ends=so_far)
@@ -229,7 +232,7 @@ class Gates:
         name, value = "", "null"
         if verdict == "done":
             name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
-        meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name}
+        meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name, "of": waiting.of}
         said = Said(waiting.handler, waiting.id, verdict, by)
         return await self._send(waiting, signed(meta, value.encode(), key), said, key)
 

@@ -22,6 +22,7 @@ from stepwire.ledger import Ledger
 from stepwire.state import decode_meta
 
 PAGE = 1_000
+COPY = "#mirror"  #: the group under which a copy of Kafka's topics says how far it follows; a local bus has none
 MOST = 20_000  #: unread messages of one partition that are looked at; more is a worker that has much to do anyway
 
 

@@ -91,8 +91,8 @@ class Emitter:
             until = self.step.clock.now() + self.step.settings.keep
             finished.closes = False
             call = {"kind": "call", "dead": True, "until": until, "replay": delivery.replay, "error": said(error)[:500]}
-            finished.changes = [self.change(delivery, f"{JOIN}{delivery.entry}/#call", Entry(call))]
-            finished.changes += self._verdict(delivery, "replayed")
+            changed = self.change(delivery, f"{JOIN}{delivery.entry}/#call", Entry(call))
+            finished.changes = [changed, *self._verdict(delivery, "replayed")]
         return finished
 
     def dead_part(self, delivery: Delivery, slot: Owed | None, error: BaseException) -> Finished:
@@ -107,9 +107,8 @@ class Emitter:
     # -- what is forgotten with it
 
     def _finished(self, delivery: Delivery, outputs: list[Out], verdict: str) -> Finished:
-        finished = Finished(outputs, delivery=delivery)
-        if delivery.offset is not None:
-            finished.done = [delivery.offset]
+        done = [delivery.offset] if delivery.offset is not None else []
+        finished = Finished(outputs, done=done, delivery=delivery)
         if delivery.mailbox is not None:
             if delivery.is_join:
                 finished.changes = self.close(delivery, delivery.mailbox.joins[delivery.entry])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from stepwire.bus.protocol import Change
 from stepwire.dispatch.step import Step
 from stepwire.errors import DecodeError
-from stepwire.gate import is_genuine
+from stepwire.gate import is_genuine, occurrence
 from stepwire.join import LIST, OPEN, SPECIAL, STUB
 from stepwire.state import ITEM, JOIN, SEEN, Entry, Mailbox, decode_entry, settled_late
 
@@ -158,12 +158,13 @@ class Mail:
         said: dict[str, Any] = {"resolved": entry.meta["verdict"], "by": entry.meta["by"]}
         if entry.meta["verdict"] == "done":
             said |= {"done_type": entry.meta["type"], "done": entry.value.decode(errors="replace")}
-        raw = mailbox.items.get(id_)
-        join = mailbox.joins.get(id_)
-        if raw is not None and (item := decode_entry(raw)).meta.get("unknown"):
-            meta = {k: v for k, v in item.meta.items() if k not in ("unknown", "claim")} | said
-            return Applied([self.put(mailbox, ITEM + id_, Entry(meta, item.headers, item.value))])
-        if join is not None and join.call is not None and join.call.get("unknown"):
-            meta = {k: v for k, v in join.call.items() if k not in ("unknown", "claim")} | said
-            return Applied([self.put(mailbox, f"{JOIN}{id_}/#call", Entry(meta))])
+        raw, join = mailbox.items.get(id_), mailbox.joins.get(id_)
+        found = [] if raw is None else [(ITEM + id_, decode_entry(raw))]
+        found += [] if join is None else [(f"{JOIN}{id_}/#call", Entry(join.call or {}))]
+        for key, kept in found:
+            of = occurrence(kept.meta)
+            if kept.meta.get("unknown") and entry.meta.get("of", "" if self._step.decision_key else of) == of:
+                meta = {name: value for name, value in kept.meta.items() if name not in ("unknown", "claim")} | said
+                meta["redone"] = kept.meta.get("redone", 0) + 1
+                return Applied([self.put(mailbox, key, kept._replace(meta=meta))])
         return Applied([], "refused")
