@@ -23,10 +23,11 @@ from stepwire import App
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.kafka.reader import Reader
 from stepwire.bus.kafka.records import record as own_record
-from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
+from stepwire.bus.protocol import Change, Partition, Progress, Record
 from stepwire.bus.sqlite import Store, position
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import BusUnavailable
+from stepwire_handlers.services.foreign import Foreign
 from stepwire_handlers.services.snapshot import COPY
 
 PAGE = 2_000  #: records in one transaction of the file
@@ -51,7 +52,7 @@ class Copy:
     """The writer of a mirror's file. Its passes are made one at a time."""
 
     def __init__(self, store: Store, kafka: KafkaBus, app: App, topics: Mapping[str, int]) -> None:
-        self._store, self._kafka = store, kafka
+        self._store, self._kafka, self._foreign = store, kafka, Foreign(app)
         self._counts: dict[str, int] = {}  #: topic -> partitions
         self._reader: Reader | None = None
         self._complete = False  #: is what the reader gave written, or held? If not, it has gone too far
@@ -64,6 +65,9 @@ class Copy:
         self._ids = {group: store.group(group)[0] for group in (*self._groups, COPY)}
         store.commit()
         self._grow(topics)
+        self._is_new = not self.positions()
+        self._behind: dict[str, Mapping[Partition, int]] = {}  #: how far groups were before this pass, as far as needed
+        self._asked_of: Mapping[str, Mapping[Partition, Progress]] = {}  #: how far they were when it began
         self._asked = self._trimmed = self._found = -math.inf  #: when the groups, the log starts, a record were
         self._missed = False  #: was a partition asked for that is not followed?
         self.moved = -math.inf  #: the loop's time when something was last written, or a pass found no more
@@ -147,6 +151,7 @@ class Copy:
         """Did it find anything?"""
         begun = asyncio.get_running_loop().time()
         progress = {group: await self._kafka.progress(group) for group in self._groups} if asks else {}
+        self._behind, self._asked_of = {}, progress
         found = await self._read(reader)
         self._ripe = len(self._held)
         if any(page.records for page in self._held):
@@ -154,6 +159,11 @@ class Copy:
         pages, self._held = self._held[: self._ripe], self._held[self._ripe :]
         if pages or progress:
             await self._write(lambda: self._settle(pages, progress))
+        if self._is_new:
+            for tell in self._foreign.known(self._store, self._store.topics()):
+                await self._write(tell)
+                await asyncio.sleep(0)
+            self._is_new = False
         if asks:
             self._asked = begun
         self.moved = asyncio.get_running_loop().time()
@@ -222,6 +232,13 @@ class Copy:
         stored = self._store.progress(self._ids[group])
         return {Partition(names[topic], number): value.watermark for (topic, number), value in stored.items()}
 
+    def _before(self, group: str) -> Mapping[Partition, int]:
+        """How far a group was before this pass; before the first one: when it began."""
+        if group not in self._behind:
+            asked = self._asked_of.get(group, {})
+            self._behind[group] = self._watermarks(group) or {place: one.watermark for place, one in asked.items()}
+        return self._behind[group]
+
     async def _write(self, write: Callable[[], None]) -> None:
         """In a transaction; waits for another process that writes to the same file."""
         loop = asyncio.get_running_loop()
@@ -252,7 +269,7 @@ class Copy:
                 changes.setdefault(group, []).append(Change(record.partition, record.key or "", record.value or None))
             else:
                 place = position(self._numbers[record.topic], record.partition, record.offset)
-                rows.append((place, record.time, Out(record.topic, record.key, record.headers, record.value)))
+                rows.append((place, record.time, self._foreign.out(record, self._before)))
         self._store.append(rows)
         for group, some in changes.items():
             self._store.save_state(self._ids[group], some)
