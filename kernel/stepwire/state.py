@@ -69,7 +69,7 @@ def keep(record: Record, **meta: Any) -> Entry:
 def kept(entry: Entry) -> Record:
     """The record that an entry keeps."""
     meta = entry.meta
-    return Record(meta["t"], meta["p"], meta["o"], meta["at"], meta["k"], entry.headers, entry.value)
+    return Record(meta["t"], meta["p"], meta["o"], meta["at"], meta.get("k"), entry.headers, entry.value)
 
 
 def settled_late(stub: Mapping[str, Any], left: Sequence[str], *, outside: bool) -> Entry | None:

@@ -63,6 +63,7 @@ class Outside:
         self._world.labels[run] = published.run
         if emit.type not in self._world.plan.asks and self._dice.random() < 0.5:  # a program that knows nothing of us
             out = out._replace(headers={name: value for name, value in out.headers.items() if name != "ce_swrun"})
+            out = out._replace(key=None if self._dice.random() < 0.5 else out.key)
         return self._outs.setdefault(emit.path, out)
 
     def publish(self, published: b.Published) -> Out:

@@ -18,9 +18,9 @@ from stepwire.state import ITEM, JOIN, SEEN, Entry, Mailbox, decode_entry, settl
 
 #: What a message of a kind cannot be without, besides its id
 NEEDS = {
-    "part": "slot t p o at k", "absent": "slot run scope at", "blocked": "slot run scope at by",
-    "open": "slot run scope at size", "decision": "approved by why sent", "item": "t p o at k",
-    "replay": "replay drop origin run t p o at k", "resolve": "verdict by type",
+    "part": "slot t p o at", "absent": "slot run scope at", "blocked": "slot run scope at by",
+    "open": "slot run scope at size", "decision": "approved by why sent", "item": "t p o at",
+    "replay": "replay drop origin run t p o at", "resolve": "verdict by type",
 }  # fmt: skip
 #: and of which type it is
 TEXTS = ("kind", "id", "slot", "run", "scope", "fork", "by", "why", "verdict", "type", "origin", "t", "order")
