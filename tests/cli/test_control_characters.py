@@ -16,6 +16,7 @@ from stepwire import App, Context, Decision, Event, Reject, Retry, handler
 from stepwire.bus.local import LocalBus
 from stepwire.worker import Worker, prepare
 from stepwire_handlers.cli.main import cli
+from stepwire_handlers.services.runs import Runs
 from stepwire_handlers.telemetry.logs import Pipeline
 
 #: turns red, sets the title, fills the clipboard, clears the screen, goes home, deletes, writes from right to left
@@ -72,13 +73,19 @@ def data(*arguments: str) -> Any:
 
 
 async def _work(path: str, *events: Event) -> None:
+    """Publish, and work until every run rests: a retry's wait is no rest."""
     bus = LocalBus(path)
     await bus.open()
     await prepare(app, bus, app.settings)
-    await bus.publish([app.record(event, now=time.time())[0] for event in events])
+    records = [app.record(event, now=time.time()) for event in events]
+    await bus.publish([out for out, _ in records])
     worker = Worker(app, bus)
     await worker.start()
     await worker.settle()
+    runs = Runs(app, bus)
+    for _, run in records:
+        while not (view := runs.view(run)).rests and view.state != "completed":
+            await asyncio.sleep(0.01)
     await worker.stop()
     await bus.close()
 
@@ -115,7 +122,7 @@ def test_no_command_hands_them_to_the_terminal(shell: Shell, monkeypatch: pytest
 def test_nor_does_what_a_door_answers(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of whoever answers, and what is on its pages."""
     monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
-    gate = dict.fromkeys(("id", "handler", "kind", "run", "why"), EVIL) | {"since": 0, "until": 0, "event": None}
+    gate = dict.fromkeys(("app", "id", "handler", "kind", "run", "why"), EVIL) | {"since": 0, "until": 0, "event": None}
     page = {"gates": [gate], "next": None}
     for status, body in ((409, {"detail": EVIL}), (500, {"detail": EVIL, "instance": EVIL}), (200, page),
                          (422, {"detail": "no", "errors": [{"pointer": EVIL, "reason": EVIL}]})):  # fmt: skip
