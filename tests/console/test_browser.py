@@ -106,6 +106,25 @@ async def test_a_gate_is_decided_with_an_edit_and_a_dead_letter_replayed(
         assert said == []
 
 
+async def test_what_nobody_touched_is_no_edit(opened: Callable[..., Any], service: Callable[..., None]) -> None:
+    """Whatever characters a field has: a browser sends some of them otherwise, and the event goes on as it was."""
+    async with opened() as desk, _browser(service) as browser, _served(desk) as url:
+        texts = ("a\rb", "a\0b", "\r\r", "a\n\rb", "a\r\nb", "\n a", 70 * "a" + "\rb", "a\tb\x0b\x7f\x85\u2028")
+        asked = {await desk.publish(text, 500): text for text in texts}
+        await desk.work()
+        page, _ = await _page(browser, url, "light", 1_200)
+        for _ in texts:
+            await page.goto(f"{url}/gates")
+            await page.get_by_role("link", name="approve").first.click()
+            await page.get_by_role("button", name="Approve").click()
+            await page.wait_for_url("**/runs/*said=approve")
+        await desk.work()
+        for run, text in asked.items():
+            view = desk.console.places["office"].runs.view(run)
+            assert [said.edited for said in view.said] == [None], text
+            assert view.result is not None and view.result.model_dump()["customer"] == text
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_page_is_accessible_and_fits_a_phone(
     opened: Callable[..., Any], service: Callable[..., None], scheme: Scheme
