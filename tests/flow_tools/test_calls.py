@@ -162,7 +162,7 @@ async def test_a_misspelt_argument_is_named_beside_the_one_that_lacks(inside: In
 async def test_of_very_many_strange_arguments_only_those_that_are_told_are_looked_up(
     inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name is compared with every argument, in the server's one thread: a million of them would hold it for a minute."""
+    """A name is compared with every argument, in the one thread: a million of them would hold it for a minute."""
     compared: list[str] = []
     monkeypatch.setattr(difflib, "get_close_matches", lambda name, *_, **__: compared.append(name) or [])
     async with inside(wait=0, work=False) as client:
