@@ -190,6 +190,18 @@ def test_what_a_door_or_none_answers_is_said(
     assert says in said.err and len(said.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["", "x", "http://", "http://[::1", "http://localhost:x", "http://localhost:99999", "http://localhost/a b",
+     "http://localhost/\r\nx: y", "https://[", "https://a@b", "https://door?x", "https://door#x"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(shell: Shell, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """In one line, before anything is asked."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    said = shell("gates", "list", "--door", url, code=2)
+    assert "an address alone" in said.err and len(said.err.splitlines()) == 1
+
+
 GATE = {"app": "market", "id": "a", "handler": "h", "kind": "gate", "run": "r", "since": 1.5, "until": None,
         "event": {"type": "Big", "n": 1}, "why": ""}  # fmt: skip
 

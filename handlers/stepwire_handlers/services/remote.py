@@ -103,12 +103,17 @@ class Remote:
     """
 
     def __init__(self, url: str, key: str) -> None:
-        parts = urlsplit(url)
         try:
-            safe_address(url)
-        except ValueError as error:
-            raise SettingsError(f"--door: a key does not go over plain HTTP; {error}") from None
-        if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+            parts = urlsplit(url)
+            whole = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
+        except ValueError:  # a bracket that is not closed, a port that is no number
+            parts, whole = urlsplit(""), False
+        if whole:
+            try:
+                safe_address(url)
+            except ValueError as error:
+                raise SettingsError(f"--door: a key does not go over plain HTTP; {error}") from None
+        if not whole or parts.query or parts.fragment or "@" in parts.netloc:
             raise SettingsError("--door takes an address alone, such as https://door.example.com")
         if not key:
             raise SettingsError(f"--door needs a key: set {KEY}, or {KEY}_FILE to a file that holds it")
