@@ -19,7 +19,7 @@ from tests.console.conftest import KEYS, Desk
 from tests.console.issuer import CLIENT, SECRET, Issuer
 from tests.helm.tools import NotHere
 
-from stepwire_handlers.services.door.access import Access
+from stepwire_handlers.services.door.access import Access, new_key
 from stepwire_handlers.services.health import listen, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.service("chromium"), pytest.mark.timeout(300)]
@@ -154,6 +154,28 @@ async def test_every_page_is_accessible_and_fits_a_phone(
         await page.goto(f"{url}/")
         await _sound(page, script, "/login")
         assert [text for text in said if "404" not in text] == []
+
+
+async def test_a_long_name_widens_no_page(opened: Callable[..., Any], service: Callable[..., None]) -> None:
+    """Whoever is logged in, by the longest name that a key may have: the page fits a phone, and they can log out."""
+    key, hash_ = new_key()
+    roles = {"office": ["approver", "operator"]}
+    access = Access.model_validate({"keys": [{"name": "W" * 100, "hash": hash_, "roles": roles}]})
+    async with opened(access) as desk, _browser(service) as browser, _served(desk) as url:
+        run = await desk.publish("Ada", 500)
+        await desk.work()
+        page = await (await browser.new_context(viewport={"width": 390, "height": 760})).new_page()
+        await page.goto(f"{url}/gates")
+        await page.keyboard.type(key)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"{url}/gates")
+        await page.get_by_role("link", name="approve").click()
+        await page.get_by_role("button", name="Approve").click()
+        await page.wait_for_url(f"{url}/runs/{run}*")  # which says who approved
+        await desk.work()
+        for path in ("/", f"/runs/{run}"):
+            await page.goto(url + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
 
 
 async def test_a_person_signs_in_at_the_issuer(opened: Callable[..., Any], service: Callable[..., None]) -> None:
