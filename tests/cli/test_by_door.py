@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from tests.cli.shell import Shell
 
+from stepwire_handlers.services import remote
 from stepwire_handlers.services.door.access import new_key
 
 SIGN = "hunter2hunter2"
@@ -187,6 +189,78 @@ def test_what_a_door_or_none_answers_is_said(
     with answering(status, {"content-type": "application/json"}, body.encode()) as (url, _):
         said = shell("gates", "list", "--door", url, code=1)
     assert says in said.err and len(said.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "x", "http://", "http://[::1", "http://localhost:x", "http://localhost:99999", "http://localhost/a b",
+     "http://localhost/\r\nx: y", "https://[", "https://a@b", "https://door?x", "https://door#x"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(shell: Shell, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """In one line, before anything is asked."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    said = shell("gates", "list", "--door", url, code=2)
+    assert "an address alone" in said.err and len(said.err.splitlines()) == 1
+
+
+GATE = {"app": "market", "id": "a", "handler": "h", "kind": "gate", "run": "r", "since": 1.5, "until": None,
+        "event": {"type": "Big", "n": 1}, "why": ""}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        *((json.dumps({"gates": [GATE | spoilt], "next": None}), 200)
+          for spoilt in ({"since": "x"}, {"since": 1e300}, {"until": -1}, {"id": 5}, {"event": [1]}, {"why": None})),
+        *((json.dumps({"gates": gates, "next": None}), 200) for gates in ([1], [{}], "abc", None, {})),
+        ('{"gates": [], "next": null, "x": ' + "[" * 100_000, 200), ("[" * 100_000, 500), ("[]", 200), ("null", 200),
+        (json.dumps({"gates": [GATE | {"since": float("nan")}], "next": None}), 200),
+        *((json.dumps({"detail": "no", "errors": errors}), 422) for errors in ([1], 7, "x")),
+    ],
+)  # fmt: skip
+def test_whatever_is_no_answer_of_a_door_is_said_to_be_none(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, body: str, status: int
+) -> None:
+    """Exit 1 and one line, never a traceback."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    with answering(status, {}, body.encode()) as (url, _):
+        for command in (["list"], ["list", "--json"], ["show", "a"]):
+            said = shell("gates", *command, "--door", url, code=1)
+            assert "door" in said.err and len(said.err.splitlines()) == 1 and said.out == ""
+
+
+@pytest.mark.parametrize("cursor", ["again", 5, ""])
+def test_pages_without_an_end_are_not_read_on(shell: Shell, monkeypatch: pytest.MonkeyPatch, cursor: object) -> None:
+    """A page that leads to itself, or nowhere, ends the command."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    with answering(200, {}, json.dumps({"gates": [GATE], "next": cursor}).encode()) as (url, asked):
+        assert "have no end" in shell("gates", "list", "--door", url, code=1).err
+    assert len(asked) <= 2
+
+
+@pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n"])
+def test_an_answer_that_comes_drop_by_drop_has_an_end(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    """However slow: a proxy that hangs must not hang a script for ever."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    monkeypatch.setattr(remote, "LONGEST", 0.5)
+    over = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listening.accept()
+        with closing(connection), contextlib.suppress(OSError):
+            connection.sendall(begin)
+            while not over.wait(0.02):
+                connection.sendall(b" ")
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        said = shell("gates", "list", "--door", f"http://127.0.0.1:{listening.getsockname()[1]}", code=1)
+        over.set()
+        dripping.join()
+    assert "not whole within 0.5 s" in said.err
 
 
 def test_the_key_follows_no_redirection(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

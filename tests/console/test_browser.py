@@ -19,7 +19,7 @@ from tests.console.conftest import KEYS, Desk
 from tests.console.issuer import CLIENT, SECRET, Issuer
 from tests.helm.tools import NotHere
 
-from stepwire_handlers.services.door.access import Access
+from stepwire_handlers.services.door.access import Access, new_key
 from stepwire_handlers.services.health import listen, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.service("chromium"), pytest.mark.timeout(300)]
@@ -106,6 +106,25 @@ async def test_a_gate_is_decided_with_an_edit_and_a_dead_letter_replayed(
         assert said == []
 
 
+async def test_what_nobody_touched_is_no_edit(opened: Callable[..., Any], service: Callable[..., None]) -> None:
+    """Whatever characters a field has: a browser sends some of them otherwise, and the event goes on as it was."""
+    async with opened() as desk, _browser(service) as browser, _served(desk) as url:
+        texts = ("a\rb", "a\0b", "\r\r", "a\n\rb", "a\r\nb", "\n a", 70 * "a" + "\rb", "a\tb\x0b\x7f\x85\u2028")
+        asked = {await desk.publish(text, 500): text for text in texts}
+        await desk.work()
+        page, _ = await _page(browser, url, "light", 1_200)
+        for _ in texts:
+            await page.goto(f"{url}/gates")
+            await page.get_by_role("link", name="approve").first.click()
+            await page.get_by_role("button", name="Approve").click()
+            await page.wait_for_url("**/runs/*said=approve")
+        await desk.work()
+        for run, text in asked.items():
+            view = desk.console.places["office"].runs.view(run)
+            assert [said.edited for said in view.said] == [None], text
+            assert view.result is not None and view.result.model_dump()["customer"] == text
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_page_is_accessible_and_fits_a_phone(
     opened: Callable[..., Any], service: Callable[..., None], scheme: Scheme
@@ -135,6 +154,28 @@ async def test_every_page_is_accessible_and_fits_a_phone(
         await page.goto(f"{url}/")
         await _sound(page, script, "/login")
         assert [text for text in said if "404" not in text] == []
+
+
+async def test_a_long_name_widens_no_page(opened: Callable[..., Any], service: Callable[..., None]) -> None:
+    """Whoever is logged in, by the longest name that a key may have: the page fits a phone, and they can log out."""
+    key, hash_ = new_key()
+    roles = {"office": ["approver", "operator"]}
+    access = Access.model_validate({"keys": [{"name": "W" * 100, "hash": hash_, "roles": roles}]})
+    async with opened(access) as desk, _browser(service) as browser, _served(desk) as url:
+        run = await desk.publish("Ada", 500)
+        await desk.work()
+        page = await (await browser.new_context(viewport={"width": 390, "height": 760})).new_page()
+        await page.goto(f"{url}/gates")
+        await page.keyboard.type(key)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"{url}/gates")
+        await page.get_by_role("link", name="approve").click()
+        await page.get_by_role("button", name="Approve").click()
+        await page.wait_for_url(f"{url}/runs/{run}*")  # which says who approved
+        await desk.work()
+        for path in ("/", f"/runs/{run}"):
+            await page.goto(url + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
 
 
 async def test_a_person_signs_in_at_the_issuer(opened: Callable[..., Any], service: Callable[..., None]) -> None:

@@ -14,6 +14,7 @@ from tests.door.doors import damage
 
 from stepwire.bus.protocol import Out
 from stepwire.event import identity
+from stepwire_handlers.services.console import forms
 from stepwire_handlers.services.door.limits import Limits
 
 XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}"
@@ -331,3 +332,18 @@ async def test_a_damaged_bus_is_said_on_every_page(opened: Opened, capsys: pytes
             assert "Not reachable just now" in await desk.get(page, 503)
         await desk.get("/readyz", 503)
     assert ".recover" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["a\rb", "a\0b", "\r\r", "a\n\rb", "a\r\nb", "\n a", 70 * "a" + "\rb", "a\tb\x0b\x7f\x85\u2028"]
+)
+def test_what_a_browser_sends_of_an_untouched_field_is_no_edit(text: str) -> None:
+    """A line end comes as CRLF, from a single line not at all, and a NUL as another character (HTML's own rules)."""
+    event = Invoice(customer=text, amount=1)
+    sent = {}
+    for field in forms.fields_of(event):
+        read = field.text.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
+        line = field.kind == "text" or (field.kind == "json" and "\n" not in field.text)
+        sent[f"field.{field.name}"] = read.replace("\n", "") if line else read.replace("\n", "\r\n")
+    assert forms.changed(event, sent) == {}
+    assert forms.changed(event, sent | {"field.customer": "x\r\ny"}) == {"customer": "x\ny"}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError, field_validator
 from tests.door.doors import Inside
 from tests.door.shop import APP, FILES
 
+from stepwire_handlers.services.door import bodies
 from stepwire_handlers.services.door.problems import reasons
 
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 100
@@ -170,6 +171,22 @@ async def test_a_repeated_upload_follows_the_first_run(inside: Inside) -> None:
 async def _endless() -> AsyncIterator[bytes]:
     while True:
         yield bytes(8192)
+
+
+async def _dripping() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_body_that_drips_has_an_end(inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A byte now and then is no upload: it would hold a connection and a draft until the limit is reached, in weeks."""
+    monkeypatch.setattr(bodies, "IDLE", 0.2)
+    for path, media in (("files/Scan", "application/pdf"), ("shop/Order", "application/json")):
+        async with asyncio.timeout(20):
+            answer = await inside.client.post(f"/apps/{path}", content=_dripping(), headers={"content-type": media})
+        assert (answer.status_code, answer.json()["type"]) == (408, "urn:stepwire:problem:too-slow")
+    assert list((tmp_path / "blobs").glob(".draft*")) == []
 
 
 async def test_what_is_too_large_is_refused_before_it_is_read(inside: Inside) -> None:

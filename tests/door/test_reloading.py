@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +139,22 @@ async def test_a_broken_file_changes_nothing_and_is_told_once(tmp_path: Path, lo
         path.write_text(_text("ben"))
         await _until(lambda: bool(told))
     assert [[key.name for key in one.keys] for one in told] == [["ben"]]
+
+
+async def test_a_pipe_in_its_place_stops_nobody(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    """Whoever opens one waits for somebody who writes: it is not opened, and a file that comes after it counts."""
+    path, told = tmp_path / "access.toml", list[Access]()
+    path.write_text(_text("ann"))
+    async with reloading.reloaded(path, load_access(path), told.append):
+        path.unlink()
+        os.mkfifo(path)
+        writing = threading.Timer(SOON, lambda: os.close(os.open(path, os.O_RDWR)))  # so that a failure has an end
+        writing.start()
+        await _until(lambda: "is no file; what it said before goes on counting" in log.text)
+        writing.cancel()
+        path.unlink()
+        path.write_text(_text("ben"))
+        await _until(lambda: bool(told))
 
 
 async def test_what_changed_while_the_process_started_counts(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,9 @@ from tests.flow_tools.servers import text
 
 from stepwire import Event
 from stepwire.errors import BusUnavailable
+from stepwire_handlers.services.door.problems import SHOWN
 from stepwire_handlers.services.runs import RunView
+from stepwire_handlers.services.tools.arguments import LONGEST
 from stepwire_handlers.services.tools.offered import name_of
 
 pytestmark = pytest.mark.anyio
@@ -172,6 +175,18 @@ async def test_a_misspelt_argument_is_named_beside_the_one_that_lacks(inside: In
     ]
     assert text(cut).splitlines()[1:] == [f"/?{'x' * 62}…: there is no such argument"]
     assert text(file).splitlines()[1:] == ["/pfd: there is no such argument; did you mean pdf?"]
+
+
+async def test_of_very_many_strange_arguments_only_those_that_are_told_are_looked_up(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name is compared with every argument, in the one thread: a million of them would hold it for a minute."""
+    compared: list[str] = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda name, *_, **__: compared.append(name) or [])
+    async with inside(wait=0, work=False) as client:
+        found = await client.call_tool("till_Order", {f"n{number}" + "x" * 100: 1 for number in range(1_000)})
+    assert len(text(found).splitlines()) - 1 == len(compared) == SHOWN
+    assert max(map(len, compared)) == LONGEST
 
 
 async def test_garbage_is_a_clean_error_of_the_tool(inside: Inside) -> None:

@@ -22,6 +22,7 @@ from stepwire_handlers.cli.target import (
     has_handler,
     me,
     moment,
+    say,
     table,
     target,
     text_of,
@@ -162,19 +163,19 @@ def _draw(data: dict[str, Any]) -> None:
     from stepwire_handlers.services.said import Said
 
     for name in ("id", "handler", "run", "status", "error", "message", "attempts", "replays"):
-        typer.echo(f"{name}: {data[name]}")
-    typer.echo(f"since: {moment(data['time'])}")
+        say(f"{name}: {data[name]}")
+    say(f"since: {moment(data['time'])}")
     for done in (Said(**{name: each[name] for name in Said._fields}) for each in data["said"]):
-        typer.echo(f"answered: {line_of(done)} ({moment(done.time)})")
+        say(f"answered: {line_of(done)} ({moment(done.time)})")
     for each in data["blocks"]:
-        typer.echo(f"holds up: {each['handler']} ({each['id'][:12]}, {each['slot']})")
-    typer.echo("\npayload:")
-    typer.echo(data["payload"]) if isinstance(data["payload"], str) else echo_json(data["payload"])
-    typer.echo("\nheaders:")
+        say(f"holds up: {each['handler']} ({each['id'][:12]}, {each['slot']})")
+    say("\npayload:")
+    say(data["payload"]) if isinstance(data["payload"], str) else echo_json(data["payload"])
+    say("\nheaders:")
     for name, value in sorted(data["headers"].items()):
         if name != "kafka_dlt-exception-stacktrace":
-            typer.echo(f"  {name}: {value}")
-    typer.echo(f"\n{_cause(data)}")
+            say(f"  {name}: {value}")
+    say(f"\n{_cause(data)}")
 
 
 def _cause(data: dict[str, Any]) -> str:
@@ -317,6 +318,6 @@ def _must_say_which(ids: list[str] | None, wanted: Filter, all_: bool) -> None:
 
 
 def _say(verb: str, found: int, most: int) -> None:
-    typer.echo(f"{verb} {min(found, most)} of {found}")
+    say(f"{verb} {min(found, most)} of {found}")
     if found > most:
         complain(f"{found - most} are left; repeat it, or raise --max")

@@ -19,6 +19,7 @@ from stepwire_handlers.cli.target import (
     fields_of,
     me,
     moment,
+    say,
     table,
     target,
     text_of,
@@ -86,9 +87,9 @@ def show(id: Id, app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = None
             echo_json(data)
         else:
             for name in ("id", "handler", "kind", "run", "why"):
-                typer.echo(f"{name}: {data[name]}")
-            typer.echo(f"since: {moment(data['since'])}\nuntil: {moment(data['until'])}")
-            typer.echo(f"event: {kind}")
+                say(f"{name}: {data[name]}")
+            say(f"since: {moment(data['since'])}\nuntil: {moment(data['until'])}")
+            say(f"event: {kind}")
             echo_json(data["event"])
         return COMPLETED
 
@@ -132,7 +133,7 @@ def decide(
             waiting, known = await _decide_here(app_named(app), bus, id, verdict, by or me(), why, edited, type, data)
         said = {"approve": "approved", "decline": "declined"}.get(verdict, verdict)
         with_edit = ", edited" if edited is not None else ""
-        typer.echo(f"{'decided' if known else 'sent'} {waiting[0][:12]} of {waiting[1]}: {said}{with_edit}")
+        say(f"{'decided' if known else 'sent'} {waiting[0][:12]} of {waiting[1]}: {said}{with_edit}")
         if not known:
             complain("whether somebody else decided it a moment before is not known; look at its run")
         return COMPLETED

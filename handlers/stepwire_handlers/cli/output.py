@@ -1,7 +1,7 @@
 """What a command says: data on stdout, everything else on stderr.
 
-In: plain data, rows, times. Out: JSON that has a schema in docs/schemas, or a table for people. Rich is imported when a
-table is drawn.
+In: plain data, rows, times. Out: JSON that has a schema in docs/schemas, or a table for people. What a terminal would
+obey is made harmless on the way. Rich is imported when a table is drawn.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from stepwire_handlers.harmless import harmless, harmless_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,14 +25,19 @@ LONG = 100  #: characters of an event in a table
 
 def complain(message: str) -> None:
     """Say what is wrong, or under way, on stderr."""
-    typer.echo(message, err=True)
+    typer.echo(harmless(message), err=True)
+
+
+def say(line: str) -> None:
+    """A line on stdout, for people."""
+    typer.echo(harmless(line))
 
 
 def echo_json(data: Any) -> None:
     """Data on stdout."""
     from stepwire_handlers.services.written import written
 
-    typer.echo(written(data, indent=2).decode())
+    typer.echo(harmless_json(written(data, indent=2).decode()))
 
 
 def console() -> Console:
@@ -53,7 +60,7 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
         found.add_column(column, no_wrap=column not in PROSE, overflow="fold" if column in PROSE else "ellipsis",
                          min_width=_least(column, columns, rows))  # fmt: skip
     for row in rows:
-        found.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        found.add_row(*(Text("" if cell is None else harmless(str(cell))) for cell in row))
     console().print(found)
 
 

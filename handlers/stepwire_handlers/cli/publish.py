@@ -26,6 +26,7 @@ from stepwire_handlers.cli.target import (
     execute,
     fields_of,
     looking,
+    say,
     target,
     where_else,
 )
@@ -98,7 +99,7 @@ def command(
             await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
             run = await _publish(loaded, Turns(where, tracer), event, id or key, source)
             if wait is None:
-                echo_json({"run": run}) if json else typer.echo(run)
+                echo_json({"run": run}) if json else say(run)
                 return COMPLETED
             view = await _result(loaded, app, where, run, wait)
         return _report(view, json, where_else(app, bus))
@@ -232,7 +233,7 @@ def _report(view: RunView, as_json: bool, there: str) -> int:
         from pydantic_core import to_json
 
         for name, value in data.items():
-            typer.echo(f"{name}: {value if isinstance(value, str) else to_json(value).decode()}")
+            say(f"{name}: {value if isinstance(value, str) else to_json(value).decode()}")
     return code
 
 

@@ -20,6 +20,7 @@ from stepwire_handlers.cli.target import (
     execute,
     existing,
     moment,
+    say,
     table,
     target,
     where_else,
@@ -234,15 +235,15 @@ def _screen() -> Iterator[Callable[[RunView], None]]:
         return
     said: set[str] = set()
 
-    def say(view: RunView) -> None:
+    def tell(view: RunView) -> None:
         now = [line.plain.strip() for line in lines(view)]
         for line in now:
             if line not in said:
                 said.add(line)
-                typer.echo(line)
+                say(line)
         if view.state not in said:
             said.clear()
             said.update([view.state, *now])
-            typer.echo(f"run {view.id}: {view.state}")
+            say(f"run {view.id}: {view.state}")
 
-    yield say
+    yield tell

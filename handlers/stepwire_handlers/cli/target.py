@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepwire_handlers.cli.output import complain, console, echo_json, moment, table
+from stepwire_handlers.cli.output import complain, console, echo_json, moment, say, table
 
 if TYPE_CHECKING:
     from stepwire import App
@@ -386,6 +386,7 @@ __all__ = [
     "me",
     "moment",
     "opened",
+    "say",
     "table",
     "target",
     "text_of",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from stepwire_handlers.cli.output import moment, short
+from stepwire_handlers.harmless import harmless
 from stepwire_handlers.services.timeline import Step, timeline
 from stepwire_handlers.telemetry.mask import masked
 
@@ -46,12 +47,14 @@ def lines(view: RunView) -> list[Text]:
         found += [Text(f"{indent}{_event(line.event)}", style="dim") for line in step.outputs[:MOST]]
         if len(step.outputs) > MOST:
             found.append(Text(f"{indent}and {len(step.outputs) - MOST} more", style="dim"))
+    for line in found:
+        line.plain = harmless(line.plain)
     return found
 
 
 def headline(view: RunView) -> Text:
     """Which run, and how it stands."""
-    return Text(f"run {view.id}: ", style="bold").append(view.state, style=STATES.get(view.state, ""))
+    return Text(f"run {harmless(view.id)}: ", style="bold").append(view.state, style=STATES.get(view.state, ""))
 
 
 def total(view: RunView) -> Text:

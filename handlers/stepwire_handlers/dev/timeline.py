@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from stepwire_handlers.harmless import harmless
 from stepwire_handlers.services.watching import STANDS_BY
 
 ALARM = "bold black on yellow"
@@ -46,9 +47,13 @@ class Timeline:
         if not isinstance(found, dict) or "event" not in found:
             self.alarm(line) if STANDS_BY in line else self._console.print(Text(line))
         elif "outcome" in found:
-            self._console.print(_step(found))
+            self._told(_step(found))
         else:
-            self._console.print(_remark(found))
+            self._told(_remark(found))
+
+    def _told(self, text: Text) -> None:
+        text.plain = harmless(text.plain)
+        self._console.print(text)
 
 
 def _step(line: Mapping[str, Any]) -> Text:

@@ -20,6 +20,7 @@ import structlog
 from pydantic_core import to_json
 
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost
+from stepwire_handlers.harmless import harmless
 from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
 from stepwire_handlers.telemetry.traced import CURRENT
 
@@ -93,6 +94,7 @@ class _Console:
 
     def __call__(self, target: Any, method: str, line: Line) -> bytes:
         line["time"] = f"{line['time']:%H:%M:%S}"
+        line = {name: harmless(value) if isinstance(value, str) else value for name, value in line.items()}
         return without(self._render(target, method, line), self._secrets).encode("utf-8", "backslashreplace")
 
 

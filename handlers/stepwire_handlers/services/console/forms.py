@@ -54,7 +54,7 @@ def fields_of(event: Event) -> list[Field]:
         if not _same(plain[name], shown[name]):
             found.append(Field(name, _text(shown[name]), "hidden", about))
         elif isinstance(plain[name], str):
-            wide = len(plain[name]) > LONG or "\n" in plain[name]
+            wide = len(plain[name]) > LONG or "\n" in _lines(plain[name])
             found.append(Field(name, plain[name], "long" if wide else "text", about))
         else:
             found.append(Field(name, _text(plain[name]), "json", about))
@@ -94,8 +94,8 @@ def _text(value: Any) -> str:
 
 
 def _lines(text: str) -> str:
-    """Browsers send line ends as CRLF."""
-    return text.replace("\r\n", "\n")
+    """Browsers send each line end as CRLF, a lone CR too, and read no NUL: what nobody touched is no edit."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
 
 
 def read_object(given: str) -> dict[str, Any] | None:

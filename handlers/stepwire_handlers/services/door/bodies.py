@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from stepwire_handlers.services.door.problems import Problem
 
 IDLE = 30.0  #: seconds between two pieces of a body; who sends slower holds a connection, not an upload
+SLOWEST = 1_024  #: bytes a second, all in all: one byte every 29 seconds holds a connection and a draft as well
 
 
 def media_type(request: Request) -> str:
@@ -48,8 +49,10 @@ async def pieces(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
             headers={"accept-encoding": "identity"},
         )  # fmt: skip
     length(request, limit)
-    got, stream = 0, request.stream().__aiter__()
+    got, stream, loop = 0, request.stream().__aiter__(), asyncio.get_running_loop()
+    waited = 0.0  #: for the sender alone: a slow disk is no fault of theirs
     while True:
+        begun = loop.time()
         try:
             async with asyncio.timeout(IDLE):
                 piece = await anext(stream)
@@ -60,6 +63,9 @@ async def pieces(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         except ClientDisconnect:
             raise Problem(400, "bad-request", "the body was cut off") from None
         got += len(piece)
+        waited += loop.time() - begun
+        if waited > IDLE and got < SLOWEST * waited:
+            raise Problem(408, "too-slow", f"the body came with less than {SLOWEST} bytes a second")
         if got > limit:
             raise _too_large(limit)
         if piece:

@@ -62,6 +62,9 @@ async def _watch(path: Path, access: Access, tell: tuple[Callable[[Access], None
 
 
 def _read(path: Path) -> Access | None:
+    if path.exists() and not path.is_file():  # to open a pipe would wait, and everybody with it, for who writes into it
+        LOG.error("access file: %s is no file; what it said before goes on counting", path)
+        return None
     try:
         return load_access(path)
     except SettingsError as error:

@@ -8,7 +8,7 @@ it held is not.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stepwire_handlers.services.door.problems import SHOWN, Problem, reasons
@@ -57,10 +57,11 @@ def wrong(name: str, why: str) -> Problem:
     return Problem(422, "invalid", "the call cannot be taken", errors=[{"pointer": f"/{name}", "reason": why}])
 
 
-def _faults(strange: Iterable[str], schema: Mapping[str, Any]) -> list[dict[str, str]]:
+def _faults(strange: Sequence[str], schema: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Of as many as are told: to look for a near name takes long, and a call may have a million."""
     found = []
-    for name in strange:
-        near = difflib.get_close_matches(name, schema["properties"], n=1)
+    for name in strange[:SHOWN]:
+        near = difflib.get_close_matches(name[:LONGEST], schema["properties"], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         found.append({"pointer": f"/{_told(name)}", "reason": f"there is no such argument{hint}"})
     return found
