@@ -124,14 +124,8 @@ class JoinState:
     @property
     def stored(self) -> list[str]:
         """The slots of every stored entry."""
-        special = [
-            name
-            for name, there in (
-                (OPEN, self.open), (CALL, self.call), (STUB, self.stub), (DECISION, self.decision)
-            )
-            if there
-        ]  # fmt: skip
-        return [*self.slots, *self.absent, *self.blocked, *special]
+        special = {OPEN: self.open, CALL: self.call, STUB: self.stub, DECISION: self.decision}
+        return [*self.slots, *self.absent, *self.blocked, *(name for name, there in special.items() if there)]
 
 
 def deadline(join: JoinState, rules: Rules) -> float:

@@ -134,8 +134,7 @@ class Run:
 
     async def publish(self, *events: Event) -> None:
         """Publish more events to the same bus."""
-        outs = [self._app.record(event, now=self._clock.now())[0] for event in events]
-        await self._bus.publish(outs)
+        await self._bus.publish([self._app.record(event, now=self._clock.now())[0] for event in events])
         await self._settle()
 
     async def close(self) -> None:
@@ -161,9 +160,8 @@ class Run:
             await asyncio.sleep(0)
 
     async def _look(self) -> None:
-        names = [*topics_of(self._app, self._worker.settings)]
         records: list[Record] = []
-        for topic in names:
+        for topic in topics_of(self._app, self._worker.settings):
             records += await self._bus.read(Partition(topic, 0), 0, 1_000_000)
         records.sort(key=lambda record: record.time)
         self.events = [event for record in records if (event := self._event(record)) is not None]
@@ -248,9 +246,7 @@ async def start(app: App, events: Sequence[Event], id_: str | None, settings: Se
     await bus.open()
     worker = Worker(app, bus, settings=settings or app.settings, clock=clock)
     await worker.start()
-    outs = []
-    for index, event in enumerate(events):
-        outs.append(app.record(event, id=id_ if index == 0 else None, now=clock.now()))
+    outs = [app.record(event, id=None if index else id_, now=clock.now()) for index, event in enumerate(events)]
     await bus.publish([out for out, _ in outs])
     run = Run(app, worker, bus, clock, outs[0][1] if outs else "")
     await run._settle()  # noqa: SLF001 - its own module

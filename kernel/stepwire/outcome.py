@@ -100,9 +100,9 @@ class Retry:
 
 
 def said(error: BaseException) -> str:
-    """An exception's own text, even of one that cannot give it; half of a surrogate pair in it is written out."""
+    """An exception's own text, even of one that cannot give it; what no encoding holds is a question mark."""
     try:
-        return str(error).encode(errors="backslashreplace").decode()
+        return str(error).encode(errors="replace").decode()
     except Exception as failure:  # noqa: BLE001 - whatever it is, the delivery must come to its end
         return f"(its text cannot be had: {type(failure).__name__})"
 

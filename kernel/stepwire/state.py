@@ -97,7 +97,14 @@ class Mailbox:
         self.ready: deque[str] = deque()
         self.touched: OrderedDict[str, None] = OrderedDict()
         self.sequence = 0
+        self.unheard = 0  #: where its messages ended when we took it over; 0 once they are read: then deadlines count
         self._timers: list[tuple[float, str]] = []
+
+    def hear(self, upto: int) -> None:
+        """Messages are read up to there; once it is all that was said before us, deadlines count."""
+        if upto >= self.unheard:
+            self.unheard = 0
+            self.touched.update(dict.fromkeys(self.joins))
 
     def write(self, key: str, raw: bytes | None, meta: Mapping[str, Any] | None = None) -> None:
         """Apply what a message changes, at once; a call's changes that are committed earlier must not undo it."""

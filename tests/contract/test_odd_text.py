@@ -40,7 +40,7 @@ SETTINGS = Settings(attempts=1, attempts_unknown=1, partitions=1, session=6.0, d
 
 
 async def test_text_that_cannot_be_written_is_a_dead_letter(bus: Any) -> None:
-    """An error's text is kept, its odd character written out; an odd header is kept, or refused alone."""
+    """An error's text is kept but for its odd character; an odd header is kept, or refused alone."""
     worker = Worker(APP, bus, settings=SETTINGS)
     await worker.start()
     try:
@@ -52,6 +52,6 @@ async def test_text_that_cannot_be_written_is_a_dead_letter(bus: Any) -> None:
                 await asyncio.sleep(0.02)
     finally:
         await worker.stop()
-    assert {record.headers["kafka_dlt-exception-message"] for record in said} == {"half of \\ud83d"}
+    assert {record.headers["kafka_dlt-exception-message"] for record in said} == {"half of ?"}
     answered = [record.value for record in await bus.read(ANSWERED, 0, 10)]
     assert b'{"n":1}' in answered

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepwire import App, Decision, Event, Settings, handler
 from stepwire.bus.local import LocalBus
-from stepwire.bus.protocol import Out
+from stepwire.bus.protocol import Out, Partition
 from stepwire.clock import VirtualClock
 from stepwire.envelope import ROOT, join_id
 from stepwire.gate import decision, signed
@@ -133,4 +133,42 @@ async def test_a_signed_word_is_about_one_time_that_an_outcome_is_unknown() -> N
         await worker.settle()
         assert len(calls) == called, of
     await worker.stop()
+    await bus.close()
+
+
+async def test_a_decision_made_while_no_worker_ran_counts_though_the_deadline_is_over() -> None:
+    """It was made in time, and lies unread: the worker that comes back hears it before anything expires."""
+    bus, worker = await worker_with("", [])
+    out, run = APP.record(Ask(n=1), id="x", now=1_000.0)
+    await bus.publish([out])
+    await worker.settle()
+    await worker.stop()
+    await decide(bus, join_id("a", "approve", run, ROOT))
+    bus.clock.turn(1_000.0 + 8 * 86_400)  # type: ignore[attr-defined]  # a day after the gate's last
+    again = Worker(APP, bus, settings=Settings(), clock=bus.clock)
+    await again.start()
+    await again.settle()
+    await again.stop()
+    assert sum(bus.log.end(Partition("yes", number)) for number in range(bus.log.topics["yes"][1])) == 1
+    assert bus.log.end(Partition("a.approve.dlt", 0)) == 0
+    await bus.close()
+
+
+async def test_a_gate_that_nobody_decided_expires_all_the_same() -> None:
+    """Once everything that was said before is heard, also if that was about other gates."""
+    bus, worker = await worker_with("", [])
+    runs = []
+    for n in range(3):
+        out, run = APP.record(Ask(n=n), id=f"x{n}", now=1_000.0)
+        await bus.publish([out])
+        runs.append(run)
+    await worker.settle()
+    await worker.stop()
+    await decide(bus, join_id("a", "approve", runs[0], ROOT))
+    bus.clock.turn(1_000.0 + 8 * 86_400)  # type: ignore[attr-defined]
+    again = Worker(APP, bus, settings=Settings(), clock=bus.clock)
+    await again.start()
+    await again.settle()
+    await again.stop()
+    assert bus.log.end(Partition("a.approve.dlt", 0)) == 2
     await bus.close()

@@ -253,7 +253,7 @@ class Emitter:
 
     def _dead_letter(self, delivery: Delivery, error: BaseException) -> Out:
         step, record = self.step, delivery.record
-        stack = "".join(traceback.format_exception(error))[-STACK:].encode(errors="backslashreplace").decode()
+        stack = "".join(traceback.format_exception(error))[-STACK:].encode(errors="replace").decode()
         headers = dict(record.headers) if record is not None else {"ce_swscope": str(delivery.scope)}
         headers |= {
             "ce_swrun": delivery.run,

@@ -105,8 +105,8 @@ class Dispatcher:
                         self.intake.admit(record)  # 2, 3, 4
                 for partition in positions:
                     self.committer.ledgers[partition].pass_to(member.passed(partition))
+                self.pump.run()
                 if records:
-                    self.pump.run()
                     await asyncio.sleep(0)
         finally:
             self.committer.stop_waiting()
@@ -279,6 +279,8 @@ class Dispatcher:
         ends = await self._bus.ends(list({partition.topic for partition in gained}))
         for partition in gained:
             ledger = self.committer.ledgers[partition]
+            if partition.topic == self.step.control and ends.get(partition, 0) > ledger.next:
+                self.committer.mailboxes[partition.number].unheard = ends[partition]
             if ledger.writer.marker:
                 self._marked[ledger.writer.marker] = ledger.writer.marks
             if not ledger.taken_over or ledger.writer.nonce == self.nonce:

@@ -9,7 +9,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from stepwire.bus.protocol import Change, Record
+from stepwire.bus.protocol import Change, Partition, Record
 from stepwire.codec import Decoded
 from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.intake import NEWER_WAIT
@@ -48,6 +48,8 @@ class Pump:
         self._pumping = True
         try:
             for mailbox in dispatcher.committer.mailboxes.values():
+                if mailbox.unheard:
+                    mailbox.hear(dispatcher.committer.ledgers[Partition(self._step.control, mailbox.partition)].next)
                 while mailbox.touched and dispatcher.slots > 0:
                     self._look(mailbox, mailbox.touched.popitem(last=False)[0])
                 while mailbox.ready and dispatcher.slots > 0:
@@ -90,7 +92,8 @@ class Pump:
             return
         if self._step.rules.until and not join.agreed and join.stub is None and join.call is None:
             join.agreed = self._agreed(mailbox, join)
-        verdict = judge(join, self._step.rules, self._step.clock.now())
+        early = mailbox.unheard and join.call is None and join.stub is None  # what was said in time lies unread
+        verdict = judge(join, self._step.rules, 0.0 if early else self._step.clock.now())
         if self._step.handler.options.retired and verdict in ("wait", "call", "expired") and join.stub is None:
             verdict = "end"
         if verdict == "wait":
