@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-from tests.kubernetes import given, keda, scaling, steps
+from tests.kubernetes import given, keda, scaling, servers, steps
 from tests.kubernetes.alone import HOST, alone, leftovers
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.given import Given, Images
@@ -154,6 +154,8 @@ def _steps(stage: Stage, home: Path) -> None:
     samples = generate(home / "inbox", SEED)
     below = next(sample for sample in samples if sample.outcome == "drafted")
     _do("a PDF to the door", lambda stage: steps.pdf(stage, home / "inbox" / below.file), stage)
+    _do("a tool of the MCP server", servers.tools, stage)
+    _do("the console", servers.console, stage)
     _do("helm test", steps.tests, stage)
     with stage.load:
         _do("helm upgrade --wait under load", steps.upgrades, stage)
@@ -163,6 +165,8 @@ def _steps(stage: Stage, home: Path) -> None:
         _do("helm rollback --wait under load", steps.rollback, stage)
     _do("nothing lost, nothing double", steps.verdict, stage)
     _do("no worker ended before its drain", steps.workers, stage)
+    _do("the console's session outlived its pods", servers.outlived, stage)
+    _do("probes of door, console and tools", servers.probes, stage)
     _do("helm uninstall --wait", steps.uninstalls, stage)
 
 
@@ -183,7 +187,9 @@ def _do(name: str, what: Callable[[Stage], str], stage: Stage) -> None:
 
 def _explain(kubectl: Kubectl) -> None:
     """What a person would look at next."""
-    say(kubectl("get", "pods,jobs,events", "--sort-by=.metadata.creationTimestamp", check=False)[-6_000:])
+    say(kubectl("get", "pods,jobs", check=False))
+    # alone: kubectl sorts no list of several kinds
+    say(kubectl("get", "events", "--sort-by=.metadata.creationTimestamp", check=False)[-6_000:])
     for pod in kubectl.read("pods")["items"]:
         name = pod["metadata"]["name"]
         say(f"--- {name}\n{kubectl('logs', name, '--tail=15', check=False)[-3_000:]}")
