@@ -1,6 +1,7 @@
 """The chart's releases in the cluster: what they are told, and Helm's actions on them.
 
-In: a kubeconfig, the surroundings, an image. Out: releases `support` and `invoices`, each with workers and a door; `support` with console and tools.
+In: a kubeconfig, the surroundings, an image. Out: releases `support` and `invoices`, each with workers and a door, and
+`support` with console and tools.
 """
 
 from __future__ import annotations
