@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-from tests.kubernetes import given, keda, scaling, servers, steps
+from tests.helm.tools import NotHere
+from tests.kubernetes import given, keda, network, policies, scaling, servers, steps
 from tests.kubernetes.alone import HOST, alone, leftovers
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.given import Given, Images
@@ -40,6 +41,7 @@ RATE = 5.0  #: tickets a second
 SECONDS = 3_600
 SEED = 7  #: of the invoices
 SCALING = os.environ.get("STEPWIRE_TEST_KEDA", "") == "1"  #: a worker group that KEDA scales, instead of the rest
+NETWORK = os.environ.get("STEPWIRE_TEST_NETWORK", "") == "1"  #: the chart's network policies, instead of the rest
 WORKERS = "app.kubernetes.io/instance=support,app.kubernetes.io/component=all"
 BEGUN = time.monotonic()
 
@@ -73,6 +75,9 @@ def on_this_machine(home: Path) -> int:
         if SCALING:
             with step("KEDA's programs") as tell:
                 tell(str(keda.programs()))
+        if NETWORK:
+            with step("the programs of network policies") as tell:
+                tell(str(policies.programs()))
         with step("the image of our Dockerfile") as tell:
             tell(build(client, TAGS[0]))
             build_pause(client)
@@ -141,7 +146,11 @@ async def trial(home: Path, cluster: Given) -> int:
                 with step("KEDA") as tell:
                     stack.enter_context(keda.Keda(keda.programs(), kubectl, home))
                     tell(f"{keda.VERSION}: operator and metrics server")
-            await asyncio.to_thread(_scaling if SCALING else _steps, stage, home)
+            if NETWORK and cluster.ours:  # another one's network counts them, or fails
+                with step("network policies count") as tell:
+                    stack.enter_context(policies.policies(policies.programs(), kubectl.kubeconfig, home))
+                    tell(f"kube-router's controller of them {policies.VERSION}")
+            await asyncio.to_thread(_scaling if SCALING else _network if NETWORK else _steps, stage, home)
         except Exception:
             _explain(kubectl)
             raise
@@ -180,6 +189,15 @@ def _scaling(stage: Stage, _: Path) -> None:
     _do("helm uninstall --wait", scaling.uninstalls, stage)
 
 
+def _network(stage: Stage, _: Path) -> None:
+    _do("helm install --wait behind network policies", network.installs, stage)
+    _do("an event to the door", steps.event, stage)
+    _do("who reaches whom", network.judged, stage)
+    _do("helm upgrade --wait and helm test", network.again, stage)
+    _do("who reaches whom, once more", network.judged, stage)
+    _do("helm uninstall --wait", network.uninstalls, stage)
+
+
 def _do(name: str, what: Callable[[Stage], str], stage: Stage) -> None:
     with step(name) as tell:
         tell(what(stage))
@@ -208,7 +226,7 @@ def on_a_given_one(home: Path) -> int:
     given.own_address(told.address)
     program, kubeconfig = given.pinned(told.kubeconfig, home)
     with step("the cluster that is given") as tell:
-        tell(given.allowed(Kubectl(program, kubeconfig), keda=SCALING))
+        tell(given.allowed(Kubectl(program, kubeconfig), keda=SCALING, policies=NETWORK))
     images = told.images
     if images is None:
         with step(f"our image, built and pushed to {told.registry}") as tell:
@@ -229,6 +247,8 @@ def main() -> int:
             return 1
     with tempfile.TemporaryDirectory(prefix="stepwire-kubernetes-") as folder:
         try:
+            if SCALING and NETWORK:
+                raise NotHere("KEDA=1 and NETWORK=1 are two runs: give one of them")
             code = (on_a_given_one if os.environ.get(given.KUBECONFIG) else on_this_machine)(Path(folder))
         except (Exception, KeyboardInterrupt) as wrong:  # noqa: BLE001 - the last line says it, whatever it was
             say(f"{type(wrong).__name__}: {wrong}")
