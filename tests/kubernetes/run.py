@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tests.helm.tools import NotHere
@@ -150,11 +152,37 @@ async def trial(home: Path, cluster: Given) -> int:
                 with step("network policies count") as tell:
                     stack.enter_context(policies.policies(policies.programs(), kubectl.kubeconfig, home))
                     tell(f"kube-router's controller of them {policies.VERSION}")
-            await asyncio.to_thread(_scaling if SCALING else _network if NETWORK else _steps, stage, home)
+            await aside(_scaling if SCALING else _network if NETWORK else _steps, stage, home)
         except Exception:
             _explain(kubectl)
             raise
     return 0
+
+
+async def aside(steps: Callable[[Stage, Path], None], stage: Stage, home: Path) -> None:
+    """In a thread that nobody waits for once the command is told to end: Helm does not hear of that for minutes."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def ended(wrong: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if wrong is None:
+            done.set_result(None)
+        else:
+            done.set_exception(wrong)
+
+    def work() -> None:
+        wrong: BaseException | None = None
+        try:
+            steps(stage, home)
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            wrong = error
+        with suppress(RuntimeError):  # the loop is over: so is the command
+            loop.call_soon_threadsafe(ended, wrong)
+
+    threading.Thread(target=work, daemon=True).start()
+    await done
 
 
 def _steps(stage: Stage, home: Path) -> None:
@@ -245,6 +273,8 @@ def main() -> int:
             return inside(Path(sys.argv[2]))
         except Exception:  # noqa: BLE001 - the step has said it
             return 1
+    # told to end, it cleans up as after Ctrl-C: PostgreSQL would stay otherwise, and on a given cluster the namespace
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with tempfile.TemporaryDirectory(prefix="stepwire-kubernetes-") as folder:
         try:
             if SCALING and NETWORK:

@@ -113,6 +113,15 @@ def test_a_cluster_that_cannot_be_used(answers: dict[str, str], keda: bool, said
         given.allowed(Asked(answers), keda=keda, policies=False)
 
 
+def test_network_policies_need_two_rights_more() -> None:
+    """Who may not make them, or ask from inside of pods, hears it before anything is made."""
+    with pytest.raises(NotHere, match=r"may not.*: create networkpolicies\S+, create pods --subresource=exec$"):
+        given.allowed(
+            Asked({"auth can-i create networkpolicies": "no\n", "auth can-i create pods --subresource=exec": "no\n",
+                   "auth": "yes"}), keda=False, policies=True,
+        )  # fmt: skip
+
+
 # -- what pods find
 
 
