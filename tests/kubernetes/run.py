@@ -274,7 +274,7 @@ def main() -> int:
         except Exception:  # noqa: BLE001 - the step has said it
             return 1
     # told to end, it cleans up as after Ctrl-C: PostgreSQL would stay otherwise, and on a given cluster the namespace
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="stepwire-kubernetes-") as folder:
         try:
             if SCALING and NETWORK:
