@@ -54,7 +54,7 @@ chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from
 	@$(BIN)/python -m tests.chaos.run --bus $(BUS) $(if $(FAULTS),--faults $(FAULTS))
 
 kubernetes: $(VENV)/.ready ## image and chart on a real cluster: KUBECONFIG's, else one of this machine (root; builds once)
-	@STEPWIRE_TEST_KEDA=$(KEDA) $(BIN)/python -m tests.kubernetes.run
+	@STEPWIRE_TEST_KEDA=$(KEDA) STEPWIRE_TEST_NETWORK=$(NETWORK) $(BIN)/python -m tests.kubernetes.run
 
 soak: $(VENV)/.ready ## the property tests with a large budget
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties

@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.brokers.asking import wait_until
 from tests.brokers.leash import leashed
 
 #: settings of the kernel that a node changes and that namespaces do not keep apart
@@ -26,6 +27,8 @@ BRIDGE = "cni0"
 HOST = "10.244.0.1"  #: this machine, for pods
 PODS = "10.244.0.0/24"
 CGROUPS = Path("/sys/fs/cgroup")
+
+SWEEP_SECONDS = 30  #: for pods to die
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,8 +53,7 @@ def alone(command: list[str], seconds: float) -> int:
             done = subprocess.run(leashed(inside), cwd=ROOT, check=False, timeout=seconds)
             return done.returncode
         finally:
-            for group in leftovers():
-                group.rmdir()
+            wait_until(swept, SWEEP_SECONDS)
             for path in folders:
                 if Path(path).exists():
                     Path(path).rmdir()
@@ -61,6 +63,14 @@ def leftovers() -> list[Path]:
     """Control groups of pods: the one thing that has no namespace here; innermost first."""
     return sorted((each for top in CGROUPS.glob("*/kubepods") for each in (top, *top.rglob("*")) if each.is_dir()),
                   reverse=True)  # fmt: skip
+
+
+def swept() -> bool:
+    """Take away what is left; False while pods of a command that was told to end still die in there."""
+    for group in leftovers():
+        with suppress(OSError):  # not empty yet, or gone meanwhile
+            group.rmdir()
+    return not leftovers()
 
 
 @contextmanager

@@ -31,6 +31,7 @@ RIGHTS = (
     "create jobs.batch", "create poddisruptionbudgets.policy", "create pods", "delete pods", "watch pods",
     "get pods --subresource=log", "create pods --subresource=portforward", "create pods --subresource=eviction",
 )  # fmt: skip
+POLICY_RIGHTS = ("create networkpolicies.networking.k8s.io", "create pods --subresource=exec")
 Ask = Callable[..., str]
 
 
@@ -124,7 +125,7 @@ def pinned(kubeconfig: str, home: Path) -> tuple[str, Path]:
     return program, file
 
 
-def allowed(kubectl: Ask, *, keda: bool) -> str:
+def allowed(kubectl: Ask, *, keda: bool, policies: bool) -> str:
     """What the cluster is. Raises NotHere if it does not answer, has our namespace, or does not let us."""
     where = kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}").strip()
     try:
@@ -136,7 +137,7 @@ def allowed(kubectl: Ask, *, keda: bool) -> str:
             f"the cluster at {where} has a namespace {NAMESPACE}, which another run may be using, and which this one "
             f"would delete; if nobody needs it: kubectl delete namespace {NAMESPACE}"
         )
-    wanted = [*RIGHTS, *(["create scaledobjects.keda.sh"] if keda else [])]
+    wanted = [*RIGHTS, *(["create scaledobjects.keda.sh"] if keda else []), *(POLICY_RIGHTS if policies else [])]
     missing = [each for each in wanted if not _may(kubectl, each)]
     if missing:
         raise NotHere(f"the user of {KUBECONFIG} may not, in a namespace {NAMESPACE}: {', '.join(missing)}")

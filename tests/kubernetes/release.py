@@ -1,12 +1,14 @@
 """The chart's releases in the cluster: what they are told, and Helm's actions on them.
 
-In: a kubeconfig, the surroundings, an image. Out: releases `support` and `invoices`, each with workers and a door.
+In: a kubeconfig, the surroundings, an image. Out: releases `support` and `invoices`, each with workers and a door, and
+`support` with console and tools.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +27,10 @@ SECONDS = 300  #: of each of Helm's actions
 DRAIN = 20  #: seconds
 FLOWS = ("support", "invoices")
 ACCESS, ENVIRONMENT = "door-access", "surroundings"
-KEY = "key"  #: of the test at the door, in the Secret of the access file
+KEY, SESSION = (
+    "key",
+    "session",
+)  #: in the Secret of the access file: the test's key, and what signs the console's sessions
 TICKET = {"customer": "the test", "body": "What are your opening hours?"}
 
 
@@ -73,7 +78,10 @@ def prepare(kubectl: Kubectl, around: Surroundings, key: tuple[str, str]) -> Non
     """What the namespace has before the releases: pod security as strict as it gets, the two Secrets that they name."""
     kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     access = f'[[keys]]\nname = "test"\nhash = "{key[1]}"\nroles = {{ "*" = ["viewer", "operator", "approver"] }}\n'
-    for name, values in ((ACCESS, {"access.toml": access, KEY: key[0]}), (ENVIRONMENT, around.secrets)):
+    for name, values in (
+        (ACCESS, {"access.toml": access, KEY: key[0], SESSION: secrets.token_hex(32)}),
+        (ENVIRONMENT, around.secrets),
+    ):
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
         kubectl("create", "--filename=-", text=json.dumps(secret))
@@ -97,6 +105,9 @@ def values(flow: str, around: Surroundings, image: str, tag: str) -> dict[str, A
     }
     if flow == "support":
         key = {"name": ACCESS, "key": KEY}  # by the door
+        told["console"] = {"enabled": True, "resources": {"requests": kept},
+                           "secrets": {"STEPWIRE_CONSOLE_SECRET": {"name": ACCESS, "key": SESSION}}}  # fmt: skip
+        told["mcp"] = {"enabled": True, "resources": {"requests": kept}}
         told["tests"]["publish"] = {"event": "TicketOpened", "data": TICKET, "key": key}
     return told
 

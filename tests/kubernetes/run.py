@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tests.kubernetes import given, keda, scaling, steps
+from tests.helm.tools import NotHere
+from tests.kubernetes import given, keda, network, policies, scaling, servers, steps
 from tests.kubernetes.alone import HOST, alone, leftovers
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.given import Given, Images
@@ -40,6 +43,7 @@ RATE = 5.0  #: tickets a second
 SECONDS = 3_600
 SEED = 7  #: of the invoices
 SCALING = os.environ.get("STEPWIRE_TEST_KEDA", "") == "1"  #: a worker group that KEDA scales, instead of the rest
+NETWORK = os.environ.get("STEPWIRE_TEST_NETWORK", "") == "1"  #: the chart's network policies, instead of the rest
 WORKERS = "app.kubernetes.io/instance=support,app.kubernetes.io/component=all"
 BEGUN = time.monotonic()
 
@@ -73,6 +77,9 @@ def on_this_machine(home: Path) -> int:
         if SCALING:
             with step("KEDA's programs") as tell:
                 tell(str(keda.programs()))
+        if NETWORK:
+            with step("the programs of network policies") as tell:
+                tell(str(policies.programs()))
         with step("the image of our Dockerfile") as tell:
             tell(build(client, TAGS[0]))
             build_pause(client)
@@ -141,11 +148,41 @@ async def trial(home: Path, cluster: Given) -> int:
                 with step("KEDA") as tell:
                     stack.enter_context(keda.Keda(keda.programs(), kubectl, home))
                     tell(f"{keda.VERSION}: operator and metrics server")
-            await asyncio.to_thread(_scaling if SCALING else _steps, stage, home)
+            if NETWORK and cluster.ours:  # another one's network counts them, or fails
+                with step("network policies count") as tell:
+                    stack.enter_context(policies.policies(policies.programs(), kubectl.kubeconfig, home))
+                    tell(f"kube-router's controller of them {policies.VERSION}")
+            await aside(_scaling if SCALING else _network if NETWORK else _steps, stage, home)
         except Exception:
             _explain(kubectl)
             raise
     return 0
+
+
+async def aside(steps: Callable[[Stage, Path], None], stage: Stage, home: Path) -> None:
+    """In a thread that nobody waits for once the command is told to end: Helm does not hear of that for minutes."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def ended(wrong: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if wrong is None:
+            done.set_result(None)
+        else:
+            done.set_exception(wrong)
+
+    def work() -> None:
+        wrong: BaseException | None = None
+        try:
+            steps(stage, home)
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            wrong = error
+        with suppress(RuntimeError):  # the loop is over: so is the command
+            loop.call_soon_threadsafe(ended, wrong)
+
+    threading.Thread(target=work, daemon=True).start()
+    await done
 
 
 def _steps(stage: Stage, home: Path) -> None:
@@ -154,6 +191,8 @@ def _steps(stage: Stage, home: Path) -> None:
     samples = generate(home / "inbox", SEED)
     below = next(sample for sample in samples if sample.outcome == "drafted")
     _do("a PDF to the door", lambda stage: steps.pdf(stage, home / "inbox" / below.file), stage)
+    _do("a tool of the MCP server", servers.tools, stage)
+    _do("the console", servers.console, stage)
     _do("helm test", steps.tests, stage)
     with stage.load:
         _do("helm upgrade --wait under load", steps.upgrades, stage)
@@ -163,6 +202,8 @@ def _steps(stage: Stage, home: Path) -> None:
         _do("helm rollback --wait under load", steps.rollback, stage)
     _do("nothing lost, nothing double", steps.verdict, stage)
     _do("no worker ended before its drain", steps.workers, stage)
+    _do("the console's session outlived its pods", servers.outlived, stage)
+    _do("probes of door, console and tools", servers.probes, stage)
     _do("helm uninstall --wait", steps.uninstalls, stage)
 
 
@@ -176,6 +217,15 @@ def _scaling(stage: Stage, _: Path) -> None:
     _do("helm uninstall --wait", scaling.uninstalls, stage)
 
 
+def _network(stage: Stage, _: Path) -> None:
+    _do("helm install --wait behind network policies", network.installs, stage)
+    _do("an event to the door", steps.event, stage)
+    _do("who reaches whom", network.judged, stage)
+    _do("helm upgrade --wait and helm test", network.again, stage)
+    _do("who reaches whom, once more", network.judged, stage)
+    _do("helm uninstall --wait", network.uninstalls, stage)
+
+
 def _do(name: str, what: Callable[[Stage], str], stage: Stage) -> None:
     with step(name) as tell:
         tell(what(stage))
@@ -183,7 +233,9 @@ def _do(name: str, what: Callable[[Stage], str], stage: Stage) -> None:
 
 def _explain(kubectl: Kubectl) -> None:
     """What a person would look at next."""
-    say(kubectl("get", "pods,jobs,events", "--sort-by=.metadata.creationTimestamp", check=False)[-6_000:])
+    say(kubectl("get", "pods,jobs", check=False))
+    # alone: kubectl sorts no list of several kinds
+    say(kubectl("get", "events", "--sort-by=.metadata.creationTimestamp", check=False)[-6_000:])
     for pod in kubectl.read("pods")["items"]:
         name = pod["metadata"]["name"]
         say(f"--- {name}\n{kubectl('logs', name, '--tail=15', check=False)[-3_000:]}")
@@ -202,7 +254,7 @@ def on_a_given_one(home: Path) -> int:
     given.own_address(told.address)
     program, kubeconfig = given.pinned(told.kubeconfig, home)
     with step("the cluster that is given") as tell:
-        tell(given.allowed(Kubectl(program, kubeconfig), keda=SCALING))
+        tell(given.allowed(Kubectl(program, kubeconfig), keda=SCALING, policies=NETWORK))
     images = told.images
     if images is None:
         with step(f"our image, built and pushed to {told.registry}") as tell:
@@ -221,8 +273,12 @@ def main() -> int:
             return inside(Path(sys.argv[2]))
         except Exception:  # noqa: BLE001 - the step has said it
             return 1
+    # told to end, it cleans up as after Ctrl-C: PostgreSQL would stay otherwise, and on a given cluster the namespace
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="stepwire-kubernetes-") as folder:
         try:
+            if SCALING and NETWORK:
+                raise NotHere("KEDA=1 and NETWORK=1 are two runs: give one of them")
             code = (on_a_given_one if os.environ.get(given.KUBECONFIG) else on_this_machine)(Path(folder))
         except (Exception, KeyboardInterrupt) as wrong:  # noqa: BLE001 - the last line says it, whatever it was
             say(f"{type(wrong).__name__}: {wrong}")

@@ -25,7 +25,7 @@ OUT_SECONDS, BACK_SECONDS = 180, 900  #: scaling in takes two minutes a pod, as 
 def installs(stage: Stage) -> str:
     """One replica, and nobody but KEDA says how many."""
     told: dict[str, Any] = stage.values("support")
-    del told["defaults"]["replicas"]
+    del told["defaults"]["replicas"], told["console"], told["mcp"]
     told["env"] = {**told["env"], "STEPWIRE_WORKER__CONCURRENCY": str(CALLS)}
     told["defaults"]["autoscaling"] = {
         "kind": "keda", "minReplicas": 1, "maxReplicas": MOST, "scaleDownStabilizationSeconds": 0,

@@ -74,6 +74,8 @@ class Stage:
     watch: Watch
     ours: bool = True  #: a cluster of our own, whose node may be drained
     before: frozenset[tuple[str, str]] = frozenset()  #: (kind, name) of what the namespace had before the releases
+    run: str = ""  #: that a model began by a tool
+    session: str = ""  #: the cookie of a person at the console
 
     @property
     def servers(self) -> str:
@@ -101,7 +103,7 @@ def installs(stage: Stage) -> str:
 
 def event(stage: Stage) -> str:
     """An event posted to the door comes back as a result."""
-    with _door(stage, "support") as url:
+    with reached(stage, "service/support-stepwire-door") as url:
         answer = _post(stage, f"{url}/apps/support/TicketOpened", "application/json",
                        json.dumps({"customer": "Ann", "body": "I was charged twice."}).encode())  # fmt: skip
     result = answer["result"] or {}
@@ -112,7 +114,7 @@ def event(stage: Stage) -> str:
 
 def pdf(stage: Stage, file: Path) -> str:
     """A PDF posted to the door goes through all seven steps; its bytes lie in the store, the draft in the mailbox."""
-    with _door(stage, "invoices") as url:
+    with reached(stage, "service/invoices-stepwire-door") as url:
         answer = _post(stage, f"{url}/apps/invoices/InvoiceReceived", "application/pdf", file.read_bytes())
     result = answer["result"] or {}
     if result.get("type") != "InvoiceDone":
@@ -136,7 +138,7 @@ def tests(stage: Stage) -> str:
     """`helm test` of both."""
     for flow in FLOWS:
         stage.config.test(flow, timeout=SECONDS, logs=True)
-    return "support: topics, publish, door; invoices: topics, door"
+    return "support: topics, publish, door, console, tools; invoices: topics, door"
 
 
 def upgrades(stage: Stage) -> str:
@@ -316,10 +318,9 @@ def _process(pod: str) -> str:
 
 
 @contextmanager
-def _door(stage: Stage, flow: str) -> Iterator[str]:
-    """Its address here, by way of the API server: it is not open to the outside."""
-    name = f"service/{flow}-stepwire-door"
-    command = [*stage.kubectl.command, "port-forward", name, ":80"]
+def reached(stage: Stage, name: str, port: int = 80) -> Iterator[str]:
+    """The address here of a Service or a pod, by way of the API server: it is not open to the outside."""
+    command = [*stage.kubectl.command, "port-forward", name, f":{port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
         try:
             assert forward.stdout is not None

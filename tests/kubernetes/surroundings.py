@@ -19,6 +19,7 @@ from moto.server import ThreadedMotoServer
 from tests.brokers.cluster import start_cluster
 
 from stepwire_handlers.demo.surroundings import surroundings
+from stepwire_handlers.standins import database
 
 BUCKET = "stepwire"
 CHUNK = 65_536
@@ -50,6 +51,7 @@ async def around(home: Path, address: str) -> AsyncIterator[Surroundings]:
         os.environ.pop("ANTHROPIC_API_KEY", None)
         os.environ.pop("ANTHROPIC_BASE_URL", None)
         await stack.enter_async_context(surroundings("invoices", home))
+        stack.callback(database.stop, home / "postgres")  # before its folder goes, or it would not be found any more
         env = {}
         for name in ("ANTHROPIC_BASE_URL", "SLACK_BASE_URL", "GMAIL_BASE_URL"):
             url = urlsplit(os.environ[name])

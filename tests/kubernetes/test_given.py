@@ -93,7 +93,7 @@ class Asked:
 def test_a_cluster_that_lets_us() -> None:
     """It is only asked, and named in the log."""
     cluster = Asked({"config view": "https://c:6443", "auth can-i": "yes\n"})
-    assert given.allowed(cluster, keda=False) == "https://c:6443"
+    assert given.allowed(cluster, keda=False, policies=False) == "https://c:6443"
     assert {words.split()[0] for words in cluster.words} == {"config", "get", "auth"}
 
 
@@ -110,7 +110,16 @@ def test_a_cluster_that_lets_us() -> None:
 def test_a_cluster_that_cannot_be_used(answers: dict[str, str], keda: bool, said: str) -> None:
     """A namespace of somebody else, rights that are missing, no KEDA: each refused with its name."""
     with pytest.raises(NotHere, match=said):
-        given.allowed(Asked(answers), keda=keda)
+        given.allowed(Asked(answers), keda=keda, policies=False)
+
+
+def test_network_policies_need_two_rights_more() -> None:
+    """Who may not make them, or ask from inside of pods, hears it before anything is made."""
+    with pytest.raises(NotHere, match=r"may not.*: create networkpolicies\S+, create pods --subresource=exec$"):
+        given.allowed(
+            Asked({"auth can-i create networkpolicies": "no\n", "auth can-i create pods --subresource=exec": "no\n",
+                   "auth": "yes"}), keda=False, policies=True,
+        )  # fmt: skip
 
 
 # -- what pods find
