@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, Self
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.properties import behaviour as b
@@ -26,6 +27,7 @@ from stepwire_handlers.services.runs import Runs
 from stepwire_handlers.services.tally import STATES, Teller
 
 ODDS = b.Odds()
+pytestmark = pytest.mark.timeout(240)
 PEEKS = 0.05  #: of the turns of the event loop
 
 
