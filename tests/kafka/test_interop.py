@@ -10,9 +10,11 @@ import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Consumer, Producer
-from tests.kafka.stage import Stage, stage
+from tests.kafka.stage import SETTINGS, Stage, stage
 
 from stepwire import App, Event, Join, handler
+from stepwire.bus.kafka.bus import KafkaBus
+from stepwire.worker import Worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -54,8 +56,10 @@ def sdk(kind: str, po: str, id_: str) -> CloudEvent:
     return CloudEvent(attributes, {"po": po})
 
 
-def send(here: Stage, topic: str, message: KafkaMessage, **place: Any) -> None:
-    producer = Producer({"bootstrap.servers": here.servers, "partitioner": "random"})
+def send(here: Stage, topic: str, message: KafkaMessage, compression: str = "none", **place: Any) -> None:
+    producer = Producer(
+        {"bootstrap.servers": here.servers, "partitioner": "random", "compression.type": compression}
+    )  # fmt: skip
     producer.produce(
         f"{here.bus.prefix}{topic}", message.value, message.key, headers=[*message.headers.items()], **place
     )
@@ -105,3 +109,21 @@ async def test_duplicates_of_an_outbox_are_dropped(kafka: str, topic_prefix: str
         send(here, "ordered", to_binary_event(sdk("ordered", "po-2", "other")))
         found = await here.until("invoiced", 2)
         assert sorted(json.loads(record.value)["po"] for record in found) == ["po-1", "po-2"]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+async def test_compressed_records_are_read_and_written(kafka: str, topic_prefix: str, compression: str) -> None:
+    """Whatever the other client compresses with; and what we are told to compress with, others can read."""
+    codec = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}[compression]
+    bus = KafkaBus(kafka, prefix=topic_prefix, session=6.0, create_topics=True, compression=codec)
+    await bus.open()
+    worker = Worker(App("a", handlers=[once]), bus, settings=SETTINGS)
+    async with stage(kafka, topic_prefix, App("a", handlers=[once])) as here:
+        await worker.start()
+        long = "po" * 2_000
+        send(here, "ordered", KafkaMessage({}, None, json.dumps({"po": long}).encode()), compression)
+        await here.until("invoiced", 1)
+        (message,) = await asyncio.to_thread(read_committed, here, "invoiced", 1)
+        assert json.loads(message.value())["po"] == long
+        await worker.stop()
+    await bus.close()
