@@ -23,11 +23,11 @@ from stepwire import App
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.kafka.reader import Reader
 from stepwire.bus.kafka.records import record as own_record
-from stepwire.bus.protocol import Change, Partition, Progress, Record
+from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
 from stepwire.bus.sqlite import Store, position
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import BusUnavailable
-from stepwire_handlers.services.foreign import Foreign
+from stepwire_handlers.services.foreign import RUN, Foreign
 from stepwire_handlers.services.snapshot import COPY
 
 PAGE = 2_000  #: records in one transaction of the file
@@ -39,6 +39,19 @@ SILENT = 30.0  #: seconds without a record that is known to be there: the connec
 HUNG = 75.0  #: seconds without any answer, more than a reader itself waits for brokers: the connection is given up
 LOCKED = 30.0  #: seconds to wait for another process that writes to the file
 Pages = AsyncGenerator[tuple[list[Any], dict[Partition, int]]]
+
+
+def _text(out: Out) -> Out:
+    """The same, whose key and run a file can hold: bytes that are no UTF-8 are question marks there."""
+    run = out.headers.get(RUN, "")
+    if run.isascii() and (out.key is None or out.key.isascii()):
+        return out
+    headers = {**out.headers, RUN: _plain(run)} if run else out.headers
+    return out._replace(key=None if out.key is None else _plain(out.key), headers=headers)
+
+
+def _plain(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 class Page(NamedTuple):
@@ -235,8 +248,10 @@ class Copy:
     def _before(self, group: str) -> Mapping[Partition, int]:
         """How far a group was before this pass; before the first one: when it began."""
         if group not in self._behind:
-            asked = self._asked_of.get(group, {})
-            self._behind[group] = self._watermarks(group) or {place: one.watermark for place, one in asked.items()}
+            known, asked = self._watermarks(group), self._asked_of.get(group, {})
+            topics = {place.topic for place in known}  # of one that a later release takes too, where it began
+            known |= {place: one.watermark for place, one in asked.items() if place.topic not in topics}
+            self._behind[group] = known
         return self._behind[group]
 
     async def _write(self, write: Callable[[], None]) -> None:
@@ -269,7 +284,7 @@ class Copy:
                 changes.setdefault(group, []).append(Change(record.partition, record.key or "", record.value or None))
             else:
                 place = position(self._numbers[record.topic], record.partition, record.offset)
-                rows.append((place, record.time, self._foreign.out(record, self._before)))
+                rows.append((place, record.time, _text(self._foreign.out(record, self._before))))
         self._store.append(rows)
         for group, some in changes.items():
             self._store.save_state(self._ids[group], some)
