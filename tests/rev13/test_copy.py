@@ -109,3 +109,21 @@ async def test_junk_between_look_and_decision(junk: bytes, tmp_path: Path) -> No
     topic = "g.approve.control"
     await bus.publish([Out(topic, None, {}, junk, n) for n in range(bus.log.topics[topic][1])])
     assert await gates.decide(gate, approved=True, by="a", why="", edited=None, key="")
+
+
+@pytest.mark.parametrize(("changes", "size", "readings"), [(20_002, 0, 2), (3_000, 100_000, 1)])
+async def test_what_is_held(changes: int, size: int, readings: int, tmp_path: Path) -> None:
+    """A gather of 10,000 items that came and closed waits for its events; what is too large to hold does not."""
+    cluster = Feigned(APP); cluster.groups[WORK] = {ASKED: Progress(0)}
+    topics = dict.fromkeys(["asked", "done", "a.runs", "a.do.dlt", "a.do.control", "a.do.state"], 1)
+    copy = await Copy.begin(str(tmp_path / "x.db"), cast("Any", cluster), APP, topics)
+    value = b'1{"kind":"item"}\n\n' + bytes(size) if size else b""
+    await cluster.publish([Out("a.do.state", f"i/{n}", {}, value) for n in range(changes)])
+    before, settle = [], copy._settle
+    def spy(pages: Any, progress: Any) -> None:
+        if pages: before.append((cluster.passes, sum(len(r.value) for p in pages for r in p.records)))
+        settle(pages, progress)
+    copy._settle = spy  # type: ignore[method-assign]
+    await copy.catch_up(); await copy.close()
+    assert before[0][0] == readings
+    assert all(size < 300 << 20 for _, size in before)

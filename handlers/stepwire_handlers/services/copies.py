@@ -31,7 +31,9 @@ from stepwire_handlers.services.foreign import RUN, Foreign
 from stepwire_handlers.services.snapshot import COPY
 
 PAGE = 2_000  #: records in one transaction of the file
-HELD = 10_000  #: changes of mailboxes that wait for their events; where there are more, the file is far behind anyway
+#: changes of mailboxes that wait for their events, and their bytes: a gather of 10,000 makes twice as many and some. Where
+#: there are more, the file is far behind anyway
+HELD, HELD_BYTES = 50_000, 64 << 20
 BUSY = 2.0  #: seconds after a record in which every pass asks the groups; they hardly move when no record does
 IDLE = 1.0  #: seconds between two such questions at other times
 TRIM = 60.0  #: seconds between two looks at what the cluster deleted
@@ -216,7 +218,8 @@ class Copy:
         events = [one for one in records if one.topic not in self._states]
         places = {place: end for place, end in positions.items() if place not in states}
         await self._write(lambda: self._apply(events, places))
-        if sum(len(page.records) for page in self._held) > HELD:
+        held = [len(one.value) for page in self._held for one in page.records]
+        if len(held) > HELD or sum(held) > HELD_BYTES:
             pages, self._held, self._ripe = self._held, [], 0
             await self._write(lambda: self._settle(pages, {}))
 
