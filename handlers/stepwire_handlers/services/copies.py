@@ -31,8 +31,8 @@ from stepwire_handlers.services.foreign import RUN, Foreign
 from stepwire_handlers.services.snapshot import COPY
 
 PAGE = 2_000  #: records in one transaction of the file
-#: changes of mailboxes that wait for their events, and their bytes: a gather of 10,000 makes twice as many and some. Where
-#: there are more, the file is far behind anyway
+#: changes of mailboxes that wait for their events, and their bytes: a gather of 10,000 makes twice as many and some.
+#: Where there are more, the file is far behind anyway
 HELD, HELD_BYTES = 50_000, 64 << 20
 BUSY = 2.0  #: seconds after a record in which every pass asks the groups; they hardly move when no record does
 IDLE = 1.0  #: seconds between two such questions at other times
@@ -80,7 +80,7 @@ class Copy:
         self._ids = {group: store.group(group)[0] for group in (*self._groups, COPY)}
         store.commit()
         self._grow(topics)
-        self._is_new = not self.positions()
+        self._is_new = not store.wiring(COPY)  #: are the runs of what lay there before it not looked up yet?
         self._behind: dict[str, Mapping[Partition, int]] = {}  #: how far groups were before this pass, as far as needed
         self._asked_of: Mapping[str, Mapping[Partition, Progress]] = {}  #: how far they were when it began
         self._asked = self._trimmed = self._found = -math.inf  #: when the groups, the log starts, a record were
@@ -178,6 +178,7 @@ class Copy:
             for tell in self._foreign.known(self._store, self._store.topics()):
                 await self._write(tell)
                 await asyncio.sleep(0)
+            await self._write(lambda: self._store.save_wiring(COPY, {"known": []}))
             self._is_new = False
         if asks:
             self._asked = begun
