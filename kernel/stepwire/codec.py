@@ -133,13 +133,14 @@ class Codec:
     def _structured(self, record: Record) -> tuple[dict[str, str], bytes]:
         try:
             attributes = json.loads(record.value)
-            data = attributes.pop("data", None)
-            headers = {f"ce_{name}": str(value) for name, value in attributes.items()}
-        except (ValueError, AttributeError) as error:
+            value = json.dumps(attributes.pop("data", None)).encode()
+            headers = {f"ce_{name}": str(text) for name, text in attributes.items()}
+            "".join(headers.values()).encode(errors="surrogateescape")  # half of a surrogate pair is no text
+        except (ValueError, AttributeError, RecursionError) as error:
             raise DecodeError(_where(record), f"structured CloudEvent is no JSON object ({error})") from None
         if "ce_type" not in headers:
             raise DecodeError(_where(record), "structured CloudEvent without a type")
-        return headers, json.dumps(data).encode()
+        return headers, value
 
 
 def _foreign(record: Record) -> str:

@@ -22,7 +22,7 @@ def prefixed(*parts: str) -> bytes:
     """Length-prefixed UTF-8 parts, one after another: what a digest is made over."""
     pieces: list[bytes] = []
     for part in parts:
-        data = part.encode()
+        data = part.encode(errors="surrogatepass")  # bytes of a foreign header may be no UTF-8
         pieces += ((_LENGTHS[len(data)] if len(data) < 256 else len(data).to_bytes(4, "big")), data)
     return b"".join(pieces)
 
@@ -38,7 +38,7 @@ _ID = _LENGTHS[32]
 
 def identity(source: str, id_: str) -> str:
     """What CloudEvents makes unique: source and id together, not the id."""
-    data = id_.encode()
+    data = id_.encode(errors="surrogatepass")
     length = _ID if len(data) == 32 else len(data).to_bytes(4, "big")
     return blake2b(_source(source) + length + data, digest_size=16).hexdigest()
 

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition, Record
+from stepwire.dispatch.mail import message
 from stepwire.errors import DecodeError, StepwireError
 from stepwire.gate import is_genuine
-from stepwire.state import Entry, decode_entry
+from stepwire.state import Entry
 from stepwire_handlers.services.snapshot import COPY, snapshot
 
 PAGE = 1_000
@@ -59,12 +60,12 @@ def _between(bus: LocalBus, place: Partition, begin: int, last: int) -> Iterator
 def _rival(record: Record, mine: Entry, key: str) -> Entry | None:
     """A word about the same thing that a worker takes."""
     try:
-        entry = decode_entry(record.value)
+        entry = message(record.value)
         same = all(entry.meta.get(name) == mine.meta.get(name) for name in ("kind", "id", "of"))
         whole = entry.meta.keys() >= mine.meta.keys() - {"sig"}
         return entry if same and whole and is_genuine(entry, key) else None
-    except (DecodeError, ValueError):
-        return None
+    except (DecodeError, ValueError, AttributeError, RecursionError):
+        return None  # the worker skips it too
 
 
 def _said(other: Entry) -> str:

@@ -23,15 +23,17 @@ from stepwire import App
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.kafka.reader import Reader
 from stepwire.bus.kafka.records import record as own_record
-from stepwire.bus.protocol import Change, Partition, Progress, Record
+from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
 from stepwire.bus.sqlite import Store, position
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import BusUnavailable
-from stepwire_handlers.services.foreign import Foreign
+from stepwire_handlers.services.foreign import RUN, Foreign
 from stepwire_handlers.services.snapshot import COPY
 
 PAGE = 2_000  #: records in one transaction of the file
-HELD = 10_000  #: changes of mailboxes that wait for their events; where there are more, the file is far behind anyway
+#: changes of mailboxes that wait for their events, and their bytes: a gather of 10,000 makes twice as many and some.
+#: Where there are more, the file is far behind anyway
+HELD, HELD_BYTES = 50_000, 64 << 20
 BUSY = 2.0  #: seconds after a record in which every pass asks the groups; they hardly move when no record does
 IDLE = 1.0  #: seconds between two such questions at other times
 TRIM = 60.0  #: seconds between two looks at what the cluster deleted
@@ -39,6 +41,19 @@ SILENT = 30.0  #: seconds without a record that is known to be there: the connec
 HUNG = 75.0  #: seconds without any answer, more than a reader itself waits for brokers: the connection is given up
 LOCKED = 30.0  #: seconds to wait for another process that writes to the file
 Pages = AsyncGenerator[tuple[list[Any], dict[Partition, int]]]
+
+
+def _text(out: Out) -> Out:
+    """The same, whose key and run a file can hold: bytes that are no UTF-8 are question marks there."""
+    run = out.headers.get(RUN, "")
+    if run.isascii() and (out.key is None or out.key.isascii()):
+        return out
+    headers = {**out.headers, RUN: _plain(run)} if run else out.headers
+    return out._replace(key=None if out.key is None else _plain(out.key), headers=headers)
+
+
+def _plain(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 class Page(NamedTuple):
@@ -65,7 +80,7 @@ class Copy:
         self._ids = {group: store.group(group)[0] for group in (*self._groups, COPY)}
         store.commit()
         self._grow(topics)
-        self._is_new = not self.positions()
+        self._is_new = not store.wiring(COPY)  #: are the runs of what lay there before it not looked up yet?
         self._behind: dict[str, Mapping[Partition, int]] = {}  #: how far groups were before this pass, as far as needed
         self._asked_of: Mapping[str, Mapping[Partition, Progress]] = {}  #: how far they were when it began
         self._asked = self._trimmed = self._found = -math.inf  #: when the groups, the log starts, a record were
@@ -163,6 +178,7 @@ class Copy:
             for tell in self._foreign.known(self._store, self._store.topics()):
                 await self._write(tell)
                 await asyncio.sleep(0)
+            await self._write(lambda: self._store.save_wiring(COPY, {"known": []}))
             self._is_new = False
         if asks:
             self._asked = begun
@@ -203,7 +219,8 @@ class Copy:
         events = [one for one in records if one.topic not in self._states]
         places = {place: end for place, end in positions.items() if place not in states}
         await self._write(lambda: self._apply(events, places))
-        if sum(len(page.records) for page in self._held) > HELD:
+        held = [len(one.value) for page in self._held for one in page.records]
+        if len(held) > HELD or sum(held) > HELD_BYTES:
             pages, self._held, self._ripe = self._held, [], 0
             await self._write(lambda: self._settle(pages, {}))
 
@@ -235,8 +252,10 @@ class Copy:
     def _before(self, group: str) -> Mapping[Partition, int]:
         """How far a group was before this pass; before the first one: when it began."""
         if group not in self._behind:
-            asked = self._asked_of.get(group, {})
-            self._behind[group] = self._watermarks(group) or {place: one.watermark for place, one in asked.items()}
+            known, asked = self._watermarks(group), self._asked_of.get(group, {})
+            topics = {place.topic for place in known}  # of one that a later release takes too, where it began
+            known |= {place: one.watermark for place, one in asked.items() if place.topic not in topics}
+            self._behind[group] = known
         return self._behind[group]
 
     async def _write(self, write: Callable[[], None]) -> None:
@@ -269,7 +288,7 @@ class Copy:
                 changes.setdefault(group, []).append(Change(record.partition, record.key or "", record.value or None))
             else:
                 place = position(self._numbers[record.topic], record.partition, record.offset)
-                rows.append((place, record.time, self._foreign.out(record, self._before)))
+                rows.append((place, record.time, _text(self._foreign.out(record, self._before))))
         self._store.append(rows)
         for group, some in changes.items():
             self._store.save_state(self._ids[group], some)

@@ -157,5 +157,5 @@ class Reasons:
 def _run_of(message: bytes) -> str:
     try:
         return str(decode_meta(message).get("run", ""))
-    except (DecodeError, ValueError):
+    except (DecodeError, ValueError, AttributeError, RecursionError):
         return ""  # the worker skips it too

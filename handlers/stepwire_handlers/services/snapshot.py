@@ -16,10 +16,10 @@ from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition, Progress
 from stepwire.bus.sqlite_errors import meaning
+from stepwire.dispatch.mail import message
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import DecodeError
 from stepwire.ledger import Ledger
-from stepwire.state import decode_meta
 
 PAGE = 1_000
 COPY = "#mirror"  #: the group under which a copy of Kafka's topics says how far it follows; a local bus has none
@@ -101,7 +101,7 @@ class Unread:
                 if not ledger.begin(record.offset):
                     continue  # finished, though the watermark has not passed it
                 try:
-                    meta = decode_meta(record.value)
-                except (DecodeError, ValueError):
+                    meta = message(record.value).meta
+                except (DecodeError, ValueError, AttributeError, RecursionError):
                     continue  # the worker skips it too
                 yield str(meta.get("id", "")), str(meta.get("kind", ""))

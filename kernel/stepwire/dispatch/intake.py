@@ -166,7 +166,7 @@ class Intake:
         where = (Partition(record.topic, record.partition), record.offset)
         try:
             entry = message(record.value)
-        except (DecodeError, ValueError, AttributeError):
+        except (DecodeError, ValueError, AttributeError, RecursionError):
             self._skip(record.topic, "undecodable", where)
             return
         if entry.meta.get("kind") == "replay" and entry.meta.get("origin") == "part":

@@ -22,7 +22,7 @@ from stepwire.dispatch.step import Step
 from stepwire.errors import BusError, BusUnavailable, Fenced, OutcomeUnknown, RecordRefused, RecordsLost
 from stepwire.ledger import Ledger, handed_over
 from stepwire.outcome import CrashLoop, DeadLetter, Done, Outcome, RetryAt, Unknown
-from stepwire.state import Mailbox
+from stepwire.state import Mailbox, decode_meta
 from stepwire.telemetry import Assigned, Lost
 
 CAREFUL = 2  #: R12: so many unclean takeovers without progress, and open events are called one at a time
@@ -52,6 +52,7 @@ class Dispatcher:
         self._held_back = False  #: did the last fetch leave something where it lies, for want of room?
         self._marked: dict[str, int] = {}
         self._alone: list[Delivery] = []
+        self._wary = False  #: did workers before us die of something?
 
     # -- the loop
 
@@ -154,12 +155,15 @@ class Dispatcher:
         """R12: was it open when we took over from workers that died? What came later runs as always.
 
         What lies in the mailbox of a bus that stores as it forwards may be called before it is stored: then the record
-        that it keeps was open.
+        that it keeps was open, or one of a join's parts.
         """
-        meta = delivery.meta
-        came = self.committer.ledgers.get(Partition(meta.get("t", ""), meta.get("p", 0)))
-        if came is not None and came.watermark <= meta["o"] < came.careful:
-            return True
+        metas = [delivery.meta] if "t" in delivery.meta else []
+        if self._wary and delivery.is_join and delivery.mailbox is not None:
+            metas = [decode_meta(raw) for raw in delivery.mailbox.joins[delivery.entry].slots.values()]
+        for meta in metas:
+            came = self.committer.ledgers.get(Partition(meta["t"], meta["p"]))
+            if came is not None and came.watermark <= meta["o"] < came.careful:
+                return True
         ledger = self.committer.ledgers[self._home(delivery)]
         at = delivery.offset[1] if delivery.offset else ledger.watermark
         return ledger.careful >= 0 and (at < ledger.careful or delivery.entry in ledger.suspects)
@@ -292,6 +296,7 @@ class Dispatcher:
             ledger.taken_over_again(unfinished)
             if unfinished and (ledger.writer.takeovers >= CAREFUL or ledger.writer.marker):
                 # no more than ran or waited for a commit had begun, each with at most a transaction's marker behind it
+                self._wary = True
                 ledger.careful = min(ends.get(partition, 0), ledger.reach + 4 * self.step.concurrency)
 
     def _drop(self, partitions: set[Partition], kind: str) -> None:

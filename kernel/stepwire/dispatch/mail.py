@@ -6,6 +6,7 @@ did. A part is stored unless a *committed* close exists (R6); the first in contr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ TYPES = {
 
 
 def message(raw: bytes) -> Entry:
-    """A message of a control topic. Raises DecodeError, ValueError, AttributeError: whoever wrote it is none of us.
+    """A message of a control topic. Raises DecodeError, ValueError, AttributeError, RecursionError for a foreign one.
 
     Whoever may write to the topic may write anything, and nothing of it may stop the worker whenever it starts.
     """
@@ -40,8 +41,13 @@ def message(raw: bytes) -> Entry:
     lacks = {"id", *needs} - meta.keys()
     odd = {name for name, kind in TYPES.items() if name in meta and not isinstance(meta[name], kind)}
     odd |= {name for name, value in entry.headers.items() if not isinstance(value, str)}
-    if lacks or odd or ("slot" in needs and meta["slot"] in SPECIAL and meta["kind"] != "open"):
+    slot, most = str(meta.get("slot")), {"size": 1_000_000}  # a list is as long as it says; no timer rings at infinity
+    odd |= {k for k in TYPES if isinstance(n := meta.get(k), int | float) and not -1 <= n <= most.get(k, 2**53)}
+    misplaced = (slot == OPEN) != (meta.get("kind") == "open") or slot in SPECIAL - {OPEN} or "/" in str(meta.get("id"))
+    if lacks or odd or ("slot" in needs and misplaced):  # id and slot make a key
         raise DecodeError("a message", f"{', '.join(sorted(lacks | odd)) or 'its slot'} is missing or odd")
+    if b"\\u" in raw:  # half of a surrogate pair could be written nowhere
+        json.dumps([meta, entry.headers], ensure_ascii=False).encode(errors="surrogateescape")
     return entry
 
 
