@@ -49,8 +49,7 @@ class App:
         self.externals = tuple(h for h in handlers if isinstance(h, External))
         self.resources = tuple(resources)
         self.settings = settings or Settings()
-        strays = [h for h in handlers if not isinstance(h, (Handler, External))]
-        if strays:
+        if strays := [h for h in handlers if not isinstance(h, (Handler, External))]:
             raise WiringError([_stray(stray) for stray in strays])
         found: list[Refusal] = []
         self._injected = {handler.name: self._inject(handler, found) for handler in self.handlers}
@@ -93,13 +92,10 @@ class App:
             provide = getattr(resource, "provide", None)
             if provide is not None and (provided := provide(wanted.annotation, wanted.qualifier)) is not None:
                 return provided
-            kinds = (
-                get_args(wanted.annotation) if isinstance(wanted.annotation, types.UnionType) else (wanted.annotation,)
-            )
-            if any(
-                isinstance(resource, get_origin(kind) or kind)
-                for kind in kinds
-                if isinstance(get_origin(kind) or kind, type)
+            union = isinstance(wanted.annotation, types.UnionType)
+            kinds = get_args(wanted.annotation) if union else (wanted.annotation,)
+            if isinstance(
+                resource, tuple(found for kind in kinds if isinstance(found := get_origin(kind) or kind, type))
             ):
                 return resource
         return None

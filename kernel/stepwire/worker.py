@@ -65,12 +65,8 @@ class Worker:
         self.settings = settings or Settings()
         self.clock: Clock = clock or SystemClock()
         chosen = [handler for handler in app.runnable if only is None or handler.name in only]
-        self.dispatchers = [
-            Dispatcher(
-                app.step(handler, self.settings, self.clock, telemetry, bus, decision_key), bus, accept_loss=accept_loss
-            )
-            for handler in chosen
-        ]
+        steps = [app.step(handler, self.settings, self.clock, telemetry, bus, decision_key) for handler in chosen]
+        self.dispatchers = [Dispatcher(step, bus, accept_loss=accept_loss) for step in steps]
         self._accept_owes_change = accept_owes_change
         self._resources = contextlib.AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []

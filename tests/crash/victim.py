@@ -68,6 +68,18 @@ class Early(Event, topic="early"):
     who: str = "x"
 
 
+class Whole(Event, topic="whole"):
+    n: int
+
+
+class Left(Event, topic="left"):
+    n: int
+
+
+class Right(Event, topic="right"):
+    n: int
+
+
 def at(point: str) -> None:
     """Die here, if it is the point that was asked for, at the n-th time."""
     global passed  # noqa: PLW0603 - a process has one end
@@ -129,7 +141,19 @@ async def hurry(early: Early) -> None:
         at("early")
 
 
-app = App("victim", [scatter, weigh, collect, pay, swallow, keep, hurry])
+@handler()
+async def tear(whole: Whole) -> tuple[Left, Right]:
+    return Left(n=whole.n), Right(n=whole.n)
+
+
+@handler()
+async def mend(left: Left, right: Right) -> None:
+    note("calls", str(left.n))
+    if right.n == 0:
+        at("early")
+
+
+app = App("victim", [scatter, weigh, collect, pay, swallow, keep, hurry, tear, mend])
 
 
 def before(owner: type, name: str, point: str) -> None:

@@ -14,9 +14,13 @@ from stepwire import App, Decision, Event, handler
 from stepwire.bus.protocol import Out
 from stepwire.memory import Run
 
-ODD: list[Any] = [None, True, -1, 3, 1.5, "", "x", "y/1", [], ["x"], {}, {"x": 1}]
+ODD: list[Any] = [
+    None, True, -1, 3, 10**9, 10**400, 1.5, float("inf"), float("nan"), "", "x", "y/1", "#stub", "#call", "#decision",
+    "#open", "#list", "\ud800", [], ["x"], {}, {"x": 1},
+]  # fmt: skip
 PLACE = {"t": "start", "p": 0, "o": 7, "at": 5.0, "k": None}
 ADDRESS = {"id": "j1", "run": "r1", "scope": "", "fork": ""}
+DEEP = b'{"kind":"x","id":"x","z":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 MESSAGES: dict[str, dict[str, Any]] = {
     "part": {**ADDRESS, **PLACE, "slot": "ask"},
     "absent": {**ADDRESS, "slot": "ask", "at": 5.0},
@@ -81,7 +85,7 @@ def forged(draw: st.DrawFn) -> bytes:
             meta[name] = draw(st.sampled_from(ODD))
     headers = draw(st.sampled_from([b"", b"{}", b'{"ce_type":"Ask"}', b"[]", b"1", b'{"a":1}', b"{"]))
     value = draw(st.sampled_from([b"", b"{}", b'{"n":1}', b"\xff", b"[]"]))
-    whole = draw(st.sampled_from([json.dumps(meta).encode()] * 8 + [b"[]", b"1", b"", b'{"kind":[]}']))
+    whole = draw(st.sampled_from([json.dumps(meta).encode()] * 8 + [b"[]", b"1", b"", b'{"kind":[]}', DEEP]))
     return draw(st.sampled_from([b"1", b"1", b"1", b"1", b"0"])) + whole + b"\n" + headers + b"\n" + value
 
 

@@ -91,10 +91,9 @@ class Dispatcher:
         try:
             while member.assignment.generation == assignment.generation:
                 positions = {} if self.stopping else self._positions()
-                room = self.room
-                self._held_back = room == 0 or len(positions) < len(self.committer.ledgers)
+                self._held_back = self.room == 0 or len(positions) < len(self.committer.ledgers)
                 try:
-                    records = await member.fetch(positions, room)  # 1
+                    records = await member.fetch(positions, self.room)  # 1
                 except RecordsLost as error:
                     self._lost(error)
                     continue
@@ -160,10 +159,9 @@ class Dispatcher:
         metas = [delivery.meta] if "t" in delivery.meta else []
         if self._wary and delivery.is_join and delivery.mailbox is not None:
             metas = [decode_meta(raw) for raw in delivery.mailbox.joins[delivery.entry].slots.values()]
-        for meta in metas:
-            came = self.committer.ledgers.get(Partition(meta["t"], meta["p"]))
-            if came is not None and came.watermark <= meta["o"] < came.careful:
-                return True
+        kept = ((self.committer.ledgers.get(Partition(meta["t"], meta["p"])), meta["o"]) for meta in metas)
+        if any(came is not None and came.watermark <= offset < came.careful for came, offset in kept):
+            return True
         ledger = self.committer.ledgers[self._home(delivery)]
         at = delivery.offset[1] if delivery.offset else ledger.watermark
         return ledger.careful >= 0 and (at < ledger.careful or delivery.entry in ledger.suspects)
@@ -382,17 +380,15 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.cancel()
         if self._member is not None:
-            mine = self._member.assignment.generation == self._generation
-            if mine and self.committer.ledgers and not self.committer.behind:
+            if self.joined and self.committer.ledgers and not self.committer.behind:
                 with contextlib.suppress(BusError):  # then the next worker counts an unclean end, no more
                     await self.committer.leave(self._member, self._generation)
             await self._member.leave()
 
     async def idle(self) -> bool:
         """Is there nothing to do without time passing or an event arriving?"""
-        if self._member is None or self._member.assignment.generation != self._generation or not self.committer.ledgers:
-            return False
-        if self.active > self.caller.sleeping or self.committer.queue or self.committer.busy:
+        busy = self.active > self.caller.sleeping or self.committer.queue or self.committer.busy
+        if busy or not self.joined or not self.committer.ledgers:
             return False
         # how far we are is noted before the ends are asked: what comes in between is then work that is left
         at = {partition: ledger.next for partition, ledger in self.committer.ledgers.items()}
