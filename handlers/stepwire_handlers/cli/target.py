@@ -13,6 +13,7 @@ Everything heavy is imported here, when a command runs, so that `stepwire --help
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 COMPLETED, FAILED, USAGE, WAITING, DEAD_LETTER, TIMED_OUT, CUT_OFF = 0, 1, 2, 3, 4, 5, 130
 PATIENCE = 5.0  #: seconds that a command waits for a file that another process has locked
+ENDING = 5.0  #: seconds that a command's loop may take to close
 PAUSE = 0.05  #: seconds between two tries
 MIRRORS = Path(".stepwire/mirrors")  #: where copies of topics on Kafka are kept; they can be lost
 SQLITE = b"SQLite format 3\0"  #: how every such file begins
@@ -263,8 +265,13 @@ def execute(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
 
     from stepwire.errors import StepwireError
 
+    async def ends() -> int:
+        code = await command()
+        _end(code)
+        return code
+
     try:
-        code = asyncio.run(command())
+        code = asyncio.run(ends())
     except BrokenPipeError:
         raise  # `| head`: who reads has enough; typer ends the command quietly
     except (StepwireError, sqlite3.Error, OSError) as error:
@@ -273,6 +280,20 @@ def execute(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
     except KeyboardInterrupt:
         code = CUT_OFF
     raise typer.Exit(code)
+
+
+def _end(code: int) -> None:
+    """All is done and written: end, even if the loop does not close for a connection that a library left open."""
+    import threading
+
+    def cut_off() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    timer = threading.Timer(ENDING, cut_off)
+    timer.daemon = True
+    timer.start()
 
 
 def _told(error: Exception) -> tuple[str, int]:

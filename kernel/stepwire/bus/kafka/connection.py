@@ -198,3 +198,12 @@ async def closed(closing: Awaitable[None]) -> None:
     await asyncio.wait([task], timeout=CLOSING)
     if task.done() and not task.cancelled():
         task.exception()  # it is gone either way
+
+
+async def stopped(consumer: Any) -> None:
+    """Stop a consumer of aiokafka's. Where that does not end, its connections close all the same.
+
+    One that stayed open would keep the process from ending: uvloop's loop closes after all that is open in it.
+    """
+    await closed(consumer.stop())
+    await closed(consumer._client.close())  # noqa: SLF001 - what stop() does last

@@ -23,7 +23,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import CLOSING, closed, told, undivided
+from stepwire.bus.kafka.connection import CLOSING, stopped, told, undivided
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import EARLIEST, latest, offsets
@@ -98,7 +98,7 @@ class KafkaMembership(ConsumerRebalanceListener):
     async def _stand_up(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await closed(consumer.stop())
+            await stopped(consumer)
 
     async def leave(self) -> None:
         """Give the partitions back at once; waits for a commit that is under way."""
@@ -295,10 +295,7 @@ class KafkaMembership(ConsumerRebalanceListener):
     def _changes(self, transaction: Transaction) -> list[Message]:
         return [
             Message(
-                Partition(self._state, change.partition),
-                change.key.encode("utf-8", "surrogateescape"),
-                [],
-                change.value,
+                Partition(self._state, change.partition), change.key.encode(errors="surrogateescape"), [], change.value
             )
             for change in transaction.changes
         ]

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.offset import OffsetRequest
 
-from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, PASSING, Connection, closed, meaning, undivided
+from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, PASSING, Connection, meaning, stopped, undivided
 from stepwire.bus.protocol import Partition
 from stepwire.errors import BusUnavailable
 
@@ -108,7 +108,7 @@ class Reader:
             await undivided(self._consumer.start())
             starts = await self.starts()
         except BaseException as error:
-            await closed(self._consumer.stop())
+            await stopped(self._consumer)
             if isinstance(error, (KafkaError, OSError)):
                 raise BusUnavailable(f"cannot read from Kafka: {error}") from error
             raise
@@ -120,7 +120,7 @@ class Reader:
 
     async def __aexit__(self, *_: object) -> None:
         if self._consumer is not None:
-            await closed(self._consumer.stop())
+            await stopped(self._consumer)
 
     async def starts(self) -> dict[Partition, int]:
         """Where the cluster's records begin now: what lay before was deleted there. Raises BusUnavailable."""
