@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -265,9 +266,11 @@ def execute(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
 
     from stepwire.errors import StepwireError
 
+    ending: list[threading.Timer] = []
+
     async def ends() -> int:
         code = await command()
-        _end(code)
+        ending.append(_end(code))
         return code
 
     try:
@@ -279,12 +282,14 @@ def execute(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
         complain(message)
     except KeyboardInterrupt:
         code = CUT_OFF
+    finally:
+        for timer in ending:
+            timer.cancel()
     raise typer.Exit(code)
 
 
-def _end(code: int) -> None:
+def _end(code: int) -> threading.Timer:
     """All is done and written: end, even if the loop does not close for a connection that a library left open."""
-    import threading
 
     def cut_off() -> None:
         sys.stdout.flush()
@@ -294,6 +299,7 @@ def _end(code: int) -> None:
     timer = threading.Timer(ENDING, cut_off)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def _told(error: Exception) -> tuple[str, int]:

@@ -21,7 +21,7 @@ from stepwire.jsontext import dump
 from stepwire_handlers.services.closing import Reader
 
 RUN = "ce_swrun"
-LATELY = 50_000  #: records of a partition, the youngest, whose runs are looked up when a copy is made
+LATELY = 200_000  #: records, the youngest of each partition, whose runs are looked up when a copy is made: seconds
 SOME = 500  #: of them in one transaction
 
 
@@ -59,11 +59,13 @@ class Foreign:
 
     def known(self, store: Store, topics: Mapping[str, tuple[int, int]]) -> Iterator[Callable[[], None]]:
         """Of the youngest records of a store, those whose run is there already: what writes it down, some at a time."""
-        for topic in self._groups.keys() & topics.keys():
+        known = self._groups.keys() & topics.keys()
+        lately = LATELY // max(sum(topics[topic][1] for topic in known), 1)
+        for topic in known:
             number, count = topics[topic]
             for part in range(count):
                 end = store.end(number, part)
-                for begin in range(max(end - LATELY, 0), end, SOME):
+                for begin in range(max(end - lately, 0), end, SOME):
                     yield lambda t=topic, n=number, p=part, b=begin: self._tell(store, t, n, p, b)  # type: ignore[misc]
 
     def _tell(self, store: Store, topic: str, number: int, part: int, begin: int) -> None:
