@@ -13,9 +13,7 @@ Everything heavy is imported here, when a command runs, so that `stepwire --help
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stepwire_handlers.cli.ending import ending
 from stepwire_handlers.cli.output import complain, console, echo_json, moment, say, table
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 COMPLETED, FAILED, USAGE, WAITING, DEAD_LETTER, TIMED_OUT, CUT_OFF = 0, 1, 2, 3, 4, 5, 130
 PATIENCE = 5.0  #: seconds that a command waits for a file that another process has locked
-ENDING = 5.0  #: seconds that a command's loop may take to close
 PAUSE = 0.05  #: seconds between two tries
 MIRRORS = Path(".stepwire/mirrors")  #: where copies of topics on Kafka are kept; they can be lost
 SQLITE = b"SQLite format 3\0"  #: how every such file begins
@@ -266,15 +264,9 @@ def execute(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
 
     from stepwire.errors import StepwireError
 
-    ending: list[threading.Timer] = []
-
-    async def ends() -> int:
-        code = await command()
-        ending.append(_end(code))
-        return code
-
     try:
-        code = asyncio.run(ends())
+        with ending(command) as watched:
+            code = asyncio.run(watched())
     except BrokenPipeError:
         raise  # `| head`: who reads has enough; typer ends the command quietly
     except (StepwireError, sqlite3.Error, OSError) as error:
@@ -282,24 +274,7 @@ def execute(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
         complain(message)
     except KeyboardInterrupt:
         code = CUT_OFF
-    finally:
-        for timer in ending:
-            timer.cancel()
     raise typer.Exit(code)
-
-
-def _end(code: int) -> threading.Timer:
-    """All is done and written: end, even if the loop does not close for a connection that a library left open."""
-
-    def cut_off() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-    timer = threading.Timer(ENDING, cut_off)
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 def _told(error: Exception) -> tuple[str, int]:
