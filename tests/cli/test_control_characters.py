@@ -90,6 +90,7 @@ async def _work(path: str, *events: Event) -> None:
     await bus.close()
 
 
+@pytest.mark.slow
 def test_no_command_hands_them_to_the_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists, single things, a run's steps: they stand there as signs that do nothing; data keeps them, escaped."""
     monkeypatch.setenv("STEPWIRE_APP", "tests.cli.test_control_characters:app")
@@ -119,6 +120,7 @@ def test_no_command_hands_them_to_the_terminal(shell: Shell, monkeypatch: pytest
     assert "␛[31m" in said("dlq", "show", letter["id"]) and "␛" not in waiting
 
 
+@pytest.mark.slow
 def test_nor_does_what_a_door_answers(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of whoever answers, and what is on its pages."""
     monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 STUCK = """
 import asyncio, time, typer
 from stepwire_handlers.cli.target import execute
@@ -25,6 +27,7 @@ typer.run(lambda: execute(main))
 """
 
 
+@pytest.mark.slow
 def test_a_loop_that_does_not_close_keeps_no_process() -> None:
     """Its code, and what it printed, are there."""
     run = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, timeout=30, check=False)

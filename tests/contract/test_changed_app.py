@@ -90,7 +90,7 @@ class Place:
             await bus.close()
 
 
-@pytest.fixture(params=["file", "kafka"])
+@pytest.fixture(params=["file", pytest.param("kafka", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(request.param, request, tmp_path)
 

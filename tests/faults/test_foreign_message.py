@@ -94,7 +94,7 @@ async def _tell(run: Run, handler: str, message: bytes) -> None:
     await run._settle()
 
 
-@budget(150)
+@budget(60)
 @given(messages=st.lists(st.tuples(st.sampled_from(["split", "gate", "collect"]), forged()), min_size=1, max_size=6))
 async def test_a_forged_message_stops_no_worker(messages: list[tuple[str, bytes]]) -> None:
     """It is skipped, or it is a dead letter; the next run goes its way, and time may go on."""

@@ -27,7 +27,7 @@ from stepwire_handlers.services.runs import Runs
 from stepwire_handlers.services.tally import STATES, Teller
 
 ODDS = b.Odds()
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 PEEKS = 0.05  #: of the turns of the event loop
 
 
