@@ -110,18 +110,29 @@ async def approve(asked: Decision[Ask]) -> Done | None:
 GATED = App("g", [approve])
 
 
-@pytest.mark.parametrize("junk", [b"1[]\n\n", b"1" + b'{"z":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n\n"])
-async def test_junk_on_a_control_topic_hides_no_gate(junk: bytes, tmp_path: Path) -> None:
-    """While no worker has skipped it, the lists still work, and a decision is still told about."""
-    bus = LocalBus(str(tmp_path / "b.db"))
+async def asked_and_gone(folder: Path) -> LocalBus:
+    """A bus on which a gate is open, and nobody works."""
+    bus = LocalBus(str(folder / "b.db"))
     await bus.open()
     worker = Worker(GATED, bus)
     await worker.start()
     await bus.publish([GATED.record(Ask(), now=time.time())[0]])
     await worker.settle()
     await worker.stop()
+    return bus
+
+
+async def thrown(junk: bytes, bus: LocalBus) -> None:
+    """Into every partition of the gate's control topic."""
     topic = "g.approve.control"
     await bus.publish([Out(topic, None, {}, junk, n) for n in range(bus.log.topics[topic][1])])
+
+
+@pytest.mark.parametrize("junk", [b"1[]\n\n", b"1" + b'{"z":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n\n"])
+async def test_junk_on_a_control_topic_hides_no_gate(junk: bytes, tmp_path: Path) -> None:
+    """While no worker has skipped it, the lists still work, and a decision is still told about."""
+    bus = await asked_and_gone(tmp_path)
+    await thrown(junk, bus)
     gates = Gates(GATED, bus)
     assert len(gates.open()) == 1
 
@@ -129,17 +140,10 @@ async def test_junk_on_a_control_topic_hides_no_gate(junk: bytes, tmp_path: Path
 @pytest.mark.parametrize("junk", [b"1[]\n\n", b"1{}\n[]\n"])
 async def test_junk_between_look_and_decision(junk: bytes, tmp_path: Path) -> None:
     """It is no rival."""
-    bus = LocalBus(str(tmp_path / "b.db"))
-    await bus.open()
-    worker = Worker(GATED, bus)
-    await worker.start()
-    await bus.publish([GATED.record(Ask(), now=time.time())[0]])
-    await worker.settle()
-    await worker.stop()
+    bus = await asked_and_gone(tmp_path)
     gates = Gates(GATED, bus)
     gate = gates.open()[0]
-    topic = "g.approve.control"
-    await bus.publish([Out(topic, None, {}, junk, n) for n in range(bus.log.topics[topic][1])])
+    await thrown(junk, bus)
     assert await gates.decide(gate, approved=True, by="a", why="", edited=None, key="")
 
 
@@ -163,4 +167,4 @@ async def test_what_is_held(changes: int, size: int, readings: int, tmp_path: Pa
     await copy.catch_up()
     await copy.close()
     assert before[0][0] == readings
-    assert all(size < 300 << 20 for _, size in before)
+    assert all(held < 200 << 20 for _, held in before)  # a page beyond the bound; all together are 286 MiB

@@ -21,7 +21,7 @@ from stepwire.jsontext import dump
 from stepwire_handlers.services.closing import Reader
 
 RUN = "ce_swrun"
-LATELY = 200_000  #: records, the youngest of each partition, whose runs are looked up when a copy is made: seconds
+LATELY = 200_000  #: records in all, the youngest of each partition, looked up when a copy is made: some seconds
 SOME = 500  #: of them in one transaction
 
 
