@@ -97,14 +97,19 @@ class Mailbox:
         self.ready: deque[str] = deque()
         self.touched: OrderedDict[str, None] = OrderedDict()
         self.sequence = 0
-        self.unheard = 0  #: where its messages ended when we took it over; 0 once they are read: then deadlines count
+        self.heard = 0.0  #: what was said before this time is read: so far deadlines count
+        self.overdue: set[str] = set()  #: joins past their deadline as far as the clock goes
+        self.asked: tuple[int, float] | None = None  #: where its messages ended, and when that was
         self._timers: list[tuple[float, str]] = []
 
-    def hear(self, upto: int) -> None:
-        """Messages are read up to there; once it is all that was said before us, deadlines count."""
-        if upto >= self.unheard:
-            self.unheard = 0
-            self.touched.update(dict.fromkeys(self.joins))
+    def hear(self, upto: int, end: int | None = None, at: float = 0.0) -> None:
+        """Messages are read up to there; `end` is where they ended at a time: once they are read, deadlines count."""
+        if self.asked is None and end is not None:
+            self.asked = (end, at)
+        if self.asked is not None and upto >= self.asked[0]:
+            self.heard, self.asked = self.asked[1], None
+            self.touched.update(dict.fromkeys(self.overdue))
+            self.overdue.clear()
 
     def write(self, key: str, raw: bytes | None, meta: Mapping[str, Any] | None = None) -> None:
         """Apply what a message changes, at once; a call's changes that are committed earlier must not undo it."""

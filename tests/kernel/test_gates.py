@@ -172,3 +172,22 @@ async def test_a_gate_that_nobody_decided_expires_all_the_same() -> None:
     await again.stop()
     assert bus.log.end(Partition("a.approve.dlt", 0)) == 2
     await bus.close()
+
+
+async def test_a_decision_made_in_time_counts_however_much_lies_unread_before_it() -> None:
+    """A worker that is behind reads what was said before a deadline, and only then lets the deadline count."""
+    bus, worker = await worker_with("", [])
+    (decided, run), (silent, other) = (APP.record(Ask(n=n), id=f"x{n}", now=1_000.0) for n in range(2))
+    await bus.publish([decided, silent])
+    await worker.settle()
+    early = decision("of-nobody", approved=True, by="ann", why="", sent=1_000.0).encode()
+    many = [Out("a.approve.control", "of-nobody", {}, early, 0)] * 3_000
+    mine = decision(join_id("a", "approve", run, ROOT), approved=True, by="ann", why="", sent=1_000.0).encode()
+    await bus.publish([*many, Out("a.approve.control", None, {}, mine, 0)])
+    bus.clock.turn(1_000.0 + 7 * 86_400)  # type: ignore[attr-defined]  # the last moment of both
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 1
+    dead = await bus.read(Partition("a.approve.dlt", 0), 0, 10)
+    assert [record.headers["ce_swrun"] for record in dead] == [other]
+    await worker.stop()
+    await bus.close()

@@ -64,7 +64,7 @@ def _rival(record: Record, mine: Entry, key: str) -> Entry | None:
         same = all(entry.meta.get(name) == mine.meta.get(name) for name in ("kind", "id", "of"))
         whole = entry.meta.keys() >= mine.meta.keys() - {"sig"}
         return entry if same and whole and is_genuine(entry, key) else None
-    except (DecodeError, ValueError, AttributeError, RecursionError):
+    except DecodeError:
         return None  # the worker skips it too
 
 

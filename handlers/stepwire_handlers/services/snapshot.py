@@ -102,6 +102,6 @@ class Unread:
                     continue  # finished, though the watermark has not passed it
                 try:
                     meta = message(record.value).meta
-                except (DecodeError, ValueError, AttributeError, RecursionError):
+                except DecodeError:
                     continue  # the worker skips it too
                 yield str(meta.get("id", "")), str(meta.get("kind", ""))

@@ -71,6 +71,7 @@ class LocalMembership:
         self.handed_over: Callable[[str], str] = str  #: nobody hands over here: one process owns a group
         self._assignment = Assignment(-1, frozenset())
         self._news = asyncio.Event()
+        self._turn = 0  #: whose records come first: with room for few, the others' turn comes too
 
     @property
     def assignment(self) -> Assignment:
@@ -98,9 +99,9 @@ class LocalMembership:
             behind = [partition for partition, offset in positions.items() if offset < bus.log.end(partition)]
             if not behind or limit <= 0:
                 return ()
-        quota = -(-limit // len(behind))
+        quota, self._turn = -(-limit // len(behind)), self._turn + 1
         found: list[Record] = []
-        for partition in behind:
+        for partition in behind[self._turn % len(behind) :] + behind[: self._turn % len(behind)]:
             if len(found) < limit:
                 found += bus.log.take(partition, positions[partition], min(quota, limit - len(found)))
         return found

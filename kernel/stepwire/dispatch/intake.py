@@ -166,7 +166,7 @@ class Intake:
         where = (Partition(record.topic, record.partition), record.offset)
         try:
             entry = message(record.value)
-        except (DecodeError, ValueError, AttributeError, RecursionError):
+        except DecodeError:
             self._skip(record.topic, "undecodable", where)
             return
         if entry.meta.get("kind") == "replay" and entry.meta.get("origin") == "part":
@@ -234,9 +234,8 @@ class Intake:
         kind = record.headers.get("ce_type", "")
         return next((Owed(self.step.name, s) for event, s in self.step.slots.items() if event.spec.type == kind), None)
 
-    def newer_is_over(self, delivery: Delivery) -> DeadLetter:
-        """Nobody who knows the version came."""
-        kind = delivery.record.headers.get("ce_type", "") if delivery.record else ""
-        return DeadLetter(
-            NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")
-        )
+
+def newer_is_over(delivery: Delivery) -> NewerType:
+    """Nobody who knows the version came."""
+    kind = delivery.record.headers.get("ce_type", "") if delivery.record else ""
+    return NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")

@@ -90,6 +90,7 @@ class Dispatcher:
         assert member is not None
         try:
             while member.assignment.generation == assignment.generation:
+                await self.pump.listen(self._bus)
                 positions = {} if self.stopping else self._positions()
                 self._held_back = self.room == 0 or len(positions) < len(self.committer.ledgers)
                 try:
@@ -229,8 +230,13 @@ class Dispatcher:
 
     def _go_on(self, at: int) -> None:
         """A fetch that had no room goes on once there is room for `at`."""
-        if self._held_back and self._member is not None and self.room >= at:
+        if self._held_back and self.room >= at:
             self._held_back = False
+            self.wake()
+
+    def wake(self) -> None:
+        """A waiting fetch looks again at what there is to do."""
+        if self._member is not None:
             self._member.notice()
 
     def _culprit(self, finished: Finished, error: RecordRefused) -> None:
@@ -281,8 +287,6 @@ class Dispatcher:
         ends = await self._bus.ends(list({partition.topic for partition in gained}))
         for partition in gained:
             ledger = self.committer.ledgers[partition]
-            if partition.topic == self.step.control and ends.get(partition, 0) > ledger.next:
-                self.committer.mailboxes[partition.number].unheard = ends[partition]
             if ledger.writer.marker:
                 self._marked[ledger.writer.marker] = ledger.writer.marks
             if not ledger.taken_over or ledger.writer.nonce == self.nonce:
@@ -361,9 +365,7 @@ class Dispatcher:
     async def stop(self, drain: float) -> None:
         """SIGTERM: stop intake, let calls finish for `drain` seconds, commit. Call it before cancelling `run`."""
         self.stopping = True
-        if self._member is None:
-            return
-        self._member.notice()
+        self.wake()
         loop = asyncio.get_running_loop()
         until = loop.time() + drain
         while (self.active or self.committer.queue or self.committer.busy) and loop.time() < until:
@@ -387,7 +389,7 @@ class Dispatcher:
 
     async def idle(self) -> bool:
         """Is there nothing to do without time passing or an event arriving?"""
-        busy = self.active > self.caller.sleeping or self.committer.queue or self.committer.busy
+        busy = self.active > self.caller.sleeping or self.committer.queue or self.committer.busy or self.pump.listening
         if busy or not self.joined or not self.committer.ledgers:
             return False
         # how far we are is noted before the ends are asked: what comes in between is then work that is left

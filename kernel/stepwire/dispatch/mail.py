@@ -32,11 +32,24 @@ TYPES = {
 
 
 def message(raw: bytes) -> Entry:
-    """A message of a control topic. Raises DecodeError, ValueError, AttributeError, RecursionError for a foreign one.
+    """A message of a control topic. Raises DecodeError for a foreign one.
 
     Whoever may write to the topic may write anything, and nothing of it may stop the worker whenever it starts.
     """
-    entry = decode_entry(raw)
+    try:
+        entry = decode_entry(raw)
+        if b"\\u" in raw:  # half of a surrogate pair could be written nowhere
+            json.dumps([entry.meta, entry.headers], ensure_ascii=False).encode(errors="surrogateescape")
+        wrong = _wrong(entry)
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise DecodeError("a message", f"it is none of ours ({type(error).__name__})") from None
+    if wrong:
+        raise DecodeError("a message", f"{wrong} is missing or odd")
+    return entry
+
+
+def _wrong(entry: Entry) -> str:
+    """What is missing or odd in it."""
     meta, needs = entry.meta, NEEDS.get(str(entry.meta.get("kind")), "").split()
     lacks = {"id", *needs} - meta.keys()
     odd = {name for name, kind in TYPES.items() if name in meta and not isinstance(meta[name], kind)}
@@ -44,11 +57,9 @@ def message(raw: bytes) -> Entry:
     slot, most = str(meta.get("slot")), {"size": 1_000_000}  # a list is as long as it says; no timer rings at infinity
     odd |= {k for k in TYPES if isinstance(n := meta.get(k), int | float) and not -1 <= n <= most.get(k, 2**53)}
     misplaced = (slot == OPEN) != (meta.get("kind") == "open") or slot in SPECIAL - {OPEN} or "/" in str(meta.get("id"))
-    if lacks or odd or ("slot" in needs and misplaced):  # id and slot make a key
-        raise DecodeError("a message", f"{', '.join(sorted(lacks | odd)) or 'its slot'} is missing or odd")
-    if b"\\u" in raw:  # half of a surrogate pair could be written nowhere
-        json.dumps([meta, entry.headers], ensure_ascii=False).encode(errors="surrogateescape")
-    return entry
+    if lacks or odd:
+        return ", ".join(sorted(lacks | odd))
+    return "its slot" if "slot" in needs and misplaced else ""  # id and slot make a key
 
 
 class Applied(NamedTuple):

@@ -9,10 +9,10 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from stepwire.bus.protocol import Change, Partition, Record
+from stepwire.bus.protocol import Bus, Change, Partition, Record
 from stepwire.codec import Decoded
 from stepwire.dispatch.delivery import Delivery, Finished
-from stepwire.dispatch.intake import NEWER_WAIT
+from stepwire.dispatch.intake import NEWER_WAIT, newer_is_over
 from stepwire.dispatch.step import Step
 from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
@@ -24,6 +24,7 @@ from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta
 if TYPE_CHECKING:
     from stepwire.dispatch.loop import Dispatcher
 
+PATIENCE = 1.0  #: seconds that a message which is being written may take, and still count as said in time
 DIED = "the worker died during the call"  #: why nobody knows what became of a claim
 
 
@@ -48,7 +49,7 @@ class Pump:
         self._pumping = True
         try:
             for mailbox in dispatcher.committer.mailboxes.values():
-                if mailbox.unheard:
+                if mailbox.overdue:
                     mailbox.hear(dispatcher.committer.ledgers[Partition(self._step.control, mailbox.partition)].next)
                 while mailbox.touched and dispatcher.slots > 0:
                     self._look(mailbox, mailbox.touched.popitem(last=False)[0])
@@ -66,6 +67,23 @@ class Pump:
             if over:
                 changes = [Change(mailbox.partition, key, None) for key in over]
                 self._dispatcher.committer.add(Finished(changes=changes))
+
+    async def listen(self, bus: Bus) -> None:
+        """Where joins are past their deadline: what was said in time is read before any of them expires."""
+        boxes, control = self._dispatcher.committer.mailboxes, self._step.control
+        if all(mailbox.asked or not mailbox.overdue for mailbox in boxes.values()):
+            return
+        now = self._step.clock.now()
+        ends = await bus.ends([control], patience=PATIENCE)
+        for number, mailbox in boxes.items():
+            place = Partition(control, number)
+            mailbox.hear(self._dispatcher.committer.ledgers[place].next, ends.get(place, 0), now)
+        self.run()
+
+    @property
+    def listening(self) -> bool:
+        """Is there a join past its deadline that may still hear of something?"""
+        return any(mailbox.overdue for mailbox in self._dispatcher.committer.mailboxes.values())
 
     def arrive(self, numbers: set[int]) -> None:
         """R13: a claim of somebody else, at takeover: the call may or may not have been made."""
@@ -92,8 +110,8 @@ class Pump:
             return
         if self._step.rules.until and not join.agreed and join.stub is None and join.call is None:
             join.agreed = self._agreed(mailbox, join)
-        early = mailbox.unheard and join.call is None and join.stub is None  # what was said in time lies unread
-        verdict = judge(join, self._step.rules, 0.0 if early else self._step.clock.now())
+        waits = join.call is None and join.stub is None  # for what may have been said in time, and lies unread
+        verdict = judge(join, self._step.rules, mailbox.heard if waits else self._step.clock.now())
         if self._step.handler.options.retired and verdict in ("wait", "call", "expired") and join.stub is None:
             verdict = "end"
         if verdict == "wait":
@@ -128,7 +146,10 @@ class Pump:
             when = deadline(join, self._step.rules)
         else:
             when = join.decided + self._step.rules.keep
-        if when and when != join.reminded:
+        if when and when <= self._step.clock.now():
+            mailbox.overdue.add(join.id)
+            self._dispatcher.wake()
+        elif when and when != join.reminded:
             join.reminded = when
             mailbox.remind(when, JOIN + join.id)
 
@@ -143,7 +164,6 @@ class Pump:
             return False
 
     def _conclude_join(self, mailbox: Mailbox, join: JoinState, verdict: str) -> None:
-        dispatcher, emitter = self._dispatcher, self._dispatcher.intake.emitter
         bare = Delivery(
             join.id, join.run, parse_scope(join.scope, ours=True), topic=self._step.control, mailbox=mailbox,
             entry=join.id, is_join=True, meta=join.call or {}, replay=(join.call or {}).get("replay", 0),
@@ -153,18 +173,27 @@ class Pump:
             self._settled(bare, "retired" if self._step.handler.options.retired else "dropped" if dropped else "absent")
             return
         try:
-            delivery = dispatcher.intake.builder.from_join(mailbox, join)
+            delivery = self._dispatcher.intake.builder.from_join(mailbox, join)
         except (DecodeError, ValueError) as error:
-            dispatcher.active += 1
-            dispatcher.finish(emitter.dead(bare, error), bare, DeadLetter(error))
+            self._dead(bare, error)
             return
         if verdict == "expired":
             missing = ", ".join(delivery.missing) or "a decision"
-            expired = JoinExpired(f"{self._step.name} waited {self._step.rules.timeout:g} s; missing: {missing}")
-            dispatcher.active += 1
-            dispatcher.finish(emitter.dead(delivery, expired), delivery, DeadLetter(expired))
-            return
-        self._begin(delivery)
+            text = f"{self._step.name} waited {self._step.rules.timeout:g} s; missing: {missing}"
+            self._dead(delivery, JoinExpired(text))
+        else:
+            self._begin(delivery)
+
+    def _done(self, delivery: Delivery, value: Any) -> None:
+        """It ends with a value that no call returned. Raises WrongReturn, TooManyOutputs."""
+        finished = self._dispatcher.intake.emitter.done(delivery, value)
+        self._dispatcher.active += 1
+        self._dispatcher.finish(finished, delivery, Done(value))
+
+    def _dead(self, delivery: Delivery, error: Exception) -> None:
+        """A dead letter without a call."""
+        self._dispatcher.active += 1
+        self._dispatcher.finish(self._dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
 
     def _settled(self, delivery: Delivery, why: str) -> None:
         """Uncalled, so there is nothing to tell: only its settlements are written."""
@@ -221,11 +250,10 @@ class Pump:
     def _newer(self, delivery: Delivery, entry: Entry, now: float) -> None:
         """Still nobody knows this version."""
         dispatcher = self._dispatcher
-        dispatcher.active += 1
         if now >= entry.meta.get("newer_until", 0.0):
-            outcome = dispatcher.intake.newer_is_over(delivery)
-            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, outcome.error), delivery, outcome)
+            self._dead(delivery, newer_is_over(delivery))
             return
+        dispatcher.active += 1
         again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)
         changes = [dispatcher.intake.emitter.change(delivery, ITEM + delivery.entry, again)]
         dispatcher.committer.conclude(Finished(changes=changes, delivery=delivery))
@@ -244,24 +272,20 @@ class Pump:
 
     def at_limit(self, delivery: Delivery) -> bool:
         """Visit limits and retirement: concluded here without a call; True if it was."""
-        options, dispatcher = self._step.handler.options, self._dispatcher
+        options = self._step.handler.options
         if options.retired:
             self._settled(delivery, "retired")
             return True
         if options.max_visits is None or delivery.visit <= options.max_visits or delivery.meta.get("grant"):
             return False
-        dispatcher.active += 1
         if options.on_limit is None:
-            error = VisitLimit(
-                f"{self._step.name} was visited {options.max_visits} times in this run; a replay grants one more visit"
-            )
-            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
+            times = f"{self._step.name} was visited {options.max_visits} times in this run"
+            self._dead(delivery, VisitLimit(f"{times}; a replay grants one more visit"))
             return True
         try:
-            value = options.on_limit(next(iter(delivery.args.values())))
-            dispatcher.finish(dispatcher.intake.emitter.done(delivery, value), delivery, Done(value))
+            self._done(delivery, options.on_limit(next(iter(delivery.args.values()))))
         except Exception as error:  # noqa: BLE001 - the author's function; its failure is a dead letter like any other
-            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
+            self._dead(delivery, error)
         return True
 
     def _claim(self, delivery: Delivery) -> None:
@@ -286,13 +310,10 @@ class Pump:
 
     def _resolved(self, delivery: Delivery) -> None:
         """R13: a person said what the call returned."""
-        dispatcher, meta = self._dispatcher, delivery.meta
-        dispatcher.active += 1
         try:
-            value = self._declared(meta["done_type"], json.loads(meta["done"]))
-            dispatcher.finish(dispatcher.intake.emitter.done(delivery, value), delivery, Done(value))
+            self._done(delivery, self._declared(delivery.meta["done_type"], json.loads(delivery.meta["done"])))
         except (ValueError, WrongReturn) as error:
-            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
+            self._dead(delivery, error)
 
     def _declared(self, name: str, data: Any) -> Event | None:
         if not name:

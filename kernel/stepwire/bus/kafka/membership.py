@@ -52,6 +52,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._news = asyncio.Event()
         self._delivered: dict[Partition, int] = {}  #: the offset after the last record that was handed out
         self._passed: dict[Partition, int] = {}  #: where reading goes on: gaps behind that record are behind us
+        self._turn: list[TopicPartition] = []  #: what the last fetch read first
         self._writing: asyncio.Task[Any] | None = None
         self._lock = asyncio.Lock()  #: one transaction at a time
         self._last: dict[Partition, Progress] = {}  #: what is surely stored, under the names of the cluster
@@ -183,7 +184,10 @@ class KafkaMembership(ConsumerRebalanceListener):
         places = {partition: self._bus.place(partition) for partition in positions}
         try:
             self._seek(positions, places)
-            got = await self._consumer.getmany(*places.values(), timeout_ms=int(WAIT * 1000), max_records=limit)
+            # aiokafka hands out all it has of one partition before the next one's: a replay would wait for megabytes
+            self._turn = [place for place in places.values() if place.topic == self._mail] if not self._turn else []
+            got = await self._consumer.getmany(*self._turn, max_records=limit) if self._turn else {}
+            got = got or await self._consumer.getmany(*places.values(), timeout_ms=int(WAIT * 1000), max_records=limit)
             if generation != self._assignment.generation:
                 return ()
             return await self._handed_out(positions, places, got)
