@@ -56,7 +56,7 @@ class Intake:
             if decoded == "newer":
                 self._later(record, where)
             else:
-                self._skip(record.topic, "other_type", where)
+                self._skip(record.topic, "other_type", where, codec.kind(record))
             return
         if self.step.match is not None:
             self._correlate(record, decoded, where)
@@ -71,8 +71,8 @@ class Intake:
         else:
             self._dispatcher.committer.add(self.forwarded(decoded, delivery))
 
-    def _skip(self, topic: str, why: str, where: tuple[Partition, int]) -> None:
-        self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why))
+    def _skip(self, topic: str, why: str, where: tuple[Partition, int], kind: str = "") -> None:
+        self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why, kind))
         self._dispatcher.committer.add(Finished(done=[where]))
 
     # -- forward
