@@ -148,3 +148,15 @@ async def test_a_type_that_no_event_of_the_app_has_is_told_of_once(monkeypatch: 
         await heard.run._settle()
     told = [(line["topic"], line["type"], line["level"]) for line in heard.lines if line["event"] == "unknown_type"]
     assert told == [("order", "com.acme.ordered", "warning"), ("order", "com.acme.paid", "warning")]
+
+
+async def test_an_event_of_a_version_to_come_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a newer worker without an attempt, and nobody has to guess why nothing happens."""
+    async with listened(monkeypatch, Configuration(log="json")) as heard:
+        headers = {"ce_id": "1", "ce_source": "s", "ce_type": f"{Order.spec.base}.v9"}
+        await heard.run._bus.publish([Out("order", None, headers, b"{}")])
+        await heard.run._settle()
+        await heard.run.advance(60)
+    (line,) = [line for line in heard.lines if line.get("error") == "NewerType"]
+    assert (line["outcome"], line["handler"], line["retry_in"]) == ("retry", "check", 5.0)
+    assert f"{Order.spec.base}.v9 is newer" in line["message"]
