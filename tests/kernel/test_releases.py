@@ -170,7 +170,7 @@ async def test_joins_that_have_fired_stop_no_release(bus: LocalBus) -> None:
     await worker.stop()
     assert worker.dispatchers[0].committer.mailboxes[0].joins, "no stub: this test shows nothing"
     assert await bus.open_joins("m.meet") == 0
-    assert await bus.unfinished("m.", ()) == {"m.meet": 0}
+    assert await bus.unfinished("m.", ()) == {"m.meet": (0, 0)}
 
 
 async def test_a_retired_step_calls_nothing_and_lets_runs_close() -> None:

@@ -87,7 +87,7 @@ class Mirror(LocalBus):
         """On the cluster."""
         await self._kafka.found(groups)
 
-    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, int]:
+    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, tuple[int, int]]:
         """On the cluster."""
         return await self._kafka.unfinished(prefix, known)
 
