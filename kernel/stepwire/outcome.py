@@ -132,8 +132,10 @@ def explain(error: Exception, classifiers: Sequence[Classify]) -> Signal | None:
     return None
 
 
-def alone(error: Exception) -> Exception:
-    """What a group of one is about: a TaskGroup wraps what one of its tasks raised."""
+def alone(error: Exception | SystemExit) -> Exception:
+    """What a group of one is about: a TaskGroup wraps what one of its tasks raised. Who wants to leave has failed."""
+    if isinstance(error, SystemExit):
+        return RuntimeError(f"sys.exit({error.code!r}) in a handler; raise Reject, or what went wrong")
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
