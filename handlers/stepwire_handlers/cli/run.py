@@ -55,6 +55,8 @@ def command(
             from stepwire_handlers.dev.leash import end_with
 
             end_with(leash)
+        from stepwire_handlers.services.signing import key_of, weakness
+
         loaded, values = target(app, bus, log=log, http_port=http_port)
         names = _names(loaded, only)
         async with opened(values) as where:
@@ -62,6 +64,8 @@ def command(
                 complain(
                     "decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)"
                 )
+            if weak := weakness(key_of(values)):
+                complain(weak)
             accepted = {"accept_owes_change": accept_owes_change, "accept_loss": accept_loss}
             return await _serve(loaded, where, values, names, accepted)
 
@@ -92,17 +96,14 @@ async def _serve(
     """Run until a signal. Raises BusCorrupt, SettingsError."""
     from contextlib import AsyncExitStack
 
-    from stepwire.bus.local import LocalBus
     from stepwire.worker import Worker
-    from stepwire_handlers.services import signing
+    from stepwire_handlers.services.signing import key_of
     from stepwire_handlers.services.retention import retaining
     from stepwire_handlers.telemetry import Metrics, build
     from stepwire_handlers.telemetry.otlp import system_of, tracing
 
     metrics = Metrics(app)
-    key = values.decision_key.get_secret_value() if values.decision_key else ""
-    if isinstance(bus, LocalBus):
-        signing.tell(bus, app.name, signed=bool(key))
+    key = key_of(values)
     async with AsyncExitStack() as stack:
         spans = await stack.enter_async_context(tracing(app.name, system_of(values.bus)))
         worker = Worker(
@@ -119,14 +120,16 @@ async def _serve(
 
             await stack.enter_async_context(measuring(metrics.backlog))
         await stack.enter_async_context(retaining(bus, values.retention))
-        return await _until_told(worker, metrics.backlog, values.bus)
+        return await _until_told(worker, metrics.backlog, values.bus, key)
 
 
-async def _until_told(worker: Worker, backlog: Backlog | None, bus: str) -> int:
+async def _until_told(worker: Worker, backlog: Backlog | None, bus: str, key: str) -> int:
     """Start, work, and stop in order: the first signal drains, the second ends it at once."""
     import asyncio
     import signal
 
+    from stepwire.errors import BusError
+    from stepwire_handlers.services.signing import tell as leave_mark
     from stepwire_handlers.services.watching import Watch
 
     name = worker.app.name
@@ -139,6 +142,10 @@ async def _until_told(worker: Worker, backlog: Backlog | None, bus: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
     await worker.start()
+    try:
+        await leave_mark(worker.bus, worker.app, key, [dispatcher.step.name for dispatcher in worker.dispatchers])
+    except (BusError, OSError) as error:  # it works all the same
+        complain(f"{name}: doors are not told which decisions this worker takes: {error}")
     _say_started(worker, bus)
     watching = asyncio.create_task(Watch(worker, backlog, name, complain).run())
     try:

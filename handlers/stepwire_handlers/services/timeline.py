@@ -100,7 +100,8 @@ def _deliveries(view: RunView) -> dict[tuple[str, str], _Delivery]:
     for item in view.open:
         of(item.id, item.handler).item = item
     for said in view.said:
-        of(said.id, said.handler).said.append(said)
+        if not said.doubt or (said.id, said.handler) in found:  # a claim alone is no step
+            of(said.id, said.handler).said.append(said)
     for letter in view.overcome:
         if known := found.get((letter.id, letter.handler)):
             known.overcome = letter
@@ -120,7 +121,8 @@ def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -
         about = f"{letter.error}: {letter.message}"
         return step._replace(outcome="dead letter", attempts=letter.attempts, about=about)
     if item is None:  # a person answered, and what it was about left nothing else
-        return step._replace(outcome=PAST.get(delivery.said[-1].decision, "running"))
+        counted = [said for said in delivery.said if not said.doubt]
+        return step._replace(outcome=PAST.get(counted[-1].decision, "running"))
     attempts = None if item.attempt is None else item.attempt - 1
     about = REFUSED if item.kind == "gate" and delivery.said else item.about  # one under way is no gate any more
     return step._replace(outcome=item.kind, attempts=attempts, about=about, due=item.due)
