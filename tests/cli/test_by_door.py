@@ -273,8 +273,7 @@ def test_the_key_follows_no_redirection(shell: Shell, monkeypatch: pytest.Monkey
 
 
 def test_without_the_key_that_workers_ask_for_the_door_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is written that would be skipped, without a key or with another one; a worker that asks for no key takes
-    the mark away."""
+    """Nor with another: nothing is written that would be skipped; a worker that asks for none takes the mark away."""
     from market import app  # type: ignore[import-not-found]  # as the commands import it
 
     from stepwire.bus.local import LocalBus

@@ -1,4 +1,4 @@
-"""What somebody writes who may write to the bus and has no decision key: an approval, and the record that tells of it."""
+"""What somebody writes who may write to the bus and has no decision key: an approval, and the record of it."""
 
 from __future__ import annotations
 

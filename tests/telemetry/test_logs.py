@@ -12,9 +12,9 @@ import pytest
 from pydantic import SecretStr
 from tests.telemetry.shop import Done, Order, listened
 
-from stepwire.telemetry import Called
+from stepwire.telemetry import Called, Skipped
 from stepwire_handlers.configuration import Configuration
-from stepwire_handlers.telemetry import Metrics
+from stepwire_handlers.telemetry import Metrics, logs
 from stepwire_handlers.telemetry.logs import StepLog
 
 KEY = "sk-planted-secret-0123456789"
@@ -130,3 +130,21 @@ def test_below_the_level_nothing_is_written(monkeypatch: pytest.MonkeyPatch, tmp
         log(Called("shop", "check", "order", "ok", "r", "k", 1, 0.1, 0.0))
         log(Called("shop", "check", "order", "dead_letter", "r", "k", 1, 0.1, 0.0, "Reject", "no"))
     assert [json.loads(line)["outcome"] for line in (tmp_path / "log").read_text().splitlines()] == ["dead_letter"]
+
+
+def test_decisions_that_are_thrown_away_are_said_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first at once, then their number every ten minutes, for each step; what is skipped otherwise says nothing."""
+    stream, now = io.StringIO(), [0.0]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    log = StepLog("json", "warning", "off")
+    for seconds, handler, why in (
+        (0, "approve", "unsigned"), (1, "approve", "unsigned"), (1, "approve", "unsigned"), (2, "approve", "late"),
+        (2, "check", "unsigned"), (logs.EVERY - 1, "approve", "unsigned"), (logs.EVERY, "approve", "unsigned"),
+    ):  # fmt: skip
+        now[0] = float(seconds)
+        log(Skipped("shop", handler, f"shop.{handler}.control", why))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["handler"], line["decisions"]) for line in lines] == [("approve", 1), ("check", 1), ("approve", 4)]
+    assert {(line["event"], line["level"], line["app"]) for line in lines} == {("unsigned", "warning", "shop")}
+    assert all("STEPWIRE_DECISION_KEY" in line["message"] for line in lines)

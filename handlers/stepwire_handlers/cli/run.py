@@ -97,8 +97,8 @@ async def _serve(
     from contextlib import AsyncExitStack
 
     from stepwire.worker import Worker
-    from stepwire_handlers.services.signing import key_of
     from stepwire_handlers.services.retention import retaining
+    from stepwire_handlers.services.signing import key_of
     from stepwire_handlers.telemetry import Metrics, build
     from stepwire_handlers.telemetry.otlp import system_of, tracing
 

@@ -123,7 +123,7 @@ class Signing:
 
     @property
     def asked(self) -> str | None:
-        """The fingerprint of the key that the last worker to start asks for; empty: not known, None: it asks for none."""
+        """Of the key that the last worker asked for, its fingerprint; empty: not known, None: it asked for none."""
         if isinstance(self._bus, Left):
             return self._left
         try:

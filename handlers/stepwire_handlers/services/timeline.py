@@ -99,9 +99,8 @@ def _deliveries(view: RunView) -> dict[tuple[str, str], _Delivery]:
         of(letter.id, letter.handler).letter = letter
     for item in view.open:
         of(item.id, item.handler).item = item
-    for said in view.said:
-        if not said.doubt or (said.id, said.handler) in found:  # a claim alone is no step
-            of(said.id, said.handler).said.append(said)
+    for said in [one for one in view.said if not one.doubt or (one.id, one.handler) in found]:  # a claim is no step
+        of(said.id, said.handler).said.append(said)
     for letter in view.overcome:
         if known := found.get((letter.id, letter.handler)):
             known.overcome = letter

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import sys
+import time
 import traceback
 from collections.abc import Callable, MutableMapping, Sequence
 from datetime import UTC, datetime
@@ -19,12 +21,13 @@ from typing import Any, Literal, TextIO
 import structlog
 from pydantic_core import to_json
 
-from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost
+from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
 from stepwire_handlers.harmless import harmless
 from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
 from stepwire_handlers.telemetry.traced import CURRENT
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+EVERY = 600.0  #: seconds until a step says again that it throws decisions away
 TRACEBACK = 4_096  #: characters of a traceback that are kept, its end
 Line = MutableMapping[str, Any]
 
@@ -165,6 +168,7 @@ class StepLog:
         self._pipeline = Pipeline(kind, level, secrets)
         self._log = self._pipeline.logger
         self._payload = payload
+        self._refused: dict[str, tuple[float, int]] = {}  #: handler -> when it was said, and how many since
         forwarded(self._pipeline)
 
     def __call__(self, fact: Fact) -> None:
@@ -178,6 +182,21 @@ class StepLog:
             self._log.debug("assigned", group=fact.group, kind=fact.kind)  # type: ignore[union-attr]
         elif kind is Lost:
             self._lost(fact)  # type: ignore[arg-type]
+        elif kind is Skipped and fact.why == "unsigned":  # type: ignore[union-attr]
+            self._unsigned(fact)  # type: ignore[arg-type]
+
+    def _unsigned(self, fact: Skipped) -> None:
+        """The first one at once, then their number once in a while: whoever may write can write any number of them."""
+        now, (said, count) = time.monotonic(), self._refused.get(fact.handler, (-math.inf, 0))
+        if now - said < EVERY:
+            self._refused[fact.handler] = said, count + 1
+            return
+        self._refused[fact.handler] = now, 0
+        self._log.warning(
+            "unsigned", app=fact.app, handler=fact.handler, decisions=count + 1,
+            message="decisions without a signature by STEPWIRE_DECISION_KEY were thrown away; their gates still wait. "
+            "Look at who decides without that key, or with another one",
+        )  # fmt: skip
 
     def _lost(self, fact: Lost) -> None:
         self._log.error("lost", group=fact.group, topic=fact.topic, partition=fact.partition, offsets=fact.offsets)

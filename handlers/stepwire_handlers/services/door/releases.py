@@ -1,9 +1,9 @@
 """Is what workers run the release that this process knows, and do they take what is decided here?
 
 In: places. Out: `Place.outdated`, `Place.refused`, and a line of the log at each change. An older door sees no gates of
-steps that are new; one without the workers' decision key refuses to decide. A worker leaves the table of what its release's
-events owe when it starts; one that differs from our own is of another release. Steps that neither join nor ask are not
-in the table: of these an older process only lacks the lines in a run.
+steps that are new; one without the workers' decision key refuses to decide. A worker leaves the table of what the
+events of its release owe when it starts; one that differs from our own is of another release. Steps that neither join
+nor ask are not in the table: of these an older process only lacks the lines in a run.
 """
 
 from __future__ import annotations
