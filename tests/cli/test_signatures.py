@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, ended, until
 from tests.door.forgery import forged
 
 from stepwire.bus.local import LocalBus
@@ -56,3 +57,17 @@ def test_a_short_key_is_told_off_where_it_is_used(shell: Shell, monkeypatch: pyt
     monkeypatch.setenv("STEPWIRE_DECISION_KEY", "short")
     assert "has 5 characters" in shell("gates", "decide", gate["id"], "--approve").err
     assert "has 5 characters" in shell("doctor", "market:app").out
+
+
+def test_a_worker_tells_others_on_its_file_what_it_takes(shell: Shell) -> None:
+    """From its start on: whoever has no key is refused before anything is written; a short key is complained of."""
+    run = shell.order(500)
+    shell.work(KEY)
+    (gate,) = shell("gates", "list", "--json").data
+    worker = shell.begin("run", "market:app", STEPWIRE_DECISION_KEY="short")
+    until((Path(f"{shell.path}.locks") / "signed.market").exists, "the worker says what it takes")
+    said = shell("gates", "decide", gate["id"], "--approve", code=2).err
+    assert "the workers of market take signed decisions only, and there is no STEPWIRE_DECISION_KEY here" in said
+    assert [step["said"] for step in shell.seen(run)["steps"] if step["handler"] == "approve"] == [[]]
+    worker.terminate()
+    assert "has 5 characters" in ended(worker).err
