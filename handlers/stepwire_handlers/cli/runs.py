@@ -128,10 +128,11 @@ def show(run: Run, app: AppName, bus: BusUrl = None, json: AsJson = False) -> No
     async def main() -> int:
         from stepwire.errors import StepwireError
         from stepwire_handlers.services.runs import Runs
+        from stepwire_handlers.services.signing import signing_of
 
         loaded, values = target(app, bus)
         async with existing(values, loaded) as where:
-            view = Runs(loaded, where).view(_named(where, run))
+            view = Runs(loaded, where, await signing_of(values, loaded, where)).view(_named(where, run))
             hint = _nobody_works(loaded, where, [view], where_else(app, bus))
         if not view.lines and not view.open:
             raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
@@ -197,12 +198,13 @@ def watch(
 
     async def main() -> int:
         from stepwire_handlers.services.runs import Runs, follow
+        from stepwire_handlers.services.signing import signing_of
 
         loaded, values = target(app, bus)
         async with existing(values, loaded) as where:
-            name = _named(where, run)
+            name, signing = _named(where, run), await signing_of(values, loaded, where)
             with _screen() as screen:
-                async for view in follow(Runs(loaded, where), where, name, timeout):
+                async for view in follow(Runs(loaded, where, signing), where, name, timeout):
                     screen(view)
                     if view.state == "completed" or (view.state == "failed" and view.rests):
                         return COMPLETED if view.state == "completed" else DEAD_LETTER

@@ -43,7 +43,7 @@ def lines(view: RunView) -> list[Text]:
             found.append(Text(f"{indent}{short('after ' + ' '.join(step.last_error.split()))}", style="yellow"))
         if step.stamps:
             found.append(Text(f"{indent}{_stamps(step.stamps)}", style="dim italic"))
-        found += [Text(f"{indent}{line_of(said)}", style="bold") for said in step.said]
+        found += [Text(f"{indent}{line_of(said)}", style="yellow" if said.doubt else "bold") for said in step.said]
         found += [Text(f"{indent}{_event(line.event)}", style="dim") for line in step.outputs[:MOST]]
         if len(step.outputs) > MOST:
             found.append(Text(f"{indent}and {len(step.outputs) - MOST} more", style="dim"))

@@ -28,7 +28,7 @@ from stepwire.jsontext import load
 from stepwire.telemetry import silent
 from stepwire.wiring.wiring import Owed
 from stepwire_handlers.services.dead_letters import DeadLetter
-from stepwire_handlers.services.said import Said, told
+from stepwire_handlers.services.said import Told, told
 
 ANY = ""  #: in a key: a join id names its handler by itself
 Key = tuple[str, str]  #: (identity, handler), or (join id, ANY)
@@ -75,7 +75,7 @@ class Folded:
     run: str
     lines: list[Line] = field(default_factory=list)
     ends: list[Ended] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)  #: what people did, oldest first
+    said: list[Told] = field(default_factory=list)  #: what people did, oldest first
     letters: list[DeadLetter] = field(default_factory=list)  #: the last one of each delivery, oldest first
     overcome: list[DeadLetter] = field(default_factory=list)  #: of deliveries that came to an end after it
     parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> the events that it was made of
@@ -171,8 +171,8 @@ class _Fold:
 
     def _ended(self, record: Record) -> None:
         body = load(record.value)
-        if (said := told(body, record.time)) is not None:
-            self._out.said.append(said)
+        if (word := told(body, self._out.run, record.time)) is not None:
+            self._out.said.append(word)
             return
         attempts, error = body.get("attempts", 1), body.get("error", "")
         self._out.ends.append(Ended(record.time, body["handler"], body["delivery"], body["why"], attempts, error))

@@ -76,6 +76,10 @@ class Intake:
         self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why, kind))
         self._dispatcher.committer.add(Finished(done=[where]))
 
+    def _say_skipped(self, why: str, entry: Entry) -> None:
+        run = str(entry.meta.get("run", ""))
+        self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, why, run=run))
+
     # -- forward
 
     def forwarded(self, decoded: Decoded, delivery: Delivery) -> Finished:
@@ -137,7 +141,7 @@ class Intake:
         mailbox = mailboxes[dispatcher.step.partition(key, len(mailboxes))]
         applied = self.mail.apply(mailbox, entry)
         if applied.skipped:
-            self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, applied.skipped))
+            self._say_skipped(applied.skipped, entry)
         return Finished(self._notices(mailbox, entry), applied.changes, done, applied=True)
 
     def _notices(self, mailbox: Mailbox, entry: Entry) -> list[Out]:
@@ -177,7 +181,7 @@ class Intake:
         mailbox = self._dispatcher.committer.mailboxes[record.partition]
         applied = self.mail.apply(mailbox, entry)
         if applied.skipped:
-            self.step.telemetry(Skipped(self.step.app, self.step.name, record.topic, applied.skipped))
+            self._say_skipped(applied.skipped, entry)
         notices = self._notices(mailbox, entry)
         self._dispatcher.committer.add(Finished(notices, applied.changes, [where], applied=True))
 

@@ -169,6 +169,7 @@ class Console:
         seen = look.visible(self.places, caller) if caller else []
         here = {"caller": caller, "apps": [place.app.name for place in seen], "path": request.scope["path"],
                 "outdated": [place for place in seen if place.outdated], "login": self.sessions.needs_login,
+                "refused": [place for place in seen if place.refused],
                 "said": SAID.get(request.query_params.get("said", ""), "")}  # fmt: skip
         return Html(self._pages.get_template(name).render(**here, **values), code)
 
