@@ -45,11 +45,11 @@ say it in kafka: {{ trimPrefix "STEPWIRE_KAFKA__" .name | lower | replace "_" ".
   {{- range $kind := list "env" "secrets" -}}
     {{- range $name, $value := index $its $kind -}}
       {{- $place := printf "%s%s" $part $kind -}}
-      {{- with include "stepwire.belongs" (dict "name" $name "place" $place) -}}
-        {{- fail (printf "%s.%s: the chart sets it itself; %s" $place $name .) -}}
-      {{- end -}}
       {{- if and (eq $kind "env") (or (has $name $secret) (regexMatch "://[^/@:\\s]*:[^/@\\s]+@" (toString $value))) -}}
         {{- fail (printf "%s.%s is a secret%s: put it into a Secret and name that: %ssecrets: {%s: {name: SECRET, key: KEY}}" $place $name (has $name $secret | ternary "" ", it carries a password") $part $name) -}}
+      {{- end -}}
+      {{- with include "stepwire.belongs" (dict "name" $name "place" $place) -}}
+        {{- fail (printf "%s.%s: the chart sets it itself; %s" $place $name .) -}}
       {{- end -}}
     {{- end -}}
   {{- end -}}
