@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.helm.chart import SHAPES, Object, changed, of_kind, render, values_of
+from tests.helm.chart import SHAPES, Object, changed, notes, of_kind, render, values_of
 
 KEY = "STEPWIRE_DECISION_KEY"
 OURS = {"name": "stepwire", "key": "decision-key"}
@@ -58,7 +58,7 @@ def test_a_private_ca_reaches_every_kind_of_pod() -> None:
 
 
 def test_a_secret_is_in_the_pods_of_its_part_alone() -> None:
-    """The model's in workers, a database's in its group, the key for decisions where people decide, Kafka's everywhere."""
+    """The model's in workers, a database's in its group, the key where people decide, Kafka's password everywhere."""
     found = _named(render(values_of("parts")))
     env = {name: _env(pod) for name, pod in found.items()}
 
@@ -74,7 +74,7 @@ def test_a_secret_is_in_the_pods_of_its_part_alone() -> None:
 
 
 def test_a_parts_own_secret_goes_before_that_of_all() -> None:
-    """By name; lists of Secrets are joined to those of all, each once; a group's own list replaces that of `defaults`."""
+    """By name; a list of Secrets is joined to that of all, each once; a group's own stands in place of `defaults`'."""
     more = {"secrets": {KEY: {"name": "all", "key": "k"}}, "secretsFrom": ["all", "acme-s3"],
             "workers__book__secretsFrom": ["books"]}  # fmt: skip
     found = _named(render(changed("parts", **more)))
@@ -136,7 +136,7 @@ def test_jobs_and_tests_find_their_nodes_and_say_no_to_a_mesh() -> None:
 
 
 def test_an_ingress_has_all_its_names_and_one_path() -> None:
-    """Each host leads to the Service below the path, one certificate is for all; tools take calls by each of their names."""
+    """Each host leads to the Service below the path; one certificate is for all; tools take calls by each name."""
     objects = render(values_of("platform"))
     (door,) = [one for one in of_kind(objects, "Ingress") if "door" in one["metadata"]["name"]]
     hosts = ["flow.acme.example", "flow.acme.internal"]
@@ -151,7 +151,9 @@ def test_an_ingress_has_all_its_names_and_one_path() -> None:
 
 def test_budgets_say_how_many_may_go_or_must_stay() -> None:
     """One at a time unless told otherwise; off where it is turned off."""
-    budgets = {one["metadata"]["name"]: one["spec"] for one in of_kind(render(values_of("platform")), "PodDisruptionBudget")}
+    budgets = {
+        one["metadata"]["name"]: one["spec"] for one in of_kind(render(values_of("platform")), "PodDisruptionBudget")
+    }
     assert budgets["acme-stepwire-all"]["minAvailable"] == 2 and "maxUnavailable" not in budgets["acme-stepwire-all"]
     assert budgets["acme-stepwire-door"]["maxUnavailable"] == "50%"
     (usual,) = [one for one in of_kind(render(values_of("everything")), "PodDisruptionBudget")
@@ -165,3 +167,13 @@ def test_objects_of_ones_own_come_along_with_names_filled_in() -> None:
     """Templates in them are rendered."""
     (notes,) = [one for one in render(values_of("platform")) if one["metadata"]["name"] == "acme-notes"]
     assert notes["data"] == {"app": "acme.flow:app"}
+
+
+def test_notes_say_where_the_key_for_decisions_is_missing() -> None:
+    """A door or a console without the key that workers have; nothing where it may be in a Secret taken whole."""
+    assert "decided" not in notes(values_of("parts"))
+    said = notes(changed("parts", door__secrets={}, door__secretsFrom=[]))
+    assert "decided at the door counts for nothing: book, triage take signed" in said and "at the console" not in said
+    assert "decided" not in notes(changed("parts", door__secrets={}, console__secrets={}, console__secretsFrom=["x"]))
+    file = {"STEPWIRE_DECISION_KEY_FILE": "/run/secrets/key"}
+    assert "decided" not in notes(changed("parts", console__secrets={}, console__env=file))

@@ -57,8 +57,6 @@ REFUSED = [
     ("least", {"defaults__env": {"STEPWIRE_KAFKA__SSL_CA_LOCATION": "/x"}},
      r"defaults\.env\.STEPWIRE_KAFKA__SSL_CA_LOCATION: .*say it in kafka: \{ssl\.ca\.location"),
     ("least", {"defaults__env": {"ANTHROPIC_API_KEY": "x"}}, r"name that: defaults\.secrets: \{ANTHROPIC_API_KEY"),
-    ("parts", {"door__secrets": {}, "door__secretsFrom": []}, r"counts? for nothing: .*door\.secrets: \{STEPWIRE_DECISION"),
-    ("parts", {"console__secrets": {}}, r"decided at the console would count for nothing"),
     ("platform", {"defaults__replicas": 2}, r"workers\.all\.podDisruptionBudget\.minAvailable: 2 of 2 pods"),
     ("everything", {"door__podDisruptionBudget": {"minAvailable": "100%"}}, r"door\.podDisruptionBudget\.minAvailable"),
     ("least", {"extraObjects": [{"kind": "ConfigMap"}]}, r"at '/extraObjects/0': missing"),
@@ -92,11 +90,12 @@ FITTING = [
     ("groups", {"storage": {"enabled": True, "existingClaim": "of-many"}}),
     ("least", {"secrets": {"STEPWIRE_KAFKA__SASL_USERNAME": {"name": "a", "key": "b"}}}),
     ("least", {"env": {"STEPWIRE_KAFKA__SASL_PASSWORD_FILE": "/run/secrets/kafka"}}),
-    ("parts", {"door__secrets": {}, "door__secretsFrom": ["unseen"]}),
-    ("parts", {"console__secrets": {}, "console__env": {"STEPWIRE_DECISION_KEY_FILE": "/run/secrets/key"}}),
-    *(("everything", {f"{part}{name}": None}) for part in ("", "defaults__", "door__", "console__", "mcp__")
-      for name in ("env", "secrets", "secretsFrom", "extraVolumes", "extraVolumeMounts") if part != "console__"
-      or name != "secrets"),
+    *(
+        ("everything", {f"{part}{name}": None})
+        for part in ("", "defaults__", "door__", "console__", "mcp__")
+        for name in ("env", "secrets", "secretsFrom", "extraVolumes", "extraVolumeMounts")
+        if part != "console__" or name != "secrets"
+    ),
     ("least", {"env": {"PROXY": "http://proxy:3128/@x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": None}}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": "5Gi"}}}),

@@ -38,7 +38,6 @@ say it in kafka: {{ trimPrefix "STEPWIRE_KAFKA__" .name | lower | replace "_" ".
     {{- fail (printf "kafka.%s is a secret: put it into a Secret and name that: secrets: {STEPWIRE_KAFKA__%s: {name: SECRET, key: KEY}}" $name ($name | upper | replace "." "_")) -}}
   {{- end -}}
 {{- end -}}
-{{- $groups := include "stepwire.groups" . | fromJson -}}
 {{- $parts := dict "" .Values "defaults." .Values.defaults "door." .Values.door "console." .Values.console "mcp." .Values.mcp -}}
 {{- range $name, $group := .Values.workers }}{{ $_ := set $parts (printf "workers.%s." $name) ($group | default dict) }}{{ end -}}
 {{- range $part, $its := $parts -}}
@@ -50,16 +49,6 @@ say it in kafka: {{ trimPrefix "STEPWIRE_KAFKA__" .name | lower | replace "_" ".
       {{- end -}}
       {{- with include "stepwire.belongs" (dict "name" $name "place" $place) -}}
         {{- fail (printf "%s.%s: the chart sets it itself; %s" $place $name .) -}}
-      {{- end -}}
-    {{- end -}}
-  {{- end -}}
-{{- end -}}
-{{- range $group, $its := $groups -}}
-  {{- if eq (include "stepwire.has" (dict "root" $ "its" $its "name" "STEPWIRE_DECISION_KEY")) "yes" -}}
-    {{- range $server := list "door" "console" -}}
-      {{- $other := index $.Values $server -}}
-      {{- if and $other.enabled (eq (include "stepwire.has" (dict "root" $ "its" $other "name" "STEPWIRE_DECISION_KEY")) "no") -}}
-        {{- fail (printf "workers.%s take signed decisions only, and what is decided at the %s would count for nothing: give it the key too: %s.secrets: {STEPWIRE_DECISION_KEY: {name: SECRET, key: KEY}}" $group $server $server) -}}
       {{- end -}}
     {{- end -}}
   {{- end -}}
