@@ -8,7 +8,7 @@ import pytest
 from tests.helm.chart import SHAPES, Object, changed, notes, of_kind, render, values_of
 
 KEY = "STEPWIRE_DECISION_KEY"
-OURS = {"name": "stepwire", "key": "decision-key"}
+OURS = {"name": "acme-decisions", "key": "decision-key"}
 
 
 def _named(objects: list[Object]) -> dict[str, Object]:
