@@ -52,7 +52,7 @@ def test_a_private_ca_reaches_every_kind_of_pod() -> None:
     for pod in found.values():
         assert {"kafka-ca", "kafka-user"} <= {volume["name"] for volume in pod["volumes"]}
         password = _env(pod)["STEPWIRE_KAFKA__SSL_KEY_PASSWORD"]
-        assert password == {"secretKeyRef": {"name": "kafka-user", "key": "user.password"}}
+        assert password == {"secretKeyRef": {"name": "kafka-user", "key": "key-password"}}
     assert [name for name, pod in found.items() if any(one["name"] == "more" for one in pod["volumes"])] == ["mcp"]
     assert "/more" in [mount["mountPath"] for mount in found["mcp"]["containers"][0]["volumeMounts"]]
 

@@ -56,6 +56,7 @@ REFUSED = [
     ("groups", {"workers__triage__env": {"STEPWIRE_WORKER__DRAIN": 9}}, r"say it in workers\.triage\.drainSeconds"),
     ("least", {"defaults__env": {"STEPWIRE_KAFKA__SSL_CA_LOCATION": "/x"}},
      r"defaults\.env\.STEPWIRE_KAFKA__SSL_CA_LOCATION: .*say it in kafka: \{ssl\.ca\.location"),
+    ("least", {"env": {"STEPWIRE_KAFKA__SASL_OAUTHBEARER_TOKEN_FILE": "/x"}}, r"kafka: \{sasl\.oauthbearer\.token\.file"),
     ("least", {"defaults__env": {"ANTHROPIC_API_KEY": "x"}}, r"name that: defaults\.secrets: \{ANTHROPIC_API_KEY"),
     ("platform", {"defaults__replicas": 2}, r"workers\.all\.podDisruptionBudget\.minAvailable: 2 of 2 pods"),
     ("everything", {"door__podDisruptionBudget": {"minAvailable": "100%"}}, r"door\.podDisruptionBudget\.minAvailable"),

@@ -25,7 +25,7 @@ yes
 say it in {{ get $own .name }}
 {{- else if has .name (list "STEPWIRE_HTTP_HOST" "STEPWIRE_HTTP_PORT") -}}
 leave it out: probes and Prometheus ask port 9090 of the pod
-{{- else if and (hasPrefix "STEPWIRE_KAFKA__" .name) (hasSuffix ".env" (printf ".%s" .place)) (not (hasSuffix "_FILE" .name)) -}}
+{{- else if and (hasPrefix "STEPWIRE_KAFKA__" .name) (hasSuffix ".env" (printf ".%s" .place)) (not (hasSuffix "PASSWORD_FILE" .name)) -}}
 say it in kafka: {{ trimPrefix "STEPWIRE_KAFKA__" .name | lower | replace "_" "." | printf "{%s: …}" }}, which every pod has, also the Job that makes topics
 {{- end -}}
 {{- end -}}
