@@ -198,7 +198,7 @@ class Interpreter:
     @staticmethod
     def _uncalled(meeting: Meeting) -> bool:
         step = meeting.step
-        if any(part.name not in meeting.slots and not part.optional for part in step.parts):
+        if any(part.name not in meeting.slots and (part.decision or not part.optional) for part in step.parts):
             return True
         if step.items is not None:
             return meeting.size is None or (meeting.size > 0 and not meeting.items)

@@ -71,8 +71,8 @@ def called_once(stage: Stage) -> list[str]:
 
 
 def in_order(stage: Stage) -> list[str]:
-    """A handler with `order=` never handles two events of one value at once."""
-    return stage.world.overlaps
+    """`order=` never handles two events of one value at once; `effect="once"` is never repeated unasked."""
+    return stage.world.wrong
 
 
 async def closed(stage: Stage) -> list[str]:
@@ -109,10 +109,11 @@ async def remembered(stage: Stage) -> list[str]:
 
 
 def _shown(join: JoinState) -> str:
+    place = (join.run, join.scope, join.fork) if join.stub is None else ""  # that of a stub nobody asks for
     return (
         f"{sorted(join.slots)} absent {sorted(join.absent)} blocked {sorted(join.blocked)} size {join.size} "
         f"call {join.call} stub {join.stub} decided {join.decision is not None} "
-        f"opened {join.opened} counted {join.settled_items, join.items_present} at {join.run, join.scope, join.fork}"
+        f"opened {join.opened} counted {join.settled_items, join.items_present} at {place}"
     )
 
 
