@@ -131,10 +131,10 @@ class World:
             assert step.on_limit is not None
             return self.event(b.Emit(step.on_limit, b.limit_path(step, event.path)))
 
-        annotations = self._annotations(step)
-        call.__annotations__ = annotations
+        function: Any = at_once if step.instant else call
+        function.__annotations__ = annotations = self._annotations(step)
         kinds = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in annotations if name != "return"]
-        call.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
+        function.__signature__ = inspect.Signature(kinds)
         if step.on_limit is not None:
             on_limit.__annotations__ = {"event": self.events[step.taken[0]], "return": self.events[step.on_limit]}
         timing = step.timing
@@ -150,7 +150,7 @@ class World:
             on_limit=on_limit if step.on_limit is not None else None, order="lane" if step.order else None,
             effect="once" if step.once else "at-least-once", dedupe=step.dedupe, concurrency=step.concurrency,
         )  # fmt: skip
-        return Handler(at_once if step.instant else call, step.name, options)
+        return Handler(function, step.name, options)
 
     def _annotations(self, step: Step) -> dict[str, Any]:
         annotations: dict[str, Any] = {"ctx": Context}

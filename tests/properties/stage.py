@@ -120,7 +120,7 @@ class Stage:
     async def _dead(self) -> list[Open]:
         found = []
         for step in self.world.plan.steps:
-            if step.external:
+            if step.external == "echo":
                 continue
             topic = dead_letter_topic("p", step.name)
             for record in await self.bus.read(Partition(topic, 0), 0, 100_000):

@@ -59,8 +59,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Dispatch until cancelled. Raises BusCorrupt."""
         assignment = Assignment(-1, frozenset())
-        # a group of tasks that fails in the moment of our cancellation raises its errors only
-        while (task := asyncio.current_task()) is None or not task.cancelling():
+        while True:
             try:
                 if self._member is None:
                     self._member = await self._bus.join(self.step.group, list(self.step.codecs), self.step.control)
