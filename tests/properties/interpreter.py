@@ -119,7 +119,7 @@ class Interpreter:
         if token.emit.broken and not b.healed(self.seed, step.name, path):
             return
         if step.external:
-            self._emit(b.Emit(step.terms[0].events[0], b.answer_path(step, path)), token.frames, visits)
+            self._emit(b.answer(self.seed, self.odds, step, path), token.frames, visits)
             return
         if step.dedupe is not None and self._is_known(step, token):
             self.dropped[step.name] += 1

@@ -49,6 +49,11 @@ def _mail(about: str, handler: str, key: str, entry: Callable[[], Entry]) -> Ope
     return Open(about, lambda: Out(control_topic("p", handler), key, {}, entry().encode()))
 
 
+def _frames(record: Record) -> tuple[int, ...]:
+    """Where an event stands; what is published stands at the root, whatever a foreign app calls its place."""
+    return place("" if record.headers["ce_source"] == "test" else record.headers.get("ce_swscope", ""))[0]
+
+
 class Stage:
     """Workers for one world on one bus."""
 
@@ -166,11 +171,11 @@ class Stage:
         """Say what became of it: that is for `behaviour.healed`, but for whether it was done already."""
         key, step, world = f"p/{name}/{id_}", self.world.plan.step(name), self.world
         world.doubt.discard(key)
-        world.healed.add(key)
         meta = {"kind": "resolve", "id": id_, "verdict": "redo", "by": "somebody", "type": "", "of": of}
         called = world.latest.get(key)
-        if called is None:
+        if called is None:  # its worker died between the claim and the call
             return Entry(meta, {}, b"null")
+        world.healed.add(key)
         if b.trouble(world.seed, world.odds, step, called.path) in b.FINAL:
             meta["verdict"] = "redo" if b.healed(world.seed, name, called.path) else "drop"
         if meta["verdict"] == "drop" and step.is_join:
@@ -243,7 +248,7 @@ class Stage:
         """Every event that lies on a business topic, as the interpreter counts them."""
         types = {event.spec.type: number for number, event in enumerate(self.world.events)}
         return Counter(
-            (types[r.headers["ce_type"]], json.loads(r.value)["path"], place(r.headers.get("ce_swscope", ""))[0])
+            (types[r.headers["ce_type"]], json.loads(r.value)["path"], _frames(r))
             for r in await self.records()
             if "ce_swrun" in r.headers or r.headers["ce_source"] != SERVICE  # else its correlator emits it again
         )

@@ -22,7 +22,7 @@ from stepwire import WiringError
 from stepwire.clock import VirtualClock
 from stepwire.dispatch import commit, loop
 
-ODDS = b.Odds()
+ODDS = b.Odds(answers=15)
 STYLE = Style(outside=True, once=True, rough=True)
 
 

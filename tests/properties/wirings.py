@@ -410,7 +410,7 @@ def write(integer: Callable[[int, int], int], style: Style) -> Plan:
         author.meet(last, integer(0, 2))
     else:
         author.block(0, last, integer(1, 3))
-    if author.chance(20):
+    if author.chance(20) and len(author.entries) == 1:  # what is published apart is not analysed together
         author.careless()
     inner = frozenset({integer(1, author.count - 1)} if style.outside and author.chance(50) else ())
     keyed = frozenset(event for event in range(author.count) if author.chance(15))
