@@ -175,8 +175,6 @@ class Run:
 
     def _event(self, record: Record) -> Event | None:
         types = [event for event in self._app.wiring.events if event.spec.topic == record.topic]
-        if not types:
-            return None
         try:
             event = Codec(record.topic, types).event(record)
         except DecodeError:  # it is among the dead letters
@@ -215,12 +213,9 @@ class Run:
         """Was it replayed or dropped since?"""
         id_ = dead.record.headers["sw_delivery"].rpartition("/")[2]
         n = int(dead.record.headers["sw_replay"])
-        for dispatcher in self._worker.dispatchers:
-            if dispatcher.step.name == dead.handler:
-                for mailbox in dispatcher.committer.mailboxes.values():
-                    if mailbox.verdicts.get(id_, {"n": 0})["n"] > n or id_ in mailbox.items:
-                        return True
-        return False
+        steps = [dispatcher for dispatcher in self._worker.dispatchers if dispatcher.step.name == dead.handler]
+        mailboxes = [mailbox for dispatcher in steps for mailbox in dispatcher.committer.mailboxes.values()]
+        return any(mailbox.verdicts.get(id_, {"n": 0})["n"] > n or id_ in mailbox.items for mailbox in mailboxes)
 
 
 def replay(record: Record, *, drop: bool, edited: bytes | None = None) -> Entry:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from stepwire.errors import NotDone, Reject, RetryLater, Signal, Transient
+from stepwire.errors import DecodeError, NotDone, Reject, RetryLater, Signal, Transient
 from stepwire.settings import Settings
 
 
@@ -74,7 +74,7 @@ class JoinExpired(Exception):
     """The join's deadline passed before it was complete."""
 
 
-class NoRun(Exception):
+class NoRun(DecodeError):
     """An answer from outside says neither by header nor by a field which run it belongs to."""
 
 

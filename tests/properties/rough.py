@@ -12,7 +12,6 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from tests.properties import behaviour as b
 from tests.properties.build import SETTINGS
 from tests.properties.faulty_bus import FaultyBus
 from tests.properties.rest import Restless

@@ -188,7 +188,9 @@ class Stage:
             return Entry(meta, {}, b"null")
         world.returned(step, called)
         kind = type(said[0]).__name__ if said else ""
-        return Entry({**meta, "verdict": "done", "type": kind}, {}, said[0].model_dump_json().encode() if said else b"null")
+        return Entry(
+            {**meta, "verdict": "done", "type": kind}, {}, said[0].model_dump_json().encode() if said else b"null"
+        )
 
     # -- the run
 

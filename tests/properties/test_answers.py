@@ -73,11 +73,15 @@ async def serve(life: Life, broken: int | None = None) -> None:
     for ask in await life.records("ask"):
         n = Ask.model_validate_json(ask.value).n
         said = Answer.model_construct(n=n, state="broken" if n == broken else "fine")
-        headers = {"ce_specversion": "1.0", "ce_id": str(ask.offset), "ce_source": "service", "ce_type": Answer.spec.type}
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_id": str(ask.offset),
+            "ce_source": "service",
+            "ce_type": Answer.spec.type,
+        }
         headers |= {name: value for name, value in ask.headers.items() if name.startswith("ce_sw")}
         await life.bus.publish([Out("answer", None, headers, said.model_dump_json().encode())])
     await life.settle()
-
 
 
 SHAPES = {
@@ -124,3 +128,48 @@ async def test_asks_that_another_app_scattered() -> None:
         await serve(life)
         assert await life.events(Pair) == [Pair(n=n, noted=n) for n in range(3)]
         assert life.stored() == {}
+
+
+@handler()
+async def asks(begin: Begin) -> list[Ask]:
+    return [Ask(n=n) for n in range(2)]
+
+
+@handler()
+async def answers(ask: Ask) -> Answer:
+    return Answer(n=ask.n)
+
+
+@pytest.mark.parametrize("scope", [None, "", "x", "f00.x", "f00.1.", "a@b", "check@x/f.1"])
+@pytest.mark.parametrize("source", ["x", "stepwire:asks/answers"])
+@pytest.mark.parametrize("kind", [Checked, Answer])
+@pytest.mark.parametrize("value", [b'{"n": 1}', b'{"n": "?"}', b"{"])
+async def test_an_event_that_stands_nowhere(scope: str | None, source: str, kind: type[Event], value: bytes) -> None:
+    """Whoever writes to a topic below a scatter, and whatever place it claims: a dead letter, and the app goes on."""
+    async with Life(App("asks", [asks, answers, check, total])) as life:
+        headers = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": source, "ce_type": kind.spec.type}
+        headers |= {"ce_swrun": "r"} | ({"ce_swscope": scope} if scope is not None else {})
+        await life.bus.publish([Out(kind.spec.topic, None, headers, value)])
+        await life.settle()
+        (dead,) = await life.dead("total" if kind is Checked else "check")
+        await life.publish(Begin())
+        await life.answer(dead, drop=True)
+        assert await life.events(Total) == [Total(items=[0, 1])]
+        assert life.stored() == {}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_answers_without_headers_below_a_scatter(shape: str) -> None:
+    """A service that echoes nothing makes dead letters NoRun, and stops nobody."""
+    steps, reader = SHAPES[shape]
+    async with Life(App("asks", [*steps, external(Ask, Answer)])) as life:
+        await life.publish(Begin())
+        await life.settle()
+        headers = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "service", "ce_type": Answer.spec.type}
+        await life.bus.publish([Out("answer", None, headers, b'{"n": 1}')])
+        await life.settle()
+        (dead,) = await life.dead(reader)
+        assert dead.headers["kafka_dlt-exception-fqcn"].endswith("NoRun")
+        await life.answer(dead, drop=True)
+        await serve(life)
+        assert await life.events(Total) == [Total(items=[0, 1, 2])]

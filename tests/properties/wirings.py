@@ -133,7 +133,17 @@ def _shown(step: Step) -> str:
         terms.append(" & ".join(members) or "None")
     marks = [
         f"{name}={value}"
-        for name in ("max_visits", "on_limit", "timing", "order", "once", "dedupe", "external", "instant", "concurrency")
+        for name in (
+            "max_visits",
+            "on_limit",
+            "timing",
+            "order",
+            "once",
+            "dedupe",
+            "external",
+            "instant",
+            "concurrency",
+        )
         if (value := getattr(step, name)) not in (None, False, "")
     ]
     return f"{step.name}: {', '.join(parts)} -> {' | '.join(terms)} {' '.join(marks)}".rstrip()
@@ -338,7 +348,10 @@ class _Author:
         self.single(i, self.maybe(Term(tuple(starts))))
         for start, end in zip(starts, ends, strict=True):
             self.block(start, end, d)
-        parts = [Part(name, (end,), optional=n > 0 and self.chance(40)) for n, (name, end) in enumerate(zip("abc", ends))]
+        parts = [
+            Part(name, (end,), optional=n > 0 and self.chance(40))
+            for n, (name, end) in enumerate(zip("abc", ends, strict=True))
+        ]
         self._add(parts, self.maybe(Term((o,))), timing=self._hurried(parts))
 
     def _vetted(self, i: int, o: int, d: int) -> None:

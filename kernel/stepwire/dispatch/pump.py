@@ -184,12 +184,11 @@ class Pump:
             return
         mailbox.calling.add(id_)
         intake = self._dispatcher.intake
-        unread = intake.builder.unreadable(record)
+        unread = intake.builder.unreadable(record, meta.get("run", ""))
         unread.mailbox, unread.entry, unread.meta, unread.offset = mailbox, id_, meta, None
         unread.replay = meta.get("replay", 0)
-        unread.run = unread.run or meta.get("run", "")
         try:
-            decoded = self._step.codec(record.topic).decode(record)
+            decoded = intake.builder.decode(self._step.codec(record.topic), record)
         except DecodeError as error:
             if meta.get("drop"):
                 self._settled(unread, "dropped")
@@ -297,10 +296,10 @@ class Pump:
     def _declared(self, name: str, data: Any) -> Event | None:
         if not name:
             return None
-        for term in self._step.handler.signature.returns:
-            for event in term.events:
-                if name in (event.__name__, event.spec.type):
-                    return event.model_validate(data)
+        events = [event for term in self._step.handler.signature.returns for event in term.events]
+        for event in events:
+            if name in (event.__name__, event.spec.type):
+                return event.model_validate(data)
         raise WrongReturn(f"{self._step.name} never returns {name}")
 
     # -- park
