@@ -21,23 +21,20 @@ class Done(NamedTuple):
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAt:
+class RetryAt(NamedTuple):
     """Call again after `wait` seconds."""
 
     wait: float
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(NamedTuple):
     """Nothing helps: keep the delivery whole, for a person."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """R13: the effect may or may not have happened; a person decides."""
 
     error: BaseException

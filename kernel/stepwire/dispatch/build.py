@@ -60,12 +60,12 @@ class Builder:
         event, envelope = type(decoded.event), decoded.envelope
         depth, asked = self._step.wiring.depth[event], not envelope.run and self._answers.get(event)
         if asked and asked.match is None:
-            reason = "the answer echoes no ce_swrun header; echo our headers, or set match= on external()"
-            raise NoRun(f"{record.topic}[{record.partition}]@{record.offset}", reason)
+            raise NoRun(
+                record.topic, "the answer echoes no ce_swrun header; echo our headers, or set match= on external()"
+            )
         if asked or not (envelope.scope or depth) or self.scope(event, envelope.source, envelope.scope).fits(depth):
             return decoded  # of an answer by a field its ask says where it stands
-        reason = f"it stands below {depth} scatters, and its ce_swscope is {envelope.scope!r}"
-        raise DecodeError(f"{record.topic}[{record.partition}]@{record.offset}", reason)
+        raise DecodeError(record.topic, f"it stands below {depth} scatters, and its ce_swscope is {envelope.scope!r}")
 
     def type_of(self, record: Record) -> EventType | None:
         """Which event a record was to be, of whatever version."""

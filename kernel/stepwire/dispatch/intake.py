@@ -20,7 +20,7 @@ from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import digest
 from stepwire.join import goes_without
-from stepwire.outcome import DeadLetter, NewerType
+from stepwire.outcome import DeadLetter
 from stepwire.state import VERDICT, Entry, Mailbox, keep, kept
 from stepwire.telemetry import Skipped
 from stepwire.wiring.wiring import Owed
@@ -38,7 +38,6 @@ class Intake:
         self.step, self._dispatcher = step, dispatcher
         self.builder, self.emitter, self.mail = Builder(step), Emitter(step), Mail(step)
         self._plain = not step.is_join and not step.keeps_first
-        self._answers = step.wiring.answers
 
     def admit(self, record: Record) -> None:
         """Steps 2 to 4."""
@@ -63,7 +62,7 @@ class Intake:
             return
         delivery = self.builder.from_record(record, decoded)
         delivery.offset = where
-        if not decoded.envelope.run and type(decoded.event) in self._answers:
+        if not decoded.envelope.run and type(decoded.event) in self.step.wiring.answers:
             self._skip(record.topic, "correlated", where)  # its correlator emits it again
         elif self._plain:
             if not self._dispatcher.pump.at_limit(delivery):
@@ -222,10 +221,3 @@ class Intake:
             return None
         slot = next((s for event, s in self.step.slots.items() if event is self.builder.type_of(record)), None)
         return None if slot is None else Owed(self.step.name, slot)
-
-    def newer_is_over(self, delivery: Delivery) -> DeadLetter:
-        """Nobody who knows the version came."""
-        kind = delivery.record.headers.get("ce_type", "") if delivery.record else ""
-        return DeadLetter(
-            NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")
-        )

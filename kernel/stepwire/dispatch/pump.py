@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stepwire.bus.protocol import Change, Partition, Record
@@ -18,7 +19,7 @@ from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import Event
 from stepwire.join import STUB, JoinState, deadline, judge
-from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn, brief
+from stepwire.outcome import DeadLetter, Done, JoinExpired, NewerType, RetryAt, VisitLimit, WrongReturn, brief
 from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta, keep, kept, settled_late
 
 if TYPE_CHECKING:
@@ -222,8 +223,11 @@ class Pump:
         dispatcher = self._dispatcher
         dispatcher.active += 1
         if now >= entry.meta.get("newer_until", 0.0):
-            outcome = dispatcher.intake.newer_is_over(delivery)
-            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, outcome.error), delivery, outcome)
+            kind = entry.headers.get("ce_type", "")
+            error = NewerType(
+                f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay"
+            )
+            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
             return
         again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)
         changes = [dispatcher.intake.emitter.change(delivery, ITEM + delivery.entry, again)]
@@ -234,7 +238,8 @@ class Pump:
     def _begin(self, delivery: Delivery) -> None:
         """Limits first, then a claim where effects must not repeat, then the call."""
         if delivery.meta.get("resolved") == "done":
-            self._resolved(delivery)
+            meta = delivery.meta  # R13: a person said what the call returned
+            self._returned(delivery, lambda: self._declared(meta["done_type"], json.loads(meta["done"])))
         elif not self.at_limit(delivery):
             if self._step.once:
                 self._claim(delivery)
@@ -243,25 +248,31 @@ class Pump:
 
     def at_limit(self, delivery: Delivery) -> bool:
         """Visit limits and retirement: concluded here without a call; True if it was."""
-        options, dispatcher = self._step.handler.options, self._dispatcher
+        options = self._step.handler.options
         if options.retired:
             self._settled(delivery, "retired")
             return True
         if options.max_visits is None or delivery.visit <= options.max_visits or delivery.meta.get("grant"):
             return False
-        dispatcher.active += 1
-        if options.on_limit is None:
-            error = VisitLimit(
-                f"{self._step.name} was visited {options.max_visits} times in this run; a replay grants one more visit"
-            )
-            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
-            return True
-        try:
-            value = options.on_limit(next(iter(delivery.args.values())))
-            dispatcher.finish(dispatcher.intake.emitter.done(delivery, value), delivery, Done(value))
-        except Exception as error:  # noqa: BLE001 - the author's function; its failure is a dead letter like any other
-            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
+
+        def limited() -> Event:
+            if options.on_limit is None:
+                reached = f"{self._step.name} was visited {options.max_visits} times in this run"
+                raise VisitLimit(f"{reached}; a replay grants one more visit")
+            return options.on_limit(next(iter(delivery.args.values())))
+
+        self._returned(delivery, limited)
         return True
+
+    def _returned(self, delivery: Delivery, value: Callable[[], Event | None]) -> None:
+        """It comes to a value without a call; whatever fails at that is a dead letter."""
+        dispatcher, emitter = self._dispatcher, self._dispatcher.intake.emitter
+        dispatcher.active += 1
+        try:
+            done = Done(value())
+            dispatcher.finish(emitter.done(delivery, done.value), delivery, done)
+        except Exception as error:  # noqa: BLE001 - the author's function, or what a person says
+            dispatcher.finish(emitter.dead(delivery, error), delivery, DeadLetter(error))
 
     def _claim(self, delivery: Delivery) -> None:
         """R13: transaction 1. The call is made only right after its commit, under the same assignment."""
@@ -282,16 +293,6 @@ class Pump:
             dispatcher.committer.add(Finished(changes=[self._changed(delivery, claim=None)]))
 
         dispatcher.committer.add(Finished(changes=[claimed], then=call_if_in_time, holds=True))
-
-    def _resolved(self, delivery: Delivery) -> None:
-        """R13: a person said what the call returned."""
-        dispatcher, meta = self._dispatcher, delivery.meta
-        dispatcher.active += 1
-        try:
-            value = self._declared(meta["done_type"], json.loads(meta["done"]))
-            dispatcher.finish(dispatcher.intake.emitter.done(delivery, value), delivery, Done(value))
-        except (ValueError, WrongReturn) as error:
-            dispatcher.finish(dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
 
     def _declared(self, name: str, data: Any) -> Event | None:
         if not name:
