@@ -96,7 +96,8 @@ class World:
     doubt: set[str] = field(default_factory=set)  #: delivery keys whose effect may have happened (effect="once")
     latest: dict[str, Called] = field(default_factory=dict)  #: delivery key -> its last call
     hanging: int = 0
-    running: set[tuple[str, str]] = field(default_factory=set)
+    running: dict[tuple[str, str], str] = field(default_factory=dict)  #: step and order value -> delivery key
+    replayed: set[str] = field(default_factory=set)  #: delivery keys; a replay stands in no order's queue
     labels: dict[str, str] = field(default_factory=dict)  #: run -> what the plan calls it
 
     def __post_init__(self) -> None:
@@ -189,14 +190,14 @@ class World:
                 await self._hang()
             return self._come(step, ctx, called)
         finally:
-            self.running.discard(called.lane)
+            self.running.pop(called.lane, None)
 
     def _at_once(self, step: Step, ctx: Context, given: dict[str, Any]) -> Any:
         called = self._begin(step, ctx, given)
         try:
             return self._come(step, ctx, called)
         finally:
-            self.running.discard(called.lane)
+            self.running.pop(called.lane, None)
 
     def _begin(self, step: Step, ctx: Context, given: dict[str, Any]) -> Called:
         spot = self.spot(ctx.run, ctx.scope)
@@ -210,9 +211,9 @@ class World:
         if step.is_join:
             self.wheres[delivery] = (step.name, spot)
         lane = (step.name, str(getattr(given.get("a"), "lane", ""))) if step.order else ("", "")
-        if step.order and lane in self.running:
+        if step.order and lane in self.running and self.replayed.isdisjoint((delivery, self.running[lane])):
             self.wrong.append(f"{step.name}: two calls at once for {lane}")
-        self.running.add(lane)
+        self.running[lane] = delivery
         if step.once and delivery in self.doubt:
             self.wrong.append(f"{step.name}: {delivery} is called again, and nobody said so")
         self.doubt |= {delivery} if step.once else set()

@@ -17,6 +17,7 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Record
 from stepwire.clock import VirtualClock
 
+FOREIGN = "theirs|0f.2/again@3/ab.1"  #: where an event of another app stands
 SERVICE = "service"  #: the source of what other people's services publish
 
 
@@ -66,7 +67,7 @@ class Outside:
             out = out._replace(headers={name: value for name, value in out.headers.items() if name != "ce_swrun"})
             out = out._replace(key=None if self._dice.random() < 0.5 else out.key)
         if self._foreign and b.dice(self._world.seed, "foreign", published.run).random() < 0.5:  # of one run, one place
-            out = out._replace(headers={**out.headers, "ce_swscope": "theirs|0f.2/again@3/ab.1"})
+            out = out._replace(headers={**out.headers, "ce_swscope": FOREIGN})
         return self._outs.setdefault(emit.path, out)
 
     def publish(self, published: b.Published) -> Out:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -64,6 +63,7 @@ class Rough(Stage):
     def _answer(self, record: Record) -> Entry:
         error, n = record.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2], int(record.headers["sw_replay"])
         world, key = self.world, record.headers["sw_delivery"]
+        world.replayed.add(key)
         if error == "RecordRefused":
             self._handled.add((record.topic, record.offset))
             self.bus.forgiven = True  # type: ignore[attr-defined]
@@ -72,6 +72,9 @@ class Rough(Stage):
         if n < 3 and error != "VisitLimit" and self.dice.random() < 0.3:  # in vain
             self._handled.add((record.topic, record.offset))
             world.doubt.discard(key)
+            if error == "JoinExpired":
+                spot = world.spot(record.headers["ce_swrun"], record.headers["ce_swscope"])
+                world.observed.hurried.add((key.split("/")[1], spot))
             return replay(record, drop=False)
         entry = super()._answer(record)
         edits = not entry.meta["drop"] and entry.meta["origin"] == "event" and self.dice.random() < 0.3
@@ -144,8 +147,3 @@ class Rough(Stage):
             for task in worker._loops:
                 task.cancel()
             await asyncio.sleep(0)
-
-
-def reasons(stages: Sequence[Rough]) -> int:
-    """How many workers died."""
-    return sum(stage.deaths for stage in stages)

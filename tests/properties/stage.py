@@ -16,7 +16,7 @@ from tests.properties import behaviour as b
 from tests.properties.build import SETTINGS, World, place
 from tests.properties.exchange import create_topics
 from tests.properties.interpreter import Emitted
-from tests.properties.outside import SERVICE, Outside
+from tests.properties.outside import FOREIGN, SERVICE, Outside
 from tests.properties.rest import Rest, Restless
 from tests.properties.wirings import Step
 
@@ -51,7 +51,8 @@ def _mail(about: str, handler: str, key: str, entry: Callable[[], Entry]) -> Ope
 
 def _frames(record: Record) -> tuple[int, ...]:
     """Where an event stands; what is published stands at the root, whatever a foreign app calls its place."""
-    return place("" if record.headers["ce_source"] == "test" else record.headers.get("ce_swscope", ""))[0]
+    scope = record.headers.get("ce_swscope", "")
+    return place("" if scope == FOREIGN else scope)[0]
 
 
 class Stage:
@@ -139,6 +140,7 @@ class Stage:
         self._handled.add((record.topic, record.offset))
         key, seed = record.headers["sw_delivery"], self.world.seed
         self.world.doubt.discard(key)
+        self.world.replayed.add(key)
         _, name, _ = key.split("/")
         error = record.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2]
         if error == "JoinExpired":

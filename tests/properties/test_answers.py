@@ -121,7 +121,7 @@ async def test_asks_that_another_app_scattered() -> None:
     """An ask that came from a foreign place: its answer stands there too, and meets what else comes of that ask."""
     async with Life(App("asks", [note, pair, external(Ask, Answer)])) as life:
         for n in range(3):
-            out, run = life.app.record(Ask(n=n), id=str(n), source="stepwire:other/split", now=life.clock.now())
+            out, _ = life.app.record(Ask(n=n), id=str(n), source="stepwire:other/split", now=life.clock.now())
             headers = {**out.headers, "ce_swrun": "one", "ce_swscope": f"f00.{n}", "ce_swhandler": "split"}
             await life.bus.publish([out._replace(headers=headers)])
         await life.settle()

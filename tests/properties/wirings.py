@@ -429,7 +429,7 @@ def write(integer: Callable[[int, int], int], style: Style) -> Plan:
     keyed = frozenset(event for event in range(author.count) if author.chance(15))
     entries = tuple(author.entries)
     inner &= {event for step in author.steps for event in step.taken}
-    inner -= {*entries, *(event for step in author.steps if step.external for event in step.emitted)}
+    inner -= {*entries, *(event for step in author.steps if step.external for event in (*step.taken, *step.emitted))}
     return Plan(tuple(author.steps), author.count, keyed, author.pick((0, 0, 3)), entries, inner)
 
 

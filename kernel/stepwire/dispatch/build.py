@@ -29,10 +29,10 @@ class Builder:
     def __init__(self, step: Step) -> None:
         self._step = step
         self._ours = f"stepwire:{step.app}/"
-        self._answers = answers = step.wiring.answers
-        inner = [e for e in step.wiring.events if e in step.wiring.graph.emitted and not e.spec.entry]
+        self._answers, emitted = step.wiring.answers, step.wiring.graph.emitted
+        outer = {answer for answer, external in self._answers.items() if external.ask not in emitted}
         #: what always stands where this app put it; an answer stands where its ask does
-        self._inside = {event for event in inner if event not in answers or answers[event].ask in inner}
+        self._inside = {e for e in step.wiring.events if e in emitted and e not in outer and not e.spec.entry}
         self._single = next((part.name for part in step.handler.signature.parts), "")
 
     def from_record(self, record: Record, decoded: Decoded) -> Delivery:
