@@ -65,6 +65,4 @@ def test_a_run_on_which_nothing_goes_smoothly() -> None:
         assert not wrong, "\n".join([*wrong, str(plan)])
 
     each()
-    assert not [name for name in ("once", "order", "deaths", "aborted", "JoinExpired") if not met[name]], (
-        met
-    )
+    assert not [name for name in ("once", "order", "deaths", "aborted", "JoinExpired") if not met[name]], met
