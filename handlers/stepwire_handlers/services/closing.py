@@ -17,7 +17,7 @@ from typing import NamedTuple
 from stepwire import App, Event
 from stepwire.bus.protocol import Partition, Record
 from stepwire.clock import SystemClock
-from stepwire.codec import Codec, Decoded
+from stepwire.codec import Codec, Decoded, Other
 from stepwire.dispatch.build import Builder
 from stepwire.dispatch.emit import Emitter
 from stepwire.dispatch.step import Step, dead_letter_topic, runs_topic
@@ -119,10 +119,19 @@ class Reader:
         known = self.wiring.handlers.get(handler)
         return known is not None and known.signature.is_join
 
-    def unreadable(self, record: Record) -> tuple[str, Scope]:
-        """Identity and scope as the headers say, of a record whose value is damaged."""
-        delivery = self._builder.unreadable(record)
-        return delivery.id, delivery.scope
+    def decode(self, record: Record) -> Decoded | Other:
+        """Read an event as the kernel does. Raises DecodeError."""
+        return self._builder.decode(self.codecs[record.topic], record)
+
+    def unreadable(self, record: Record, run: str) -> tuple[str, Scope | None]:
+        """Identity and scope as the headers say, of a record that cannot be read; None: it stands nowhere."""
+        delivery = self._builder.unreadable(record, run)
+        return delivery.id, delivery.scope if delivery.run else None
+
+    def slot(self, step: Step, record: Record) -> str | None:
+        """The slot of a join that a record that cannot be read was to fill."""
+        event = self._builder.type_of(record)
+        return None if event is None else step.slots.get(event)
 
 
 def fold(records: Iterable[Record], run: str, reader: Reader) -> Folded:
@@ -184,7 +193,7 @@ class _Fold:
 
     def _business(self, record: Record) -> None:
         try:
-            decoded = self._reader.codecs[record.topic].decode(record)
+            decoded = self._reader.decode(record)
         except DecodeError:
             decoded = "other"
         if isinstance(decoded, Decoded):
@@ -224,7 +233,9 @@ class _Fold:
         """Damaged, or newer than this release: whoever takes it still has it before them."""
         if record.headers.get("ce_swhandler"):  # whoever emitted it is done, whatever became of it
             self._close(record.headers.get("ce_swcause", ""), record.headers["ce_swhandler"], record.time)
-        identity, scope = self._reader.unreadable(record)
+        identity, scope = self._reader.unreadable(record, self._out.run)
+        if scope is None:
+            return
         for step in self._reader.steps:
             codec = step.codecs.get(record.topic)
             if codec is None or step.match is not None:
@@ -238,8 +249,7 @@ class _Fold:
                 self._open(step.name, identity, record)
 
     def _blocked_part(self, step: Step, record: Record, identity: str, scope: Scope) -> None:
-        kind = record.headers.get("ce_type", "")
-        slot = next((slot for event, slot in step.slots.items() if event.spec.type == kind), None)
+        slot = self._reader.slot(step, record)
         if slot is not None:
             id_, filled = self._reader.join(step.name, slot, self._out.run, scope)
             self._damaged.append(((identity, step.name), id_, filled))
