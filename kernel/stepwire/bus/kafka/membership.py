@@ -97,6 +97,7 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def _stand_up(self) -> None:
         consumer, self._consumer = self._consumer, None
+        self._stable.set()  # there is no assignment to wait for: whoever commits is fenced
         if consumer is not None:
             await stopped(consumer)
 
@@ -153,15 +154,13 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._stable.set()
         self._news.set()
 
-    async def _check(self) -> None:
-        """The tasks of aiokafka end silently: then the seat is taken anew, under a new generation."""
-        consumer = self._consumer
-        if consumer is not None:
-            tasks = (consumer._coordinator._coordination_task, consumer._fetcher._fetch_task)  # noqa: SLF001
-            if not any(task.done() for task in tasks):
-                return
-            await self._stand_up()
+    async def _check(self) -> bool:
+        """Take the seat anew, under a new generation, if aiokafka gave it up: it says so to nobody, or once."""
+        if self._consumer is not None and not _given_up(self._consumer):
+            return False
+        await self._stand_up()
         await self._sit_down()
+        return True
 
     # -- reading
 
@@ -196,6 +195,8 @@ class KafkaMembership(ConsumerRebalanceListener):
         except OffsetOutOfRangeError as error:
             raise await self._lost(error.args[0]) from error
         except KafkaError as error:
+            if await self._check():
+                return ()
             raise BusUnavailable(f"{self.group} cannot read: {told(error)}") from error
 
     def _seek(self, positions: Mapping[Partition, int], places: Mapping[Partition, TopicPartition]) -> None:
@@ -278,7 +279,12 @@ class KafkaMembership(ConsumerRebalanceListener):
         async with self._lock:
             for place in progress:
                 self._last.pop(place, None)
-            await self._producer.write(messages, progress, seat)
+            try:
+                await self._producer.write(messages, progress, seat)
+            except Fenced:  # whether that is news to aiokafka or not: the coordinator is asked what is ours now
+                if seat is self._seat and self._stable.is_set() and self._consumer is not None:
+                    self._consumer._coordinator.request_rejoin()  # noqa: SLF001
+                raise
             self._last.update(progress)
         for place, (watermark, _) in progress.items():
             if place.topic == self._mail and watermark - self._purged.get(place, 0) >= PURGE:
@@ -314,3 +320,12 @@ class KafkaMembership(ConsumerRebalanceListener):
         """Every key and value of one control partition."""
         for row in (await latest(self._connection, [Partition(self._state, partition)])).items():
             yield row
+
+
+def _given_up(consumer: AIOKafkaConsumer) -> bool:
+    """Did an error that aiokafka does not expect end one of its tasks? Those that may end in order have none then."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001
+    lasting = (coordinator._coordination_task, fetcher._fetch_task)  # noqa: SLF001
+    passing = (coordinator._heartbeat_task, coordinator._commit_refresh_task)  # noqa: SLF001
+    failed = any(task and task.done() and not task.cancelled() and task.exception() for task in passing)
+    return failed or any(task.done() for task in lasting) or coordinator._pending_exception is not None  # noqa: SLF001
