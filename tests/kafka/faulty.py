@@ -216,7 +216,11 @@ def _topics(schema: Schema, body: Any) -> list[tuple[str, list[int]]]:
     """The topics that a request names, with their partitions."""
     found = []
     for kind, value in zip(schema.fields, body, strict=True):
-        if isinstance(kind, Array) and isinstance(kind.array_of, Schema) and isinstance(kind.array_of.fields[0], String):
+        if (
+            isinstance(kind, Array)
+            and isinstance(kind.array_of, Schema)
+            and isinstance(kind.array_of.fields[0], String)
+        ):
             for topic, *rest in value or ():
                 rows = rest[0] if rest and isinstance(rest[0], list) else []
                 found.append((topic, [row[0] if isinstance(row, tuple) else row for row in rows]))

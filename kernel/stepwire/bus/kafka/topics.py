@@ -17,7 +17,7 @@ from aiokafka.protocol.admin import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from stepwire.bus.kafka.connection import NETWORK, NO_TOPIC_RIGHT, PASSING, PATIENCE, Connection, meaning
+from stepwire.bus.kafka.connection import NETWORK, NO_TOPIC_RIGHT, PATIENCE, Connection, meaning, worst
 from stepwire.errors import BusUnavailable, SettingsError
 
 LARGE = 8 * 1024 * 1024  #: bytes; an entry wraps a record whole, a dead letter adds its cause
@@ -85,8 +85,7 @@ async def groups(connection: Connection) -> list[str]:
         brokers = (await _metadata(connection, [])).to_object()["brokers"]  # one that went down is not among them
         answers = [await connection.ask(broker["node_id"], ListGroupsRequest()) for broker in brokers]
         names.update(name for answer in answers if answer is not None for name, *_ in answer.groups)
-        codes = {NETWORK if answer is None else int(answer.error_code) for answer in answers} - {0}
-        return min(codes, key=lambda code: code in PASSING, default=0)
+        return worst(NETWORK if answer is None else int(answer.error_code) for answer in answers)
 
     code = await connection.insist("list the groups", attempt, asyncio.get_running_loop().time() + PATIENCE)
     if code:
