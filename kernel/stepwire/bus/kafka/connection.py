@@ -30,7 +30,7 @@ DUPLICATE_SEQUENCE = 46  #: a repeated produce that had arrived the first time
 UNSTABLE = 88  #: an open transaction may still change these offsets
 COORDINATOR_MOVED = frozenset({15, 16, NETWORK})
 LEADER_MOVED = frozenset({3, 5, 6, 9, 56, 72, 74, 75, 76, 78, NETWORK})
-PASSING = COORDINATOR_MOVED | LEADER_MOVED | {7, 14, 19, 20, 51, UNSTABLE}  #: ask again
+PASSING = COORDINATOR_MOVED | LEADER_MOVED | {7, 14, 19, 20, 41, 51, UNSTABLE, 89}  #: ask again
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.2  #: seconds between two tries; a marker being written takes a few ms
 PATIENCE = 30.0  #: seconds to wait for any broker at all
 #: what aiokafka raises while it connects and asks; the last two from SASL, and where it knows no broker
