@@ -1,6 +1,6 @@
 """A broker's answers, made worse by a plan: a proxy that understands Kafka's protocol, in front of one broker.
 
-In: the broker's port; which request is met by which fault, and how often. Out: a port to be used in its place, which
+In: the broker's address; which request is met by which fault, and how often. Out: a port to be used in its place, which
 the answers name too. Promise: on a connection answers keep their order; what no fault meets passes unchanged.
 """
 
@@ -63,10 +63,11 @@ def structs() -> Iterator[type[RequestStruct]]:
 
 
 class Faulty:
-    """The proxy; on 127.0.0.1 only."""
+    """The proxy of a lone broker; on 127.0.0.1 only."""
 
-    def __init__(self, port: int) -> None:
-        self._broker = port
+    def __init__(self, broker: str) -> None:
+        self._host, _, port = broker.rpartition(":")
+        self._broker = int(port)
         self._structs = {(struct.API_KEY, struct.API_VERSION): struct for struct in structs()}
         self._server: asyncio.Server | None = None
         self._lines: set[asyncio.Task[None]] = set()
@@ -119,7 +120,7 @@ class Faulty:
 
     async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError):
-            there, back = await asyncio.open_connection("127.0.0.1", self._broker)
+            there, back = await asyncio.open_connection(self._host, self._broker)
             due: asyncio.Queue[tuple[Asked, Fault | None]] = asyncio.Queue()
             with contextlib.closing(back):
                 ways = [

@@ -254,8 +254,7 @@ class Dispatcher:
         kept = {p for p in wanted if p in stored and committer.owns(p, stored[p])}
         self._drop(set(committer.ledgers) - kept, "revoked")
         gained = [partition for partition in wanted if partition not in kept]
-        for partition in gained:
-            committer.ledgers[partition] = Ledger(stored.get(partition, Progress(0)))
+        committer.ledgers |= {partition: Ledger(stored.get(partition, Progress(0))) for partition in gained}
         for partition in gained:
             if partition.topic == control:
                 await self._restore(member, partition.number)

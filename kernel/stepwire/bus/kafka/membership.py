@@ -26,7 +26,7 @@ from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import CLOSING, stopped, told, undivided
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
-from stepwire.bus.kafka.reader import EARLIEST, latest, offsets
+from stepwire.bus.kafka.reader import EARLIEST, LATEST, UNCOMMITTED, latest, offsets
 from stepwire.bus.kafka.records import record
 from stepwire.bus.protocol import Assignment, Formats, Partition, Progress, Record, Transaction
 from stepwire.errors import BusError, BusUnavailable, Fenced, RecordsLost
@@ -97,7 +97,6 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def _stand_up(self) -> None:
         consumer, self._consumer = self._consumer, None
-        self._stable.set()  # there is no assignment to wait for: whoever commits is fenced
         if consumer is not None:
             await stopped(consumer)
 
@@ -156,7 +155,7 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def _check(self) -> bool:
         """Take the seat anew, under a new generation, if aiokafka gave it up: it says so to nobody, or once."""
-        if self._consumer is not None and not _given_up(self._consumer):
+        if not _given_up(self._consumer):
             return False
         await self._stand_up()
         await self._sit_down()
@@ -245,7 +244,10 @@ class KafkaMembership(ConsumerRebalanceListener):
     async def _lost(self, gone: Mapping[TopicPartition, int]) -> BusError:
         places = {Partition(*place): offset for place, offset in gone.items()}
         first = await offsets(self._connection, [*places], EARLIEST)
+        end = await offsets(self._connection, [*places], LATEST, UNCOMMITTED)
         where = ", ".join(f"{p.topic}[{p.number}]@{at}, there is {first[p]} and on" for p, at in places.items())
+        if all(first[place] <= at <= end[place] for place, at in places.items()):
+            return BusUnavailable(f"{self.group}: {where}: asked was a broker that lags behind; it is asked again")
         if any(first[place] <= at for place, at in places.items()):
             return BusError(
                 f"{self.group}: {where}: the topic is shorter than what was read of it; it was made anew, or lost "
@@ -263,11 +265,13 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def commit(self, transaction: Transaction, generation: int) -> None:
         """Write all of it or nothing, under the generation that it was computed in."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._bus.session):
-                await self._stable.wait()
+        until = asyncio.get_running_loop().time() + self._bus.session
+        while not (self._stable.is_set() or _given_up(self._consumer)) and asyncio.get_running_loop().time() < until:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WAIT):
+                    await self._stable.wait()
         await self._written()
-        if generation != self._assignment.generation or self._consumer is None:
+        if generation != self._assignment.generation or _given_up(self._consumer):
             raise Fenced(f"{self.group} was assigned anew")
         seat = self._seat  # taken before anything is awaited: it must be the seat of this very generation
         messages = [*await self._bus.messages(transaction.outputs, self._connection), *self._changes(transaction)]
@@ -322,8 +326,10 @@ class KafkaMembership(ConsumerRebalanceListener):
             yield row
 
 
-def _given_up(consumer: AIOKafkaConsumer) -> bool:
+def _given_up(consumer: AIOKafkaConsumer | None) -> bool:
     """Did an error that aiokafka does not expect end one of its tasks? Those that may end in order have none then."""
+    if consumer is None:
+        return True
     coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001
     lasting = (coordinator._coordination_task, fetcher._fetch_task)  # noqa: SLF001
     passing = (coordinator._heartbeat_task, coordinator._commit_refresh_task)  # noqa: SLF001
