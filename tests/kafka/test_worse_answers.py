@@ -17,7 +17,7 @@ from tests.kafka.faulty import AFTER, CUT, INSTEAD, LATE, SILENT, Fault, Faulty
 from tests.kafka.stage import SETTINGS, Stage, stage
 
 from stepwire import App, Event, Join, handler
-from stepwire.bus.protocol import Partition
+from stepwire.bus.protocol import Out, Partition
 from stepwire.errors import BusUnavailable
 from stepwire.worker import Worker
 
@@ -202,11 +202,14 @@ async def test_a_leader_that_does_not_know_its_offsets_yet_is_waited_for(here: S
 
 async def test_a_topic_of_which_nothing_is_said_is_not_taken_for_missing(here: Stage, proxy: Faulty) -> None:
     """A broker that has trouble with a topic does not make a record one that can never be written."""
+    bus = here.new_bus()
+    await bus.open()
     proxy.next("Metadata", Fault(AFTER, 5), 100)
     with pytest.raises(BusUnavailable):
-        await here.send("asked", b"{}")
+        await bus.publish([Out("whole", None, {}, b"{}")])
     proxy.heal()
-    await here.send("asked", b"{}")
+    assert len(await bus.publish([Out("whole", None, {}, b"{}")])) == 1
+    await bus.close()
 
 
 PASSES = {
