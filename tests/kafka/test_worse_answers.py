@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -113,12 +114,21 @@ async def here(kafka: str, topic_prefix: str, proxy: Faulty) -> AsyncIterator[St
         yield found
 
 
+@asynccontextmanager
+async def office_of(kafka: str, prefix: str) -> AsyncIterator[Office]:
+    """Open, and closed in the end."""
+    opened = Office(kafka, prefix)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
 @pytest.fixture
-def office(kafka: str, here: Stage) -> Any:
-    """Its publisher and judge."""
-    opened = Office(kafka, here.prefix)
-    yield opened
-    opened.close()
+async def office(kafka: str, here: Stage) -> AsyncIterator[Office]:
+    """The app's publisher and judge."""
+    async with office_of(kafka, here.prefix) as opened:
+        yield opened
 
 
 async def met(proxy: Faulty, api: str, count: int = 1) -> None:
@@ -170,6 +180,39 @@ async def test_a_seat_is_taken_again_while_a_commit_is_fenced(here: Stage, proxy
     await met(proxy, "JoinGroup", 3)
     assert await office.answered(SOON)
     assert worker.alive
+
+
+async def test_a_call_that_ends_while_its_seat_is_taken_again_is_committed_once(
+    kafka: str, topic_prefix: str, proxy: Faulty
+) -> None:
+    """What is to be committed while the new seat is not there yet waits for it; brokers make that take a while."""
+    gate, calls = asyncio.Event(), list[int]()
+
+    @handler()
+    async def slow(asked: Asked) -> Whole:
+        calls.append(asked.n)
+        await gate.wait()
+        return Whole(n=asked.n)
+
+    def plan(api: str) -> Fault | None:
+        if api == "Heartbeat" and not proxy.met[api]:
+            return Fault(INSTEAD, 30)
+        return Fault(AFTER, 5) if api == "Metadata" and proxy.met["Heartbeat"] else None
+
+    app = App("a", handlers=[slow])
+    async with stage(proxy.address, topic_prefix, app, CALM) as here, office_of(kafka, topic_prefix) as office:
+        worker = await here.worker()
+        office.ask(10)
+        async with asyncio.timeout(SOON):
+            while len(calls) < 10:
+                await asyncio.sleep(0.02)
+        proxy.plan = plan
+        await met(proxy, "Metadata", 3)
+        gate.set()
+        await met(proxy, "Metadata", proxy.met["Metadata"] + 3)
+        proxy.heal()
+        assert await office.answered(SOON)
+        assert worker.alive
 
 
 async def test_a_broker_that_lags_behind_ends_no_worker(here: Stage, proxy: Faulty, office: Office) -> None:

@@ -23,7 +23,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import CLOSING, stopped, told, undivided
+from stepwire.bus.kafka.connection import CLOSING, closed, stopped, told, undivided
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import EARLIEST, LATEST, UNCOMMITTED, latest, offsets
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 WAIT = 0.25  #: seconds that one fetch waits; a worker that stops is noticed after that
 PURGE = 10_000  #: finished control records that are deleted at once
 AWAY = 1.0  #: seconds before records are read again that need a schema registry which does not answer
+GLANCE = 0.02  #: seconds between two looks for the new assignment of whoever waits with a commit
 LOOK = 5.0  #: seconds between two looks at aiokafka's tasks while nothing is wanted
 
 
@@ -53,6 +54,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._delivered: dict[Partition, int] = {}  #: the offset after the last record that was handed out
         self._passed: dict[Partition, int] = {}  #: where reading goes on: gaps behind that record are behind us
         self._writing: asyncio.Task[Any] | None = None
+        self._seating: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()  #: one transaction at a time
         self._last: dict[Partition, Progress] = {}  #: what is surely stored, under the names of the cluster
         self._stable = asyncio.Event()  #: unset between giving partitions up and having new ones
@@ -75,6 +77,7 @@ class KafkaMembership(ConsumerRebalanceListener):
             raise
 
     async def _sit_down(self) -> None:
+        await self._stand_up()
         bus = self._bus
         # aiokafka's sticky assignor keeps what it knows in its class, so groups of one process would mix it up
         sticky = type("Sticky", (StickyPartitionAssignor,), {})
@@ -104,6 +107,8 @@ class KafkaMembership(ConsumerRebalanceListener):
         """Give the partitions back at once; waits for a commit that is under way."""
         if self._writing is not None:
             await asyncio.wait([self._writing], timeout=CLOSING)
+        if self._seating is not None:
+            await closed(self._seating)
         await self._stand_up()
         await self._connection.close()
         self._bus.left(self)
@@ -155,10 +160,12 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def _check(self) -> bool:
         """Take the seat anew, under a new generation, if aiokafka gave it up: it says so to nobody, or once."""
-        if not _given_up(self._consumer):
-            return False
-        await self._stand_up()
-        await self._sit_down()
+        if self._seating is None or self._seating.done():
+            if not _given_up(self._consumer):
+                return False
+            self._seating = asyncio.create_task(self._sit_down())
+            self._seating.add_done_callback(_heard)
+        await asyncio.shield(self._seating)  # of a fetch that is cut off nobody gives the seat back: it would not end
         return True
 
     # -- reading
@@ -267,9 +274,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         """Write all of it or nothing, under the generation that it was computed in."""
         until = asyncio.get_running_loop().time() + self._bus.session
         while not (self._stable.is_set() or _given_up(self._consumer)) and asyncio.get_running_loop().time() < until:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WAIT):
-                    await self._stable.wait()
+            await asyncio.sleep(GLANCE)
         await self._written()
         if generation != self._assignment.generation or _given_up(self._consumer):
             raise Fenced(f"{self.group} was assigned anew")
@@ -277,6 +282,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         messages = [*await self._bus.messages(transaction.outputs, self._connection), *self._changes(transaction)]
         progress = {self._bus.cluster_place(place): value for place, value in transaction.progress.items()}
         self._writing = asyncio.create_task(self._write(messages, progress, seat))
+        self._writing.add_done_callback(_heard)
         await asyncio.shield(self._writing)  # a cancelled caller does not take its write back
 
     async def _write(self, messages: list[Message], progress: Mapping[Partition, Progress], seat: wire.Member) -> None:
@@ -286,8 +292,9 @@ class KafkaMembership(ConsumerRebalanceListener):
             try:
                 await self._producer.write(messages, progress, seat)
             except Fenced:  # whether that is news to aiokafka or not: the coordinator is asked what is ours now
-                if seat is self._seat and self._stable.is_set() and self._consumer is not None:
-                    self._consumer._coordinator.request_rejoin()  # noqa: SLF001
+                consumer: Any = self._consumer
+                if seat is self._seat and self._stable.is_set() and not _given_up(consumer):
+                    consumer._coordinator.request_rejoin()  # noqa: SLF001
                 raise
             self._last.update(progress)
         for place, (watermark, _) in progress.items():
@@ -326,9 +333,15 @@ class KafkaMembership(ConsumerRebalanceListener):
             yield row
 
 
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Whoever waited for it may be gone; its error is no news to anybody else."""
+    if not task.cancelled():
+        task.exception()
+
+
 def _given_up(consumer: AIOKafkaConsumer | None) -> bool:
     """Did an error that aiokafka does not expect end one of its tasks? Those that may end in order have none then."""
-    if consumer is None:
+    if consumer is None or consumer._coordinator is None:  # noqa: SLF001 - that one is being started
         return True
     coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001
     lasting = (coordinator._coordination_task, fetcher._fetch_task)  # noqa: SLF001

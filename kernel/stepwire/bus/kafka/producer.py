@@ -26,7 +26,6 @@ from stepwire.bus.kafka.connection import (
     DUPLICATE_SEQUENCE,
     LEADER_MOVED,
     NETWORK,
-    PASSING,
     REFUSED,
     STALE,
     Connection,
@@ -202,14 +201,14 @@ class Producer:
         answer = await self._connection.ask(node, request)
         if answer is None:
             return NETWORK
-        failed = 0
+        failed: set[int] = set()
         for topic, rows in answer.topics:
             for number, code, offset, *_ in rows:
                 if code in (0, DUPLICATE_SEQUENCE):
                     offsets[Partition(topic, number)] = offset
-                elif failed in PASSING | {0}:
-                    failed = code
-        return failed
+                else:
+                    failed.add(code)
+        return worst(failed)
 
     # -- offsets
 

@@ -9,11 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aiokafka.protocol.admin import (
-    ApiVersionRequest,
-    CreateTopicsRequest,
-    ListGroupsRequest,
-)
+from aiokafka.protocol.admin import ApiVersionRequest, CreateTopicsRequest, ListGroupsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stepwire.bus.kafka.connection import NETWORK, NO_TOPIC_RIGHT, PATIENCE, Connection, meaning, worst
@@ -21,8 +17,7 @@ from stepwire.errors import BusUnavailable, SettingsError
 
 LARGE = 8 * 1024 * 1024  #: bytes; an entry wraps a record whole, a dead letter adds its cause
 MONTH = 30 * 86_400_000  #: milliseconds
-ALREADY_EXISTS, INVALID_REPLICATION = 36, 38
-NOT_THERE = (3, 17, NO_TOPIC_RIGHT)  #: unknown, no name for a topic, and what this user may not know
+ALREADY_EXISTS, NOT_THERE = 36, (3, 17, NO_TOPIC_RIGHT)  #: unknown, no topic's name, and what this user may not know
 
 
 class Spec(NamedTuple):
