@@ -190,7 +190,10 @@ class KafkaBus:
             await apps[group].bear({(group, topic) for topic in topics} - born)
 
     async def _begin(self, group: str, topics: Sequence[str]) -> None:
-        progress = {self.cluster_place(p): Progress(end) for p, end in (await self.ends(topics, PATIENCE)).items()}
+        ends = await self.ends(topics, PATIENCE)
+        if unknown := {*topics} - {place.topic for place in ends}:
+            raise BusUnavailable(f"topic {self.cluster_name(min(unknown))} is not known to every broker yet; try again")
+        progress = {self.cluster_place(place): Progress(end) for place, end in ends.items()}
         try:
             await kafka_groups.commit(self._connection, self.cluster_name(group), progress, patience=30.0)
         except Fenced:
