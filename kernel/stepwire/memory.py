@@ -128,7 +128,7 @@ class Run:
 
     async def _answer(self, dead: Dead, *, drop: bool, value: bytes | None) -> None:
         entry = replay(dead.record, drop=drop, edited=value)
-        await self._send(dead.handler, str(entry.meta["id"]), entry)
+        await self._send(dead.handler, replay_key(entry), entry)
 
     async def _send(self, handler: str, key: str, entry: Entry, partition: int | None = None) -> None:
         await self._bus.publish([Out(control_topic(self._app.name, handler), key, {}, entry.encode(), partition)])
@@ -240,7 +240,13 @@ def replay(record: Record, *, drop: bool, edited: bytes | None = None) -> Entry:
         "o": int(dead["kafka_dlt-original-offset"]), "at": int(dead["kafka_dlt-original-timestamp"]) / 1000,
         "k": dead["sw_key"] or None, "grant": dead.get("sw_grant") == "1",
     }  # fmt: skip
+    meta |= {"order": dead["sw_order"]} if "sw_order" in dead else {}
     return Entry(meta, headers, record.value if edited is None else edited)
+
+
+def replay_key(entry: Entry) -> str:
+    """Whose mailbox a replay goes to: that of its order's value, behind the events that wait there; else of its id."""
+    return str(entry.meta.get("order", entry.meta["id"]))
 
 
 async def start(app: App, events: Sequence[Event], id_: str | None, settings: Settings | None = None) -> Run:

@@ -97,7 +97,7 @@ class World:
     latest: dict[str, Called] = field(default_factory=dict)  #: delivery key -> its last call
     hanging: int = 0
     running: dict[tuple[str, str], str] = field(default_factory=dict)  #: step and order value -> delivery key
-    replayed: set[str] = field(default_factory=set)  #: delivery keys; a replay stands in no order's queue
+    replayed: set[str] = field(default_factory=set)  #: delivery keys of replays that stand in no order's queue
     labels: dict[str, str] = field(default_factory=dict)  #: run -> what the plan calls it
 
     def __post_init__(self) -> None:

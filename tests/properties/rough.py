@@ -63,7 +63,8 @@ class Rough(Stage):
     def _answer(self, record: Record) -> Entry:
         error, n = record.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2], int(record.headers["sw_replay"])
         world, key = self.world, record.headers["sw_delivery"]
-        world.replayed.add(key)
+        if "sw_order" not in record.headers:
+            world.replayed.add(key)
         if error == "RecordRefused":
             self._handled.add((record.topic, record.offset))
             self.bus.forgiven = True  # type: ignore[attr-defined]

@@ -131,7 +131,7 @@ class Stage:
             topic = dead_letter_topic("p", step.name)
             for record in await self.bus.read(Partition(topic, 0), 0, 100_000):
                 if (topic, record.offset) not in self._handled:
-                    key = record.headers["sw_delivery"].rpartition("/")[2]
+                    key = record.headers.get("sw_order", record.headers["sw_delivery"].rpartition("/")[2])
                     found.append(_mail(f"dead letter {topic}", step.name, key, lambda r=record: self._answer(r)))  # type: ignore[misc]
         return found
 
@@ -140,7 +140,8 @@ class Stage:
         self._handled.add((record.topic, record.offset))
         key, seed = record.headers["sw_delivery"], self.world.seed
         self.world.doubt.discard(key)
-        self.world.replayed.add(key)
+        if "sw_order" not in record.headers:  # nobody could read which order it belongs to
+            self.world.replayed.add(key)
         _, name, _ = key.split("/")
         error = record.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2]
         if error == "JoinExpired":

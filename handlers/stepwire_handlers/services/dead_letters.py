@@ -22,7 +22,7 @@ from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, dead_letter_topic, runs_topic
 from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.jsontext import load
-from stepwire.memory import replay
+from stepwire.memory import replay, replay_key
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note, told
@@ -313,7 +313,7 @@ class DeadLetters:
             outs += note(self._app.name, letter.run, said)
             entry = replay(letter.record, drop=what == "drop", edited=edited)
             topic = control_topic(self._app.name, letter.handler)
-            outs.append(Out(topic, str(entry.meta["id"]), {}, entry.encode()))
+            outs.append(Out(topic, replay_key(entry), {}, entry.encode()))
         await self._bus.publish(outs)
 
 

@@ -271,6 +271,7 @@ class Emitter:
             "sw_replay": str(delivery.replay),
             "sw_grant": str(int(isinstance(error, VisitLimit) or delivery.meta.get("grant", False))),  # of a visit more
             "sw_key": record.key or "" if record else "",
+            **({"sw_order": delivery.meta["order"]} if "order" in delivery.meta else {}),
         }
         value = record.value if record is not None else self._parts(delivery)
         return Out(dead_letter_topic(step.app, step.name), delivery.run or delivery.id, headers, value)
