@@ -23,6 +23,7 @@ from stepwire.bus.sqlite import Store, place, position
 from stepwire.dispatch.step import control_topic, dead_letter_topic, group_name
 from stepwire.state import keep
 from stepwire.worker import topics_of
+from stepwire_handlers.services.dead_letters import NUMBERS, TEXTS
 from stepwire_handlers.services.tally import Teller, reader
 
 PAGE = 10_000
@@ -86,8 +87,10 @@ def _gate(number: int, partition: int, row: Row) -> Change:
 def _letters(store: Store, numbers: range) -> Iterator[Row]:
     topic, _ = store.topics()[dead_letter_topic(APP.name, "check")]
     for offset, number in enumerate(numbers):
-        headers = {"ce_swrun": _name(number), "sw_delivery": f"shop/check/{number:032x}", "sw_replay": "0",
-                   "sw_kind": "event", "kafka_dlt-exception-stacktrace": "x" * 4_096}  # fmt: skip
+        headers = {
+            **dict.fromkeys(TEXTS, ""), **dict.fromkeys(NUMBERS, "0"), "ce_swrun": _name(number), "sw_kind": "event",
+            "sw_delivery": f"shop/check/{number:032x}", "kafka_dlt-exception-stacktrace": "x" * 4_096,
+        }  # fmt: skip
         yield position(topic, 0, offset), 2e9, Out(dead_letter_topic(APP.name, "check"), None, headers, b"{}")
 
 

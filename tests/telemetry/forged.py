@@ -19,6 +19,7 @@ from stepwire.dispatch.step import control_topic, dead_letter_topic, group_name,
 from stepwire.ledger import Writer, encode_map
 from stepwire.state import Entry
 from stepwire.worker import prepare
+from stepwire_handlers.services.dead_letters import NUMBERS, TEXTS
 
 
 class Turn(Event, topic="market.turns"):
@@ -134,7 +135,8 @@ class Forger:
     def _letter(self) -> None:
         name, id_ = self._dice.choice(self._handlers), self._dice.choice(IDS)
         run = self._names[int(id_, 16)]  # a delivery belongs to one run
-        headers = {"ce_swrun": self._dice.choice([run, run, run, ""]), "sw_delivery": f"market/{name}/{id_}"}
+        headers = {**dict.fromkeys(TEXTS, ""), **dict.fromkeys(NUMBERS, "0")}
+        headers |= {"ce_swrun": self._dice.choice([run, run, run, ""]), "sw_delivery": f"market/{name}/{id_}"}
         headers |= {"sw_replay": str(self._dice.randrange(2)), "sw_kind": self._dice.choice(["event", "event", "join"])}
         self._append(dead_letter_topic(APP.name, name), headers, b"{}")
 

@@ -24,11 +24,10 @@ from stepwire.dispatch.step import Step, dead_letter_topic, runs_topic
 from stepwire.envelope import Scope
 from stepwire.errors import DecodeError
 from stepwire.event import digest
-from stepwire.jsontext import load
 from stepwire.telemetry import silent
 from stepwire.wiring.wiring import Owed
-from stepwire_handlers.services.dead_letters import DeadLetter
-from stepwire_handlers.services.said import Told, told
+from stepwire_handlers.services.dead_letters import DeadLetter, letter_of
+from stepwire_handlers.services.said import Told, end_of, told
 
 ANY = ""  #: in a key: a join id names its handler by itself
 Key = tuple[str, str]  #: (identity, handler), or (join id, ANY)
@@ -161,9 +160,10 @@ class _Fold:
         elif record.topic == reader.ended:
             self._ended(record)
         elif record.topic in reader.letters:
-            letter = DeadLetter(reader.letters[record.topic], record)
-            self._letters.pop((letter.id, letter.handler), None)
-            self._letters[letter.id, letter.handler] = letter
+            letter = letter_of(reader.letters[record.topic], record)
+            if letter is not None:
+                self._letters.pop((letter.id, letter.handler), None)
+                self._letters[letter.id, letter.handler] = letter
 
     def _close(self, id_: str, handler: str, time: float) -> None:
         self._closed |= {(id_, handler): time, (id_, ANY): time}
@@ -179,7 +179,9 @@ class _Fold:
         self._opened[key] = before._replace(places=places)
 
     def _ended(self, record: Record) -> None:
-        body = load(record.value)
+        body = end_of(record.value)
+        if body is None:
+            return
         if (word := told(body, self._out.run, record.time)) is not None:
             self._out.said.append(word)
             return

@@ -7,6 +7,7 @@ Of several dead letters of one delivery the last one counts. Nothing is deleted:
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,13 +26,23 @@ from stepwire.jsontext import load
 from stepwire.memory import replay, replay_key
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.mark import Mark
-from stepwire_handlers.services.said import Said, changed, note, told
+from stepwire_handlers.services.said import Said, changed, end_of, note, told
 from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
 PAGE = 1_000
+NUMBER = re.compile(r"-?[0-9]{1,18}")
+#: headers that every dead letter has
+TEXTS = (
+    "sw_delivery", "sw_kind", "sw_key", "ce_swrun", "kafka_dlt-original-topic", "kafka_dlt-exception-fqcn",
+    "kafka_dlt-exception-message",
+)  # fmt: skip
+NUMBERS = (
+    "sw_replay", "sw_attempts", "kafka_dlt-original-partition", "kafka_dlt-original-offset",
+    "kafka_dlt-original-timestamp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,13 @@ class DeadLetter:
         return self.record._replace(topic=self.record.headers["kafka_dlt-original-topic"])
 
 
+def letter_of(handler: str, record: Record) -> DeadLetter | None:
+    """The dead letter that a record is; None for one that no worker wrote: it hides the others from nobody."""
+    headers = record.headers
+    whole = all(name in headers for name in TEXTS) and all(NUMBER.fullmatch(headers.get(name, "")) for name in NUMBERS)
+    return DeadLetter(handler, record) if whole else None
+
+
 class Filter(NamedTuple):
     """Which dead letters are meant; empty: any."""
 
@@ -124,7 +142,7 @@ class DeadLetters:
                 continue
             while records := self._bus.log.take(Partition(topic, 0), offset, PAGE):
                 offset = records[-1].offset + 1
-                yield from (DeadLetter(handler.name, record) for record in records)
+                yield from filter(None, (letter_of(handler.name, record) for record in records))
 
     def last(self) -> list[DeadLetter]:
         """The last one of each delivery, answered or not, newest last."""
@@ -180,8 +198,8 @@ class DeadLetters:
             (start, start + self._bus.log.end(Partition(topic, 0)), plain),
         )
         for pos, time, key, headers in rows:
-            letter = DeadLetter(handler, Record(topic, 0, pos - start, time, key, load(headers), b""))
-            if letter.id.startswith(prefix):
+            letter = letter_of(handler, Record(topic, 0, pos - start, time, key, load(headers), b""))
+            if letter is not None and letter.id.startswith(prefix):
                 yield letter
 
     def answered(self, letter: DeadLetter) -> bool:
@@ -239,7 +257,7 @@ class DeadLetters:
             return []
         records = History(self._bus.store).of_run(letter.run)
         ends = (record for record in records if record.topic == runs_topic(self._app.name))
-        words = (told(load(record.value), letter.run, record.time) for record in ends)
+        words = (told(end, letter.run, r.time) for r in ends if (end := end_of(r.value)) is not None)
         mine = (letter.handler, letter.id)
         return signing.counted([w for w in words if w is not None and (w.said.handler, w.said.id) == mine], {mine})
 

@@ -19,7 +19,7 @@ from stepwire.join import JoinState, judge
 from stepwire.jsontext import load
 from stepwire.ledger import Ledger, decode_map
 from stepwire.state import ITEM, decode_meta
-from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters
+from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, letter_of
 from stepwire_handlers.services.runsets import RunSets
 from stepwire_handlers.services.stored import Stored
 
@@ -151,7 +151,9 @@ class Reasons:
         """Dead letters without what they keep."""
         start, _ = self._range(place)
         for pos, time, key, headers in self._sets.execute(sql, *bounds):
-            yield DeadLetter(handler, Record(place.topic, place.number, pos - start, time, key, load(headers), b""))
+            record = Record(place.topic, place.number, pos - start, time, key, load(headers), b"")
+            if (letter := letter_of(handler, record)) is not None:
+                yield letter
 
 
 def _run_of(message: bytes) -> str:

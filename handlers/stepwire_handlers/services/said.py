@@ -19,7 +19,7 @@ from stepwire import Event
 from stepwire.bus.protocol import Out
 from stepwire.dispatch.step import runs_topic
 from stepwire.event import digest
-from stepwire.jsontext import dump
+from stepwire.jsontext import dump, load
 from stepwire_handlers.telemetry.mask import masked_json, sensitive_values, without
 
 PAST = {
@@ -106,6 +106,20 @@ def told(body: Mapping[str, Any], run: str, time: float) -> Told | None:
     said = Said(handler, id_, decision, by, why, edited if isinstance(edited, Mapping) else None, time)
     of = str(body.get("of", ""))
     return Told(said, _text(run, found, of), str(body.get("proof", "")), of, taken_back)
+
+
+def end_of(value: bytes) -> Mapping[str, Any] | None:
+    """The body of a record of `<app>.runs`; None: none of ours, anybody may have written it."""
+    try:
+        body = load(value)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict) or not isinstance(joins := body.get("joins"), list):
+        return None
+    texts = [body.get(name) for name in ("handler", "delivery", "why")]
+    texts += [body.get("error", ""), *joins]
+    whole = all(isinstance(text, str) for text in texts) and isinstance(body.get("attempts", 1), int)
+    return body if whole else None
 
 
 def _kind(taken_back: bool) -> str:
