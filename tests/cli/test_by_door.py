@@ -169,7 +169,7 @@ def test_a_file_is_sent_through_the_door(shell: Shell, door: str) -> None:
     shell.work(SIGN)
     assert shell(*scan, "--json-data", '{"note": "é 1"}', "--wait", "5", "--json").data["run"] == run
     (event, read) = shell.seen(run)["events"]
-    assert (event["event"]["note"], event["event"]["paper"]["size"], read["event"]["size"]) == ("é 1", 700_000, 700_000)
+    assert (event["event"]["note"], event["event"]["paper"]["size"], read["event"]["size"]) == ("é 1", 600_000, 600_000)
     assert event["event"]["paper"]["name"].endswith(" é.pdf")
     assert "another body" in shell(*scan, "--json-data", '{"note": "2"}', code=2).err
     for wrong, says in ((("--json-data", '{"note": []}'), "no single value"), (("--attach", "paper=/no"), "exists"),
@@ -332,6 +332,22 @@ def test_whatever_is_no_answer_of_a_door_is_said_to_be_none(
         for command in (["list"], ["list", "--json"], ["show", "a"]):
             said = shell("gates", *command, "--door", url, code=1)
             assert "door" in said.err and len(said.err.splitlines()) == 1 and said.out == ""
+
+
+def test_of_several_apps_a_list_says_whose_it_is(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column more, of gates and of runs; of one app there is none."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    monkeypatch.delenv("STEPWIRE_APP")
+    run = {"run": "r", "app": "market", "state": "waiting", "started": 1.5, "result": None, "dead_letter": None,
+           "events": 1, "waits": []}  # fmt: skip
+    pages = {"gates": [GATE, GATE | {"app": "yard"}], "runs": [run, run | {"app": "yard"}], "next": None, "whole": True}
+    for several in (True, False):
+        told = pages if several else pages | {"gates": [GATE], "runs": [run]}
+        with answering(200, {}, json.dumps(told).encode()) as (url, _):
+            for group in ("gates", "runs"):
+                said = shell(group, "list", "--door", url).out
+                assert all((word in said) == several for word in ("app", "yard", "market"))
+                shell(group, "list", "--door", url, "--json", schema=f"{group}-list")
 
 
 @pytest.mark.parametrize("cursor", ["again", 5, ""])

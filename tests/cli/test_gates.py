@@ -31,6 +31,14 @@ def test_a_gate_is_listed_shown_and_decided(shell: Shell) -> None:
     assert shell.seen(run)["result"] == {"type": "Done", "n": 60}
 
 
+def test_a_list_says_what_is_asked_about(shell: Shell) -> None:
+    """The event's short values, so that nobody opens each to find theirs; never what is sensitive."""
+    waiting(shell, "Order", "--json-data", '{"n": 500, "card": "4111 1111"}')
+    (line,) = [line for line in shell("gates", "list").out.splitlines() if "approve" in line]
+    assert line.split()[-1] == "n=500"
+    assert "4111" not in line and "***" not in line
+
+
 def test_a_declined_gate_ends_the_run_without_a_result(shell: Shell) -> None:
     """Completed, result null."""
     run, id_ = waiting(shell, "Order", "--json-data", '{"n": 500}')

@@ -58,11 +58,9 @@ def door_at(url: str, bus: str | None) -> Remote:
 # -- gates
 
 
-def gates_there(
-    door: Remote, app: str | None, prefix: str = "", *, shorten: bool
-) -> Iterator[tuple[dict[str, Any], str]]:
-    """What waits for a person, as data, and the class of its event."""
-    return (_gate(found, shorten=shorten) for found in door.gates(app=name_there(app), id=prefix))
+def gates_there(door: Remote, app: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What waits for a person: its app, and itself as data."""
+    return ((found["app"], _gate(found, shorten=True)[0]) for found in door.gates(app=name_there(app)))
 
 
 def _gate(found: dict[str, Any], *, shorten: bool) -> tuple[dict[str, Any], str]:

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from stepwire import App
+from stepwire import App, Event
 from stepwire.bus.local import LocalBus
+from stepwire_handlers.services import gist as gists
 from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, Filter
 from stepwire_handlers.services.door.aside import Aside
-from stepwire_handlers.services.door.identity import Caller
-from stepwire_handlers.services.door.places import Place, Places
+from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.groups import unattended
@@ -39,6 +39,12 @@ DOLLARS = re.compile(r"\$([0-9]{1,12}(?:\.[0-9]{1,12})?)$", re.ASCII)
 SPANS = {"1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
 
 
+BLIND = (
+    "{name} has no role here that may look: viewer, operator and approver may, publisher alone may not. "
+    "Whoever runs the console gives roles in the access file"
+)
+
+
 class Row(NamedTuple):
     """One run in the list."""
 
@@ -54,11 +60,6 @@ class Found(NamedTuple):
     idle: list[str]  #: handlers that these runs wait for and that nobody works for
     more: bool  #: is there another page?
     whole: bool  #: was everything looked at that could match?
-
-
-def visible(places: Places, caller: Caller, app: str = "") -> list[Place]:
-    """The apps that a caller may see."""
-    return [p for p in places.all if caller.may("viewer", p.app.name) and app in ("", p.app.name)]
 
 
 def runs(places: Sequence[Place], state: str, span: str, search: str, page: int) -> Found:
@@ -191,6 +192,11 @@ KINDS = {"emitted": "done", "ended": "done", "absent": "done", "retired": "done"
 def pretty(data: object) -> str:
     """Data as people read it."""
     return data if isinstance(data, str) else to_json(data, indent=2, serialize_unknown=True).decode()
+
+
+def gist(event: Event | None) -> str:
+    """What an event is about, in a line."""
+    return gists.gist(None if event is None else masked(event, shorten=False))
 
 
 def moment(seconds: float | None) -> str:
