@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import BaseModel
 from tests.cli.shell import Shell
+
+from stepwire import Event, SettingsError
+from stepwire_handlers.services.gates import Gates, Waiting
 
 
 def waiting(shell: Shell, *publish: str) -> tuple[str, str]:
@@ -124,3 +128,25 @@ def test_an_empty_id_decides_nothing(shell: Shell) -> None:
     waiting(shell, "Order", "--json-data", '{"n": 500}')
     assert "the id is empty" in shell("gates", "decide", "", "--approve", code=2).err
     assert len(shell("gates", "list", "--json").data) == 1
+
+
+def test_an_edit_takes_nested_fields_whole() -> None:
+    """One that gives a part of them is refused, and says so; nothing is merged behind anybody's back."""
+
+    class Bill(BaseModel):
+        vendor: str
+        total: int
+
+    class Asked(Event, topic="gates.asked"):
+        bill: Bill
+        n: int
+
+    event = Asked(bill=Bill(vendor="ACME", total=5), n=1)
+    waiting = Waiting("a", "approve", "gate", "r", 0.0, None, event)
+    with pytest.raises(SettingsError, match=r"bill.vendor: Field required; what is nested is given whole"):
+        Gates._edited(waiting, {"bill": {"total": 6}})
+    with pytest.raises(SettingsError) as flat:
+        Gates._edited(waiting, {"n": "x"})
+    assert "nested" not in str(flat.value)
+    edited = Gates._edited(waiting, {"bill": {"vendor": "ACME", "total": 6}})
+    assert edited == Asked(bill=Bill(vendor="ACME", total=6), n=1)

@@ -66,13 +66,8 @@ def _templates() -> Environment:
         loader=PackageLoader("stepwire_handlers.services.console"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {
-        "moment": look.moment,
-        "ago": look.ago,
-        "pretty": look.pretty,
-        "gist": look.gist,
-        "path": lambda t: quote(t, ""),
-    }
+    shows = {name: getattr(look, name) for name in ("moment", "ago", "pretty", "gist")}
+    found.filters |= {**shows, "path": lambda t: quote(t, "")}
     return found
 
 
@@ -193,9 +188,9 @@ class Console:
 
     async def _nowhere(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        takes = (error.headers or {}).get("Allow", "another method")
-        why = {405: f"this address takes {takes}, not {request.method}: a page's own buttons and links send that"}
-        said = why.get(error.status_code, "there is no such page here")
+        said = "there is no such page here"
+        if takes := (error.headers or {}).get("Allow"):
+            said = f"this address takes {takes}, not {request.method}: a page's own buttons and links send that"
         found = self._failed(request, Problem(error.status_code, "not-found", said, headers=error.headers))
         found.headers.update(HEADERS)
         return found

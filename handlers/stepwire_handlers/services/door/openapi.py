@@ -22,7 +22,7 @@ from stepwire_handlers.services.fields import known
 
 REF = "#/components/schemas/{model}"
 OWN = "Door."  #: how the names of our own schemas begin: an app may have an event of any name
-FILE = {"type": "string", "format": "binary"}
+FILE = {"type": "string", "format": "binary", "minLength": 1}
 EVENT = {
     "type": ["object", "null"],
     "description": "The event's fields, sensitive ones masked, and its class as `type`.",
@@ -270,7 +270,8 @@ def _own() -> dict[str, Any]:
             blocks={"type": "array"}, said=_list("Said"))]},
         "Decided": _object("app", "id", "decision", "by", "run", url=URL),
         "CloudEvent": {"type": "object", "required": ["specversion", "id", "source", "type"], "properties": {
-            "specversion": {"const": "1.0"}, "id": attribute, "source": attribute, "type": attribute, "time": text,
+            "specversion": {"const": "1.0"}, "id": attribute, "source": attribute, "type": attribute,
+            "time": text | {"format": "date-time"},
             "data": {}}},
         "Verdict": Verdict.model_json_schema(ref_template=REF), "Replay": Replay.model_json_schema(ref_template=REF),
     }  # fmt: skip
