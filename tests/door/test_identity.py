@@ -48,7 +48,8 @@ async def test_nothing_is_told_to_strangers(guarded: Inside) -> None:
     """Every route but the two probes is 401 with a challenge, whatever is asked; the probes say ok and no more."""
     document = [
         ("POST", "/events"), ("POST", "/apps/shop/Order"), ("POST", "/apps/no/No"), ("GET", "/runs"),
-        ("GET", "/runs/x"), ("GET", "/runs/x/stream"), ("GET", "/gates"), ("POST", "/gates/x"),
+        ("GET", "/runs/x"), ("GET", "/runs/x/steps"), ("GET", "/runs/x/stream"), ("GET", "/gates"),
+        ("GET", "/gates/x"), ("POST", "/gates/x"),
         ("GET", "/dead-letters"), ("POST", "/dead-letters/x/replay"), ("POST", "/dead-letters/x/drop"),
         ("GET", "/dead-letters/x"), ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/metrics"),
     ]  # fmt: skip
@@ -405,5 +406,5 @@ def test_a_key_without_a_name_is_counted(tmp_path: Path) -> None:
             load_access(path)
     for strange in ("keys = 5", "keys = [5]", "keys = {a = 1}"):
         path.write_text(strange)
-        with pytest.raises(SettingsError, match="keys|key 1"):
+        with pytest.raises(SettingsError, match=r"keys|key 1"):
             load_access(path)

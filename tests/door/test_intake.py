@@ -247,9 +247,10 @@ async def test_a_refusal_says_what_would_be_taken(inside: Inside) -> None:
 async def test_a_query_that_nobody_reads_is_refused(inside: Inside) -> None:
     """A misspelt filter would answer with everything; the names that there are are told, and what was sent is not."""
     for path, known in (
-        ("/runs?stat=failed", "app, id, state, since, limit"), ("/runs/x?stat=1", "takes app"), ("/gates?error=x", "app"),
+        ("/runs?stat=failed", "app, id, state, since, limit"), ("/runs/x?stat=1", "takes app"),
+        ("/gates?error=x", "takes app, id, limit, cursor"), ("/dead-letters/x?id=1", "takes app, handler"),
         ("/runs/x/stream?x", "app"), ("/runs/x/steps?x", "app"), ("/gates/x?app=shop&hunter2=1", "app, handler"),
-        ("/dead-letters?Limit=2", "app, id, limit, cursor, handler, error, run, every"), ("/dead-letters/x?id=1", "app"),
+        ("/dead-letters?Limit=2", "app, id, limit, cursor, handler, error, run, every"),
     ):  # fmt: skip
         answer = await inside.client.get(path)
         assert (answer.status_code, known in answer.json()["detail"]) == (400, True), answer.text

@@ -18,7 +18,7 @@ from stepwire import Event
 from stepwire.codec import JSON
 from stepwire.errors import Reject
 from stepwire_handlers.blobs import BlobStore
-from stepwire_handlers.services.door.bodies import an_object, is_json, media_type, parsed, pieces, whole
+from stepwire_handlers.services.door.bodies import LESS, an_object, is_json, media_type, parsed, pieces, whole
 from stepwire_handlers.services.door.nowhere import no_store
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.fields import unknown
@@ -38,7 +38,7 @@ async def fields_of(request: Request, kind: type[Event], blobs: BlobStore, max_b
     """The fields of the event; files as attachments."""
     media, files = media_type(request), attachment_fields(kind)
     if is_json(media):
-        cure = f"large content goes into {', '.join(files)}, as a file" if files else "send less"
+        cure = f"large content goes into {', '.join(files)}, as a file" if files else LESS
         return an_object(parsed(await whole(request, BODY, cure)))
     if not files:
         raise _no_file(kind, JSON)
