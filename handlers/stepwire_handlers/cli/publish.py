@@ -95,43 +95,59 @@ def command(
     """
 
     async def main() -> int:
-        from shlex import quote
-
         from stepwire.errors import SettingsError
-        from stepwire.worker import prepare
-        from stepwire_handlers.services.fields import event_of
-        from stepwire_handlers.services.known import Turns
-        from stepwire_handlers.telemetry.otlp import publishing
 
         if id == "" or source == "":
             raise SettingsError("--id and --source must not be empty; without --id, one is made")
         given = {} if json_data is None else fields_of(json_data, "--json-data")
-        if door is not None:
+        pairs = _pairs(attach or [])
+        if door is None:
+            name = app_named(app)
+            run, told = await _here(name, bus, type, given, pairs, id, source, wait)
+            there = where_else(name, bus)
+        else:
             if source is not None:
                 raise SettingsError("--source does not go with --door: the event comes from whoever the key is of")
-            remote, named = door_at(door, bus), name_there(app)
-            there = f"--app {quote(named)} --door {quote(door)}"
-            run = publish_there(remote, named, type, given, _pairs(attach or []), id)
-            if wait is None:
-                echo_json({"run": run}) if json else say(run)
-                return COMPLETED
-            return _report(rested_there(remote, named, run, wait), json, there)
-        name = app_named(app)
-        loaded, values = target(name, bus)
-        kind = _entry(loaded, type)
-        files = _files(kind, attach or [])
-        fields, key = await _attached(kind, given, files, values)
-        event = event_of(kind, fields)
-        async with publishing("stepwire-publish", values.bus) as tracer, looking(values, loaded) as where:
-            await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
-            run = await _publish(loaded, Turns(where, tracer), event, id or key, source)
-            if wait is None:
-                echo_json({"run": run}) if json else say(run)
-                return COMPLETED
-            view = await _result(loaded, name, where, run, wait)
-        return _report(_told(view), json, where_else(name, bus))
+            run, told, there = _there(door, bus, app, type, given, pairs, id, wait)
+        if told is not None:
+            return _report(told, json, there)
+        echo_json({"run": run}) if json else say(run)
+        return COMPLETED
 
     execute(main)
+
+
+async def _here(
+    app: str, bus: str | None, type_: str, given: dict[str, Any], pairs: list[tuple[str, Path]], id_: str | None,
+    source: str | None, wait: float | None,
+) -> tuple[str, dict[str, Any] | None]:  # fmt: skip
+    """At the bus itself; the run, and what it came to if that is waited for."""
+    from stepwire.worker import prepare
+    from stepwire_handlers.services.fields import event_of
+    from stepwire_handlers.services.known import Turns
+    from stepwire_handlers.telemetry.otlp import publishing
+
+    loaded, values = target(app, bus)
+    kind = _entry(loaded, type_)
+    fields, key = await _attached(kind, given, _files(kind, pairs), values)
+    event = event_of(kind, fields)
+    async with publishing("stepwire-publish", values.bus) as tracer, looking(values, loaded) as where:
+        await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
+        run = await _publish(loaded, Turns(where, tracer), event, id_ or key, source)
+        return run, None if wait is None else _told(await _result(loaded, app, where, run, wait))
+
+
+def _there(
+    door: str, bus: str | None, app: str | None, type_: str, given: dict[str, Any], pairs: list[tuple[str, Path]],
+    id_: str | None, wait: float | None,
+) -> tuple[str, dict[str, Any] | None, str]:  # fmt: skip
+    """Through a door; the same, and how another command finds it."""
+    from shlex import quote
+
+    remote, name = door_at(door, bus), name_there(app)
+    run = publish_there(remote, name, type_, given, pairs, id_)
+    told = None if wait is None else rested_there(remote, name, run, wait)
+    return run, told, f"--app {quote(name)} --door {quote(door)}"
 
 
 # -- the event
@@ -160,17 +176,16 @@ def _pairs(attach: list[str]) -> list[tuple[str, Path]]:
     return found
 
 
-def _files(kind: type[Event], attach: list[str]) -> list[tuple[str, Path]]:
+def _files(kind: type[Event], pairs: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
     """The same, of fields that take one. Raises SettingsError for others."""
     from stepwire.errors import SettingsError
 
     takes = [name for name, info in kind.model_fields.items() if _holds_attachment(info.annotation)]
-    found = _pairs(attach)
-    for field, path in found:
+    for field, path in pairs:
         if field not in takes:
             known = f"it takes one in {', '.join(takes)}" if takes else "it takes none"
             raise SettingsError(f"--attach {field}={path}: {kind.__name__} has no attachment {field!r}; {known}")
-    return found
+    return pairs
 
 
 def _holds_attachment(annotation: Any) -> bool:
