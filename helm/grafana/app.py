@@ -6,7 +6,7 @@ from helm.grafana.panels import HERE, OF_APP, Page, Panel, Query, Row, quantile,
 
 STEP = 'handler=~"$handler"'
 EXPIRY = "stepwire_gate_next_expiry_timestamp_seconds"
-GROUP = f'{HERE}, group=~".*($app)\\\\.($handler)"'
+GROUP = f'{HERE}, group=~"(|.*[^a-zA-Z0-9])($app)\\\\.($handler)"'
 
 PAGE = Page(
     "app",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from helm.grafana.panels import HERE, Page, Panel, Query, Row
 
-GROUP = f'{HERE}, group=~".*($app)\\\\..+"'
+GROUP = f'{HERE}, group=~"(|.*[^a-zA-Z0-9])($app)\\\\..+"'
 COMMITS = "stepwire_commit_duration_seconds"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from helm.grafana.panels import HERE, OF_APP, Page, Panel, Query, Row, rate
 
-GROUP = f'{HERE}, group=~".*($app)\\\\..+"'
+GROUP = f'{HERE}, group=~"(|.*[^a-zA-Z0-9])($app)\\\\..+"'
 WAITS = 'state="waiting"'
 OF_DOOR = f'{HERE}, app=~"$app"'
 

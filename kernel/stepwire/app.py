@@ -19,7 +19,7 @@ from stepwire.dispatch.step import Step
 from stepwire.envelope import Envelope
 from stepwire.errors import PublishError, Refusal, WiringError
 from stepwire.event import Event
-from stepwire.handler import External, Handler, correlator
+from stepwire.handler import NAME, External, Handler, correlator
 from stepwire.memory import Run, start
 from stepwire.settings import Settings
 from stepwire.signature import Resource
@@ -49,6 +49,9 @@ class App:
         self.externals = tuple(h for h in handlers if isinstance(h, External))
         self.resources = tuple(resources)
         self.settings = settings or Settings()
+        if not NAME.fullmatch(name):
+            problem = "the app's name is not usable in topics and paths"
+            raise WiringError([Refusal("SW120", name, problem, "Use letters, digits, _ and -.")])
         if strays := [h for h in handlers if not isinstance(h, (Handler, External))]:
             raise WiringError([_stray(stray) for stray in strays])
         found: list[Refusal] = []

@@ -91,6 +91,10 @@ class Codec:
         event = self._event(record, headers["ce_type"], value)
         return event if isinstance(event, str) else Decoded(_envelope(record, headers), event)
 
+    def kind(self, record: Record) -> str:
+        """The ce_type of a record whose envelope was read before."""
+        return self._attributes(record)[0]["ce_type"]
+
     def event(self, record: Record) -> Event | Other:
         """Only the event of a record whose envelope was read before. Raises DecodeError."""
         headers, value = self._attributes(record)

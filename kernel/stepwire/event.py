@@ -6,6 +6,7 @@ An event is a frozen pydantic model and lives on exactly one topic.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 _LENGTHS = tuple(n.to_bytes(4, "big") for n in range(256))  # two ids a delivery: worth a table
+TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,200}")  #: what Kafka takes (249), with room for an environment's prefix
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -78,6 +80,8 @@ class Event(BaseModel):
         super().__init_subclass__(**config)
         if topic is None:
             return
+        if not TOPIC.fullmatch(topic):
+            raise TypeError(f"{cls.__name__}: topic {topic[:50]!r}: give up to 200 letters, digits, `.`, `_` and `-`")
         base = type or f"{topic}.{cls.__name__}"
         cls.spec = Spec(topic, type or f"{base}.v{version}", base, version, key, run, entry, terminal, result)
 

@@ -16,6 +16,9 @@ from stepwire.signature import EventType, Signature, Term, read_signature, refus
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
+WORDS = {
+    "effect": ("at-least-once", "once"), "on_timeout": ("partial", "dead-letter"), "on_missing": ("wait", "partial"),
+}  # fmt: skip
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
@@ -166,9 +169,18 @@ def _limit_term(name: str, options: Options, names: Mapping[str, Any] | None) ->
 
 
 def _option_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:
+    join = options.join or Join()
     numbers = {label: getattr(options, label) for label in ("timeout", "dedupe", "max_visits", "concurrency")}
-    low = [label for label, value in numbers.items() if value is not None and value <= 0]
-    found = [(f"{label}={numbers[label]} is not above 0", f"Give a positive {label}.") for label in low]
+    numbers["timeout of the join"] = join.timeout
+    given = {label: value for label, value in numbers.items() if value is not None}
+    odd = [label for label, value in given.items() if not isinstance(value, (int, float)) or not value > 0]
+    found = [(f"{label}={given[label]!r} is no number above 0", f"Give a positive {label}.") for label in odd]
+    words = {"effect": options.effect, "on_timeout": join.on_timeout, "on_missing": join.on_missing}
+    found += [
+        (f"{label}={word!r} is not known", f"Write {' or '.join(WORDS[label])}.")
+        for label, word in words.items()
+        if word not in WORDS[label]
+    ]
     return [*_join_problems(signature, options), *_single_problems(signature, options), *found]
 
 

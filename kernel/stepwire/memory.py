@@ -26,6 +26,7 @@ from stepwire.worker import Worker, topics_of
 if TYPE_CHECKING:
     from stepwire.app import App
 
+REAL = 1.0  #: seconds after which time goes on by itself while a call really waits: so its timeout comes
 STEPS = 10_000  #: short waits that are jumped over before a run counts as endless
 
 
@@ -94,14 +95,16 @@ class Run:
         edited: Event | None = None,
     ) -> None:  # fmt: skip
         """Decide a gate (the only open one, if none is named) and let the run go on."""
-        chosen = gate or (self.gates[0] if len(self.gates) == 1 else None)
-        if chosen is None:
-            raise PublishError(f"{len(self.gates)} gates are open; say which: run.decide(run.gates[0])")
-        id_ = chosen if isinstance(chosen, str) else chosen.id
-        handler = next(g.handler for g in self.gates if g.id == id_)
+        named = gate.id if isinstance(gate, Gate) else gate
+        fits = [gate for gate in self.gates if named in (None, gate.id)]
+        if len(fits) != 1:
+            raise PublishError(f"{len(fits)} open gates fit; say which: run.decide(run.gates[0])")
+        asked = fits[0]
+        if edited is not None and type(edited) is not type(asked.event):
+            raise PublishError(f"the gate asks about {type(asked.event).__name__}, edited= is {type(edited).__name__}")
         value = edited.model_dump_json().encode() if edited is not None else b""
-        entry = decision(id_, approved=approved, by=by, why=why, edited=value, sent=self._clock.now())
-        await self._send(handler, id_, entry)
+        entry = decision(asked.id, approved=approved, by=by, why=why, edited=value, sent=self._clock.now())
+        await self._send(asked.handler, asked.id, entry)
 
     async def replay(self, dead: Dead, edited: Event | None = None) -> None:
         """Resume an unfinished delivery, with another payload if one is given."""
@@ -146,7 +149,12 @@ class Run:
 
     async def _settle(self) -> None:
         for _ in range(STEPS):
-            await self._worker.settle()
+            try:
+                async with asyncio.timeout(REAL):
+                    await self._worker.settle()
+            except TimeoutError:  # a call waits for something that no clock of ours turns
+                await self._turn(self._clock.now() + REAL)
+                continue
             due = self._clock.next_timer()
             if not self._worker.sleeping or due is None:
                 break

@@ -102,7 +102,9 @@ class Retry:
 def said(error: BaseException) -> str:
     """An exception's own text, even of one that cannot give it; what no encoding holds is a question mark."""
     try:
-        return str(error).encode(errors="replace").decode()
+        several = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        text = "; ".join([str(error), *(f"{type(each).__name__}: {said(each)}" for each in several[:3])])
+        return text.encode(errors="replace").decode()
     except Exception as failure:  # noqa: BLE001 - whatever it is, the delivery must come to its end
         return f"(its text cannot be had: {type(failure).__name__})"
 
@@ -116,6 +118,8 @@ def explain(error: Exception, classifiers: Sequence[Classify]) -> Signal | None:
     """What the error means: what it says itself, what a resource says, or None (nobody knows)."""
     if isinstance(error, Signal):
         return error
+    if isinstance(error, ExceptionGroup):
+        return _together([explain(each, classifiers) for each in error.exceptions])
     for classify in classifiers:
         try:
             signal = classify(error)
@@ -126,6 +130,23 @@ def explain(error: Exception, classifiers: Sequence[Classify]) -> Signal | None:
     if isinstance(error, (ConnectionError, TimeoutError, HandlerTimeout)):
         return Transient(said(error))
     return None
+
+
+def alone(error: Exception) -> Exception:
+    """What a group of one is about: a TaskGroup wraps what one of its tasks raised."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _together(signals: Sequence[Signal | None]) -> Signal | None:
+    """What several tasks' errors mean at once: no more than is known of each of them, and no sooner than each says."""
+    if None in signals:
+        return None
+    for kind in (Transient, Reject, RetryLater):
+        if found := [signal for signal in signals if isinstance(signal, kind)]:
+            return max(found, key=lambda signal: getattr(signal, "seconds", 0.0))
+    return signals[0]
 
 
 def decide(

@@ -80,7 +80,8 @@ def refuse(code: str, where: str, problem: str, cure: str) -> WiringError:
 def read_signature(function: Callable[..., Any], name: str, names: Mapping[str, Any] | None = None) -> Signature:
     """Read a handler's signature; `names` are looked up beside the module's. Raises WiringError with SW101 to SW111."""
     if not inspect.iscoroutinefunction(function):
-        raise refuse("SW101", name, "it is not `async def`", "Handlers are async functions: write `async def`.")
+        problem = "it yields" if inspect.isasyncgenfunction(function) else "it is not `async def`"
+        raise refuse("SW101", name, problem, "Handlers are async functions that return: write `async def`.")
     try:
         hints = get_type_hints(function, localns=dict(names or {}), include_extras=True)
     except NameError as error:

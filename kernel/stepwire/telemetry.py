@@ -50,6 +50,7 @@ class Skipped(NamedTuple):
     handler: str
     topic: str
     why: str  #: duplicate | other_type | late | undecodable | refused
+    type: str = ""  #: of a record of another type: its ce_type
 
 
 class Assigned(NamedTuple):

@@ -64,6 +64,8 @@ class Fake:
         self.calls.append((method, args, kwargs))
         answer = self._answers[method]
         if isinstance(answer, list):
+            if not answer:
+                raise IndexError(f"this Fake of {self._kind.__name__} has no answer left for call {len(self.calls)}")
             answer = answer.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -97,6 +99,10 @@ class SyncRun:
     def drop(self, dead: Dead) -> None:
         """Give an unfinished delivery up."""
         self._runner.run(self._run.drop(dead))
+
+    def resolve(self, id_: str, verdict: str, event: Event | None = None) -> None:
+        """Say what became of an unknown outcome: "done" (with the event it returned), "redo" or "drop"."""
+        self._runner.run(self._run.resolve(id_, verdict, event))
 
     def publish(self, *events: Event) -> None:
         """Publish more events."""

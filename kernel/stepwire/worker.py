@@ -113,9 +113,11 @@ class Worker:
             if idle and not any(dispatcher.moved.is_set() for dispatcher in self.dispatchers):
                 return
             waits = [asyncio.ensure_future(dispatcher.moved.wait()) for dispatcher in self.dispatchers]
-            await asyncio.wait([*waits, *self._loops], timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
+            try:
+                await asyncio.wait([*waits, *self._loops], timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
 
     @property
     def alive(self) -> bool:

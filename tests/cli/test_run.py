@@ -62,10 +62,11 @@ def test_a_second_worker_says_that_it_stands_by_and_takes_over_after_kill_9(shel
 
 
 def test_a_worker_says_once_what_it_runs_and_where(shell: Shell) -> None:
-    """One line of the structured log when it has started: app, the handlers it runs, bus."""
+    """One line of the structured log when it has started: app, the handlers it runs, bus; every line is JSON."""
     worker = shell.begin("run", APP, "--only", "check, read", "--log", "json")
     assert worker.stderr is not None
-    line = json.loads(next(line for line in worker.stderr if line.startswith("{")))
+    warning, line = json.loads(worker.stderr.readline()), json.loads(worker.stderr.readline())
+    assert ("decisions are not signed" in warning["event"], warning["level"]) == (True, "warning")
     assert (line.pop("event"), line.pop("level"), line.pop("app")) == ("started", "info", "market")
     assert sorted(line.pop("handlers")) == ["check", "read"]
     assert line.pop("bus") == f"sqlite:///{shell.path}"

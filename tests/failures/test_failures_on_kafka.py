@@ -271,7 +271,7 @@ def a_broker_that_goes_away(place: Place) -> Seen:
         place.publish(2)
         assert place.answers(1) == [b'{"n":2}']
     error = next(line for line in said.read_text().splitlines() if "no broker answers" in line)
-    return error, "the worker says so, also in `/readyz`, and goes on by itself once they answer"
+    return json.loads(error)["event"], "the worker says so, also in `/readyz`, and goes on by itself once they answer"
 
 
 # -- the page

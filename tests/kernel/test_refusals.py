@@ -479,6 +479,27 @@ def sw151_a_limit_that_leads_back_into_the_loop() -> object:
     return App("app", [evaluate, revise])
 
 
+@case
+def sw120_a_word_that_no_option_knows() -> object:
+    @handler(join=Join(timeout=60, on_timeout="partal"))  # type: ignore[arg-type]
+    async def step(a: A, b: B | None) -> D: ...
+
+    return step
+
+
+@case
+def sw120_a_number_that_is_text() -> object:
+    @handler(timeout="5")  # type: ignore[arg-type]
+    async def step(a: A) -> D: ...
+
+    return step
+
+
+@case
+def sw120_an_app_without_a_usable_name() -> object:
+    return App("billing/eu", handlers=[])
+
+
 @pytest.mark.parametrize("name", list(CASES))
 def test_it_is_refused_with_its_code(name: str) -> None:
     """The message begins with the code, names the place, and ends with the cure."""
@@ -510,6 +531,15 @@ def page() -> str:
 def test_the_page_of_refusals_is_current() -> None:
     """docs/refusals.md says what the code says; write it anew with `python -m tests.kernel.test_refusals`."""
     assert PAGE.read_text() == page()
+
+
+@pytest.mark.parametrize("topic", ["", "two words", "a/b", "x" * 201, "straße"])
+def test_a_topic_that_no_broker_takes_is_refused_where_the_class_stands(topic: str) -> None:
+    """Not first by a broker, when the flow is deployed."""
+    with pytest.raises(TypeError, match="letters, digits"):
+
+        class Odd(Event, topic=topic):
+            pass
 
 
 def test_decisions_are_no_plain_parameters() -> None:

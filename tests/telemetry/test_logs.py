@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from tests.telemetry.shop import Done, Order, listened
 
+from stepwire.bus.protocol import Out
 from stepwire.telemetry import Called
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.telemetry import Metrics
@@ -130,3 +131,32 @@ def test_below_the_level_nothing_is_written(monkeypatch: pytest.MonkeyPatch, tmp
         log(Called("shop", "check", "order", "ok", "r", "k", 1, 0.1, 0.0))
         log(Called("shop", "check", "order", "dead_letter", "r", "k", 1, 0.1, 0.0, "Reject", "no"))
     assert [json.loads(line)["outcome"] for line in (tmp_path / "log").read_text().splitlines()] == ["dead_letter"]
+
+
+async def test_a_type_that_no_event_of_the_app_has_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Binary or structured: whoever mistook the type sees it; types of other steps and newer versions are no news."""
+    structured = {"content-type": "application/cloudevents+json"}
+    async with listened(monkeypatch, Configuration(log="json")) as heard:
+        for n in range(3):
+            event = {"specversion": "1.0", "id": f"s{n}", "source": "s", "type": "com.acme.paid", "data": {}}
+            headers = {"ce_id": f"b{n}", "ce_source": "s", "ce_type": "com.acme.ordered"}
+            others = headers | {"ce_type": Done.spec.type}
+            await heard.run._bus.publish([
+                Out("order", None, headers, b"{}"), Out("order", None, others, b"{}"),
+                Out("order", None, structured, json.dumps(event).encode()),
+            ])  # fmt: skip
+        await heard.run._settle()
+    told = [(line["topic"], line["type"], line["level"]) for line in heard.lines if line["event"] == "unknown_type"]
+    assert told == [("order", "com.acme.ordered", "warning"), ("order", "com.acme.paid", "warning")]
+
+
+async def test_an_event_of_a_version_to_come_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a newer worker without an attempt, and nobody has to guess why nothing happens."""
+    async with listened(monkeypatch, Configuration(log="json")) as heard:
+        headers = {"ce_id": "1", "ce_source": "s", "ce_type": f"{Order.spec.base}.v9"}
+        await heard.run._bus.publish([Out("order", None, headers, b"{}")])
+        await heard.run._settle()
+        await heard.run.advance(60)
+    (line,) = [line for line in heard.lines if line.get("error") == "NewerType"]
+    assert (line["outcome"], line["handler"], line["retry_in"]) == ("retry", "check", 5.0)
+    assert f"{Order.spec.base}.v9 is newer" in line["message"]

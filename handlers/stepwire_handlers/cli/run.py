@@ -19,7 +19,7 @@ from stepwire_handlers.cli.target import (
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from stepwire import App
     from stepwire.bus.protocol import Bus
@@ -58,10 +58,6 @@ def command(
         loaded, values = target(app, bus, log=log, http_port=http_port)
         names = _names(loaded, only)
         async with opened(values) as where:
-            if values.decision_key is None and any(h.signature.is_gate for h in loaded.handlers):
-                complain(
-                    "decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)"
-                )
             accepted = {"accept_owes_change": accept_owes_change, "accept_loss": accept_loss}
             return await _serve(loaded, where, values, names, accepted)
 
@@ -109,6 +105,9 @@ async def _serve(
             app, bus, settings=app.settings, telemetry=build(values, app, metrics, spans), only=only, decision_key=key,
             accept_owes_change=accepted["accept_owes_change"], accept_loss=accepted["accept_loss"],
         )  # fmt: skip
+        say = complain if values.log == "off" else _warn
+        if not key and any(handler.signature.is_gate for handler in app.handlers):
+            say("decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)")
         metrics.watch(worker)
         if values.http_port is not None:
             from stepwire_handlers.services.health import health
@@ -119,10 +118,17 @@ async def _serve(
 
             await stack.enter_async_context(measuring(metrics.backlog))
         await stack.enter_async_context(retaining(bus, values.retention))
-        return await _until_told(worker, metrics.backlog, values.bus)
+        return await _until_told(worker, metrics.backlog, values.bus, say)
 
 
-async def _until_told(worker: Worker, backlog: Backlog | None, bus: str) -> int:
+def _warn(text: str) -> None:
+    """A line among those of the steps, in the same form."""
+    import logging
+
+    logging.getLogger("stepwire").warning("%s", text)
+
+
+async def _until_told(worker: Worker, backlog: Backlog | None, bus: str, say: Callable[[str], None]) -> int:
     """Start, work, and stop in order: the first signal drains, the second ends it at once."""
     import asyncio
     import signal
@@ -140,7 +146,7 @@ async def _until_told(worker: Worker, backlog: Backlog | None, bus: str) -> int:
         loop.add_signal_handler(number, tell)
     await worker.start()
     _say_started(worker, bus)
-    watching = asyncio.create_task(Watch(worker, backlog, name, complain).run())
+    watching = asyncio.create_task(Watch(worker, backlog, name, say).run())
     try:
         await _first(asyncio.create_task(worker.wait()), asyncio.create_task(told.wait()))
     finally:

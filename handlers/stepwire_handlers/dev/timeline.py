@@ -45,7 +45,9 @@ class Timeline:
         except ValueError:
             found = None
         if not isinstance(found, dict) or "event" not in found:
-            self.alarm(line) if STANDS_BY in line else self._console.print(Text(line))
+            self._console.print(Text(line))
+        elif STANDS_BY in str(found["event"]):
+            self.alarm(harmless(str(found["event"])))
         elif "outcome" in found:
             self._told(_step(found))
         else:

@@ -45,7 +45,8 @@ def build(values: Configuration, app: App, metrics: Metrics | None = None, spans
     """What listens to a worker."""
     listeners: dict[str, Callable[[Fact], None]] = {"metrics": metrics or Metrics(app)}
     if values.log != "off":
-        listeners["log"] = StepLog(values.log, values.log_level, values.payload, secrets(values))
+        types = {name for event in app.wiring.events for name in (event.spec.type, event.spec.base)}
+        listeners["log"] = StepLog(values.log, values.log_level, values.payload, secrets(values), types)
     if spans is not None:
         listeners["traces"] = spans
     return Hook(listeners, None if spans is None else spans.begin)

@@ -12,19 +12,21 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import structlog
 from pydantic_core import to_json
 
-from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost
+from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
 from stepwire_handlers.harmless import harmless
 from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
 from stepwire_handlers.telemetry.traced import CURRENT
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+UNKNOWN = 100  #: so many types that no event of the app has are told of, each once
+LONGEST = 200  #: characters of such a type that are shown
 TRACEBACK = 4_096  #: characters of a traceback that are kept, its end
 Line = MutableMapping[str, Any]
 
@@ -160,8 +162,11 @@ class StepLog:
     """Writes a line for what happened."""
 
     def __init__(
-        self, kind: Literal["auto", "json", "console"], level: str, payload: str, secrets: Sequence[str] = ()
-    ) -> None:
+        self, kind: Literal["auto", "json", "console"], level: str, payload: str, secrets: Sequence[str] = (),
+        types: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        self._types = types  #: what `ce_type` may be in this app, with or without a version
+        self._unknown: set[tuple[str, str]] = set()
         self._pipeline = Pipeline(kind, level, secrets)
         self._log = self._pipeline.logger
         self._payload = payload
@@ -176,11 +181,22 @@ class StepLog:
             self._log.error("commit", group=fact.group, error=fact.error)  # type: ignore[union-attr]
         elif kind is Assigned:
             self._log.debug("assigned", group=fact.group, kind=fact.kind)  # type: ignore[union-attr]
+        elif kind is Skipped and fact.type and self._types:  # type: ignore[union-attr]
+            self._other(fact)  # type: ignore[arg-type]
         elif kind is Lost:
             self._lost(fact)  # type: ignore[arg-type]
 
     def _lost(self, fact: Lost) -> None:
         self._log.error("lost", group=fact.group, topic=fact.topic, partition=fact.partition, offsets=fact.offsets)
+
+    def _other(self, fact: Skipped) -> None:
+        """A type that no event of the app has may be meant for others, or be mistaken: say it once for each."""
+        known = fact.type in self._types or fact.type.rpartition(".v")[0] in self._types
+        if known or (fact.topic, fact.type) in self._unknown or len(self._unknown) >= UNKNOWN:
+            return
+        self._unknown.add((fact.topic, fact.type))
+        advice = "skipped here and from now on; if it is meant for this app, class …(Event, topic=…, type=…) names it"
+        self._log.warning("unknown_type", topic=fact.topic, type=fact.type[:LONGEST], message=advice)
 
     def _called(self, fact: Called) -> None:
         level = "info" if fact.outcome == "ok" else "warning"

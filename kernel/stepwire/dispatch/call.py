@@ -26,6 +26,7 @@ from stepwire.outcome import (
     Outcome,
     RetryAt,
     Unknown,
+    alone,
     brief,
     decide,
     decide_once,
@@ -161,7 +162,7 @@ class Caller:
         )  # fmt: skip
 
     def _failed(self, delivery: Delivery, error: Exception) -> Outcome:
-        step = self._step
+        step, error = self._step, alone(error)
         signal = explain(error, step.classifiers)
         if step.once and not decide_once(error, signal):
             return Unknown(error)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.codec import Decoded
 from stepwire.dispatch.build import Builder
+from stepwire.dispatch.call import fact
 from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.emit import Emitter
 from stepwire.dispatch.mail import Mail, message
@@ -20,7 +21,7 @@ from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import digest
 from stepwire.join import goes_without
-from stepwire.outcome import DeadLetter, NewerType, NoRun
+from stepwire.outcome import DeadLetter, NewerType, NoRun, RetryAt
 from stepwire.state import VERDICT, Entry, Mailbox, keep, kept
 from stepwire.telemetry import Skipped
 from stepwire.wiring.wiring import Owed
@@ -56,7 +57,7 @@ class Intake:
             if decoded == "newer":
                 self._later(record, where)
             else:
-                self._skip(record.topic, "other_type", where)
+                self._skip(record.topic, "other_type", where, codec.kind(record))
             return
         if self.step.match is not None:
             self._correlate(record, decoded, where)
@@ -71,8 +72,8 @@ class Intake:
         else:
             self._dispatcher.committer.add(self.forwarded(decoded, delivery))
 
-    def _skip(self, topic: str, why: str, where: tuple[Partition, int]) -> None:
-        self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why))
+    def _skip(self, topic: str, why: str, where: tuple[Partition, int], kind: str = "") -> None:
+        self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why, kind))
         self._dispatcher.committer.add(Finished(done=[where]))
 
     # -- forward
@@ -158,6 +159,7 @@ class Intake:
             "newer_until": now + self.step.settings.newer_type_wait,
         }  # fmt: skip
         self._dispatcher.committer.add(self.posted(keep(record, **meta), where))
+        self.step.telemetry(fact(self.step, envelope, RetryAt(NEWER_WAIT, newer(envelope)), None))
 
     # -- meet
 
@@ -235,7 +237,7 @@ class Intake:
         return next((Owed(self.step.name, s) for event, s in self.step.slots.items() if event.spec.type == kind), None)
 
 
-def newer_is_over(delivery: Delivery) -> NewerType:
-    """Nobody who knows the version came."""
+def newer(delivery: Delivery) -> NewerType:
+    """Why it waits; and why it is a dead letter, if nobody who knows the version comes."""
     kind = delivery.record.headers.get("ce_type", "") if delivery.record else ""
     return NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stepwire.bus.protocol import Bus, Change, Partition, Record
 from stepwire.codec import Decoded
 from stepwire.dispatch.delivery import Delivery, Finished
-from stepwire.dispatch.intake import NEWER_WAIT, newer_is_over
+from stepwire.dispatch.intake import NEWER_WAIT, newer
 from stepwire.dispatch.step import Step
 from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
@@ -251,7 +251,7 @@ class Pump:
         """Still nobody knows this version."""
         dispatcher = self._dispatcher
         if now >= entry.meta.get("newer_until", 0.0):
-            self._dead(delivery, newer_is_over(delivery))
+            self._dead(delivery, newer(delivery))
             return
         dispatcher.active += 1
         again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from inspect import isawaitable
 from typing import Any, NamedTuple
 
 from stepwire.envelope import Scope
@@ -169,9 +170,8 @@ class Wiring:
         what = type(value).__name__
         if isinstance(value, (tuple, list)):
             what += f" of {', '.join(sorted({type(member).__name__ for member in value})) or 'nothing'}"
-        return WrongReturn(
-            f"{handler} returned {what}, which its signature does not declare; fix the annotation or the code"
-        )
+        cure = "await it" if isawaitable(value) else "fix the annotation or the code"
+        return WrongReturn(f"{handler} returned {what}, which its signature does not declare; {cure}")
 
     # -- checks that need the analysis
 

@@ -1,0 +1,129 @@
+"""What authors meet in their first tests: tasks of their own that fail, calls that never end, fakes that run out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from stepwire import App, Decision, Event, Reject, Retry, RetryLater, Transient, handler
+from stepwire.errors import PublishError
+from stepwire.outcome import explain
+from stepwire.testing import Fake, SyncRun
+
+
+class Asked(Event, topic="asked"):
+    n: int = 0
+
+
+class Said(Event, topic="said", result=True):
+    n: int = 0
+
+
+class Model:
+    async def text(self) -> str:
+        return ""
+
+
+async def fail(error: Exception) -> None:
+    raise error
+
+
+def fails(run_app: Any, *errors: Exception, **options: Any) -> SyncRun:
+    """A run of a step whose tasks fail so, in one TaskGroup."""
+
+    @handler(**options)
+    async def say(asked: Asked) -> Said:
+        results = await asyncio.gather(*map(fail, errors), return_exceptions=True)
+        raise ExceptionGroup(
+            "unhandled errors in a TaskGroup", [each for each in results if isinstance(each, Exception)]
+        )
+
+    run: SyncRun = run_app(App("authors", [say]), Asked())
+    return run
+
+
+def test_what_the_one_task_of_a_group_raised_counts_as_if_the_step_had(run_app: Any) -> None:
+    """A TaskGroup wraps it; a rejection is final, and its reason is what a person reads."""
+
+    @handler()
+    async def say(asked: Asked) -> Said:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail(Reject("no such customer")))
+        return Said()
+
+    (dead,) = run_app(App("authors", [say]), Asked()).dead_letters
+    assert (dead.error, dead.message) == ("Reject", "no such customer")
+
+
+def test_of_several_that_say_when_the_latest_counts(run_app: Any) -> None:
+    """Two providers ask for patience: the step is called again when both allow it."""
+    run = fails(run_app, RetryLater(40, "a"), RetryLater(90, "b"), retry=Retry(attempts=2))
+    run.advance(seconds=60)
+    assert run.state == "waiting"
+    run.advance(seconds=60)
+    (dead,) = run.dead_letters
+    assert "RetryLater: a; RetryLater: b" in dead.message
+
+
+def test_nobody_knows_what_a_group_means_of_which_one_error_is_unknown() -> None:
+    """So `effect="once"` does not take it for one that surely did not happen."""
+    assert explain(ExceptionGroup("", [Reject("a"), ValueError("b")]), ()) is None
+    assert isinstance(explain(ExceptionGroup("", [Reject("a"), Transient("b")]), ()), Transient)
+    nested = ExceptionGroup("", [ExceptionGroup("", [Reject("a")]), RetryLater(3)])
+    assert isinstance(explain(nested, ()), Reject)
+
+
+def test_an_outcome_that_nobody_knows_is_resolved_in_a_plain_test(run_app: Any) -> None:
+    """`run.resolve` is there as in an async test."""
+    run = fails(run_app, Reject("a"), ValueError("b"), effect="once")
+    assert run.state == "waiting"
+    run.resolve(run.unknown[0], "done", Said(n=7))
+    assert run.result == Said(n=7)
+
+
+def test_a_call_that_never_ends_is_cut_off_by_its_timeout_in_a_test_too(run_app: Any) -> None:
+    """It waits for something that no virtual clock turns: real time passes meanwhile, and the test goes on."""
+
+    @handler(timeout=1.0, retry=Retry(attempts=1))
+    async def say(asked: Asked) -> Said:
+        await asyncio.Event().wait()
+        return Said()
+
+    (dead,) = run_app(App("authors", [say]), Asked()).dead_letters
+    assert dead.error == "HandlerTimeout"
+
+
+def test_a_gate_is_not_decided_with_an_event_of_another_class(run_app: Any) -> None:
+    """Nor one that is not open; the refusal comes at once, not as a dead letter."""
+
+    @handler()
+    async def approve(asked: Decision[Asked]) -> Said:
+        return Said(n=asked.final.n)
+
+    run = run_app(App("authors", [approve]), Asked())
+    with pytest.raises(PublishError, match="asks about Asked, edited= is Said"):
+        run.decide(edited=Said())
+    with pytest.raises(PublishError, match="0 open gates"):
+        run.decide("nobody's")
+    run.decide(edited=Asked(n=3))
+    assert run.result == Said(n=3)
+
+
+def test_a_fake_that_has_run_out_and_a_forgotten_await_say_so(run_app: Any) -> None:
+    """The dead letter names the fake, or the cure."""
+
+    @handler(retry=Retry(attempts=1))
+    async def say(asked: Asked, model: Model) -> Said:
+        return Said(n=len(await model.text()) + len(await model.text()))
+
+    (dead,) = run_app(App("authors", [say], [Fake(Model, text=["once"])]), Asked()).dead_letters
+    assert "this Fake of Model has no answer left for call 2" in dead.message
+
+    @handler(name="say")
+    async def forgets(asked: Asked) -> Said:
+        return asyncio.get_running_loop().create_future()  # type: ignore[return-value]
+
+    (dead,) = run_app(App("authors", [forgets]), Asked()).dead_letters
+    assert dead.message.endswith("declare; await it")
