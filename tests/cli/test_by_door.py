@@ -338,16 +338,48 @@ def test_of_several_apps_a_list_says_whose_it_is(shell: Shell, monkeypatch: pyte
     """A column more, of gates and of runs; of one app there is none."""
     monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
     monkeypatch.delenv("STEPWIRE_APP")
-    run = {"run": "r", "app": "market", "state": "waiting", "started": 1.5, "result": None, "dead_letter": None,
-           "events": 1, "waits": []}  # fmt: skip
-    pages = {"gates": [GATE, GATE | {"app": "yard"}], "runs": [run, run | {"app": "yard"}], "next": None, "whole": True}
+    pages = {
+        "gates": [GATE, GATE | {"app": "yard"}],
+        "runs": [LISTED, LISTED | {"app": "yard"}],
+        "next": None,
+        "whole": True,
+    }
     for several in (True, False):
-        told = pages if several else pages | {"gates": [GATE], "runs": [run]}
+        told = pages if several else pages | {"gates": [GATE], "runs": [LISTED]}
         with answering(200, {}, json.dumps(told).encode()) as (url, _):
             for group in ("gates", "runs"):
                 said = shell(group, "list", "--door", url).out
                 assert all((word in said) == several for word in ("app", "yard", "market"))
                 shell(group, "list", "--door", url, "--json", schema=f"{group}-list")
+
+
+LISTED = {"run": "r", "app": "market", "state": "waiting", "started": 1.5, "result": None, "dead_letter": None,
+          "events": 1, "waits": []}  # fmt: skip
+STEP = {"handler": "h", "id": "a", "outcome": "gate", "begun": 1.5, "ended": None, "seconds": None, "attempts": 1,
+        "inputs": [], "outputs": [{"type": "T", "identity": "nowhere"}], "about": "", "last_error": "", "due": None,
+        "stamps": {"usage": "$x"}, "said": []}  # fmt: skip
+TOLD = {"app": "market", "run": "r", "state": "waiting", "started": 1.5, "result": None, "dead_letter": None,
+        "events": [], "steps": [STEP], "open": []}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("listed", "told", "code"),
+    [
+        (LISTED, TOLD, 0), (LISTED, TOLD | {"events": [{}]}, 1), (LISTED, TOLD | {"steps": [STEP | {"due": 1e300}]}, 1),
+        (LISTED, TOLD | {"steps": [STEP | {"said": [{}]}]}, 1), (LISTED, [], 1), (LISTED, TOLD | {"state": "well"}, 1),
+        *((LISTED | spoilt, TOLD, 1) for spoilt in ({"run": ""}, {"started": "x"}, {"waits": [5]}, {"run": "another"},
+                                                    {"dead_letter": {}}, {"state": None})), ("x", TOLD, 1),
+    ],
+)  # fmt: skip
+def test_a_run_is_shown_only_if_it_can_be(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, listed: object, told: object, code: int
+) -> None:
+    """Whatever else is answered is said to be no answer of a door, or no such run: exit 1 and one line."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    answers = [{"runs": [listed], "whole": True}, told] * 3
+    monkeypatch.setattr(remote.Remote, "_ask", lambda *_, **__: answers.pop(0))
+    said = shell("runs", "show", "r", "--door", "http://127.0.0.1:9", code=code)
+    assert code == 0 or (len(said.err.splitlines()) == 1 and said.out == "")
 
 
 @pytest.mark.parametrize("cursor", ["again", 5, ""])

@@ -14,6 +14,7 @@ from rich.text import Text
 from stepwire_handlers.cli.output import moment, short
 from stepwire_handlers.harmless import harmless
 from stepwire_handlers.services.said import Said
+from stepwire_handlers.services.telling import dollars
 
 MOST = 3  #: events of one step that are shown
 STYLES = {
@@ -58,10 +59,9 @@ def total(run: Data) -> Text:
     """What all of it took: events, time, and cost where a step stamped one."""
     started = run["started"]
     ended = max((step["ended"] for step in run["steps"] if step["ended"] is not None), default=started)
-    used = [step["stamps"].get("usage", "") for step in run["steps"]]
-    dollars = sum(float(text.rpartition("$")[2]) for text in used if "$" in text)
+    spent = dollars(step["stamps"] for step in run["steps"])
     count = f"{len(run['events'])} event{'' if len(run['events']) == 1 else 's'}"
-    cost = f", ${dollars:.4f}" if any("$" in text for text in used) else ""
+    cost = "" if spent is None else f", ${spent:.4f}"
     return Text(f"{count} in {max(ended - started, 0.0):.3f} s{cost}, started {moment(started)}", style="dim")
 
 

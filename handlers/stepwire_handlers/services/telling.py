@@ -6,12 +6,15 @@ its events are cut where they are long, its result is whole.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stepwire_handlers.services.runs import RunView, summary
 from stepwire_handlers.services.timeline import Step, timeline
 from stepwire_handlers.telemetry.mask import masked
 
+DOLLARS = re.compile(r"\$([0-9]{1,12}(?:\.[0-9]{1,12})?)$", re.ASCII)
 Data = dict[str, Any]
 
 
@@ -21,6 +24,12 @@ def brief(view: RunView) -> Data:
     if view.result is not None:
         data["result"] = {"type": type(view.result).__name__, **masked(view.result, shorten=False)}
     return data | {"started": view.started}
+
+
+def dollars(stamps: Iterable[Mapping[str, str]]) -> float | None:
+    """What steps cost together, if any stamped that. A stamp is a header, and a header may say anything."""
+    said = [DOLLARS.search(each.get("usage", "")) for each in stamps]
+    return sum(float(each[1]) for each in said if each) if any(said) else None
 
 
 def waits(view: RunView) -> list[str]:

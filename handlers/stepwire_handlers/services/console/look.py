@@ -5,7 +5,6 @@ In: places, a caller. Out: plain rows and dicts for the templates. Raises BusErr
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from stepwire_handlers.services.listing import newest
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.said import Said
+from stepwire_handlers.services.telling import dollars
 from stepwire_handlers.services.timeline import Step, timeline
 from stepwire_handlers.telemetry.mask import masked
 
@@ -35,7 +35,6 @@ DEEPEST = 20  #: pages that can be turned; older runs are found by their id, a s
 SEARCHED = 500  #: newest runs that a search looks into
 LISTED = 200  #: gates, and dead letters, on their page
 COUNTED = 200  #: newest runs that the graph counts
-DOLLARS = re.compile(r"\$([0-9]{1,12}(?:\.[0-9]{1,12})?)$", re.ASCII)
 SPANS = {"1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
 
 
@@ -126,9 +125,8 @@ def _event(event: object) -> tuple[str, str]:
 
 
 def cost(view: RunView) -> float | None:
-    """Dollars of a run, if a step stamped some. A stamp is a header, and a header may say anything."""
-    said = [DOLLARS.search(step.stamps.get("usage", "")) for step in timeline(view)]
-    return sum(float(each[1]) for each in said if each) if any(said) else None
+    """Dollars of a run, if a step stamped some."""
+    return dollars(step.stamps for step in timeline(view))
 
 
 async def gates(aside: Aside, places: Sequence[Place]) -> tuple[list[tuple[Place, Waiting]], bool]:

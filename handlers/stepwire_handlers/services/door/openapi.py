@@ -22,7 +22,7 @@ from stepwire_handlers.services.fields import known
 
 REF = "#/components/schemas/{model}"
 OWN = "Door."  #: how the names of our own schemas begin: an app may have an event of any name
-FILE = {"type": "string", "format": "binary", "minLength": 1}
+FILE = {"type": "string", "format": "binary", "description": "Not empty."}
 EVENT = {
     "type": ["object", "null"],
     "description": "The event's fields, sensitive ones masked, and its class as `type`.",
