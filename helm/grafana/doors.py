@@ -1,4 +1,4 @@
-"""What comes in by the door and what people do: over HTTP, and in the console."""
+"""What comes in by the door and what people do: over HTTP, in the console, by tools."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _quantile(of: float, by: str) -> str:
 PAGE = Page(
     "doors",
     "Stepwire: doors",
-    "Requests to the HTTP door, events and decisions that it took, streams; pages and logins of the console.",
+    "Requests to the HTTP door, events and decisions that it took, streams; pages and logins of the console; tools.",
     [
         Row("Now", [
             Panel("Doors", "short", [Query(f"count(stepwire_door_build_info{{{HERE}}})")], "Pods that answer.", 4,
@@ -78,6 +78,15 @@ PAGE = Page(
                   [Query(f"sum by (outcome) (increase(stepwire_console_logins_total{{{HERE}}}[$__rate_interval]))",
                          "{{outcome}}")],
                   "Many `refused` or `slowed`: somebody guesses keys."),
+        ]),
+        Row("MCP servers", [
+            Panel("Events", "ops",
+                  [Query(f"sum by (app, outcome) (rate(stepwire_mcp_events_total{{{OF_APP}}}[$__rate_interval]))",
+                         "{{app}}: {{outcome}}")],
+                  "By which tools began runs; none of them is among the events of the doors.", 12),
+            Panel("Releases", "short",
+                  [Query(f"count by (version) (stepwire_mcp_build_info{{{HERE}}})", "{{version}}")],
+                  "MCP servers of each release that answer; they are no doors.", 12),
         ]),
     ],
 )  # fmt: skip

@@ -139,7 +139,7 @@ class App:
         envelope = Envelope(id or uuid.uuid4().hex, source or f"stepwire:publish/{self.name}", kind.spec.type, now, "")
         run = derived_run(envelope, event, self.name)
         try:
-            headers, value = encode(event, envelope)
+            headers, value = encode(event, envelope._replace(run=run))
         except ValueError as error:  # half a surrogate pair, or whatever else no JSON can hold
             raise PublishError(f"{kind.__name__} cannot be written as JSON: {error}") from error
         if len(value) > self.settings.max_bytes:
@@ -147,7 +147,6 @@ class App:
                 f"{kind.__name__} has {len(value)} bytes, the limit is {self.settings.max_bytes}; "
                 f"put large content into an attachment"
             )
-        headers |= {"ce_swrun": run}
         for empty in ("ce_swcause", "ce_swscope", "ce_swhandler"):
             del headers[empty]
         key = str(getattr(event, kind.spec.key)) if kind.spec.key else run

@@ -116,8 +116,14 @@ class Codec:
         if event is None:
             old = self._old.get(kind)
             if old is None:
-                newer = any((m := base.fullmatch(kind)) and int(m[1]) > version for base, version in self._bases)
-                return "newer" if newer else "other"
+                for base, version in self._bases:
+                    if found := base.fullmatch(kind):
+                        if int(found[1]) > version:
+                            return "newer"
+                        raise DecodeError(
+                            _where(record), f"{kind}: no upcast({found[1]}) is registered; add it, replay"
+                        )
+                return "other"
             return _upcast(record, *old, value)
         try:
             return event.__pydantic_validator__.validate_json(value)  # type: ignore[no-any-return]

@@ -7,11 +7,14 @@ depth are sorted by handler name. What a foreign app put there is an opaque pref
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
 from stepwire.event import digest, identity, prefixed
+
+_FRAME = re.compile(r"[A-Za-z0-9_-]+[.@][0-9]{1,9}")
 
 
 class Envelope(NamedTuple):
@@ -45,6 +48,10 @@ class Scope(NamedTuple):
     def __str__(self) -> str:
         path = "/".join(self.frames)
         return f"{self.prefix}|{path}" if self.prefix else path
+
+    def fits(self, depth: int) -> bool:
+        """Is it written as here, and below as many scatters as `depth`?"""
+        return all(map(_FRAME.fullmatch, self.frames)) and sum("@" not in frame for frame in self.frames) >= depth
 
     def visit(self, handler: str) -> int:
         """How often the loop of `handler` was gone round; 0 before its first time."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
@@ -20,7 +20,7 @@ from stepwire.errors import DecodeError, PublishError
 from stepwire.event import Event
 from stepwire.gate import decision
 from stepwire.settings import Settings
-from stepwire.state import Entry, decode_entry, decode_meta, kept
+from stepwire.state import Entry, Mailbox, decode_entry, decode_meta, kept
 from stepwire.worker import Worker, topics_of
 
 if TYPE_CHECKING:
@@ -117,9 +117,8 @@ class Run:
     async def resolve(self, id_: str, verdict: str, event: Event | None = None, by: str = "test") -> None:
         """Say what became of an unknown outcome: "done" (with the event it returned), "redo" or "drop"."""
         handler, partition = next(
-            (dispatcher.step.name, mailbox.partition)
-            for dispatcher in self._worker.dispatchers
-            for mailbox in dispatcher.committer.mailboxes.values()
+            (name, mailbox.partition)
+            for name, mailbox in self._mailboxes()
             if id_ in mailbox.items or id_ in mailbox.joins
         )
         value = event.model_dump_json().encode() if event is not None else b"null"
@@ -129,7 +128,7 @@ class Run:
 
     async def _answer(self, dead: Dead, *, drop: bool, value: bytes | None) -> None:
         entry = replay(dead.record, drop=drop, edited=value)
-        await self._send(dead.handler, str(entry.meta["id"]), entry)
+        await self._send(dead.handler, replay_key(entry), entry)
 
     async def _send(self, handler: str, key: str, entry: Entry, partition: int | None = None) -> None:
         await self._bus.publish([Out(control_topic(self._app.name, handler), key, {}, entry.encode(), partition)])
@@ -146,6 +145,10 @@ class Run:
         await self._bus.close()
 
     # -- looking
+
+    def _mailboxes(self) -> list[tuple[str, Mailbox]]:
+        each = self._worker.dispatchers
+        return [(d.step.name, mailbox) for d in each for mailbox in d.committer.mailboxes.values()]
 
     async def _settle(self) -> None:
         for _ in range(STEPS):
@@ -174,24 +177,21 @@ class Run:
         records.sort(key=lambda record: record.time)
         self.events = [event for record in records if (event := self._event(record)) is not None]
         self.gates, self.unknown, self.waiting = [], [], 0
-        for dispatcher in self._worker.dispatchers:
-            for mailbox in dispatcher.committer.mailboxes.values():
-                self._look_into(dispatcher.step.name, mailbox)
+        for name, mailbox in self._mailboxes():
+            self._look_into(name, mailbox)
         self.dead_letters = [
             dead for record in records if (dead := self._dead(record)) is not None and not self._answered(dead)
         ]
 
     def _event(self, record: Record) -> Event | None:
         types = [event for event in self._app.wiring.events if event.spec.topic == record.topic]
-        if not types:
-            return None
         try:
             event = Codec(record.topic, types).event(record)
         except DecodeError:  # it is among the dead letters
             return None
         return None if isinstance(event, str) else event
 
-    def _look_into(self, handler: str, mailbox: Any) -> None:
+    def _look_into(self, handler: str, mailbox: Mailbox) -> None:
         for join in mailbox.joins.values():
             if join.stub is not None or (join.call is not None and join.call.get("dead")):
                 continue
@@ -223,12 +223,8 @@ class Run:
         """Was it replayed or dropped since?"""
         id_ = dead.record.headers["sw_delivery"].rpartition("/")[2]
         n = int(dead.record.headers["sw_replay"])
-        for dispatcher in self._worker.dispatchers:
-            if dispatcher.step.name == dead.handler:
-                for mailbox in dispatcher.committer.mailboxes.values():
-                    if mailbox.verdicts.get(id_, {"n": 0})["n"] > n or id_ in mailbox.items:
-                        return True
-        return False
+        mailboxes = [mailbox for name, mailbox in self._mailboxes() if name == dead.handler]
+        return any(mailbox.verdicts.get(id_, {"n": 0})["n"] > n or id_ in mailbox.items for mailbox in mailboxes)
 
 
 def replay(record: Record, *, drop: bool, edited: bytes | None = None) -> Entry:
@@ -244,7 +240,13 @@ def replay(record: Record, *, drop: bool, edited: bytes | None = None) -> Entry:
         "o": int(dead["kafka_dlt-original-offset"]), "at": int(dead["kafka_dlt-original-timestamp"]) / 1000,
         "k": dead["sw_key"] or None, "grant": dead.get("sw_grant") == "1",
     }  # fmt: skip
+    meta |= {"order": dead["sw_order"]} if "sw_order" in dead else {}
     return Entry(meta, headers, record.value if edited is None else edited)
+
+
+def replay_key(entry: Entry) -> str:
+    """Whose mailbox a replay goes to: that of its order's value, behind the events that wait there; else of its id."""
+    return str(entry.meta.get("order", entry.meta["id"]))
 
 
 async def start(app: App, events: Sequence[Event], id_: str | None, settings: Settings | None = None) -> Run:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from stepwire.errors import NotDone, Reject, RetryLater, Signal, Transient
+from stepwire.errors import DecodeError, NotDone, Reject, RetryLater, Signal, Transient
 from stepwire.settings import Settings
 
 
@@ -21,23 +21,20 @@ class Done(NamedTuple):
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAt:
+class RetryAt(NamedTuple):
     """Call again after `wait` seconds."""
 
     wait: float
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(NamedTuple):
     """Nothing helps: keep the delivery whole, for a person."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """R13: the effect may or may not have happened; a person decides."""
 
     error: BaseException
@@ -74,7 +71,7 @@ class JoinExpired(Exception):
     """The join's deadline passed before it was complete."""
 
 
-class NoRun(Exception):
+class NoRun(DecodeError):
     """An answer from outside says neither by header nor by a field which run it belongs to."""
 
 
@@ -132,8 +129,10 @@ def explain(error: Exception, classifiers: Sequence[Classify]) -> Signal | None:
     return None
 
 
-def alone(error: Exception) -> Exception:
-    """What a group of one is about: a TaskGroup wraps what one of its tasks raised."""
+def alone(error: Exception | SystemExit) -> Exception:
+    """What a group of one is about: a TaskGroup wraps what one of its tasks raised. Who wants to leave has failed."""
+    if isinstance(error, SystemExit):
+        return RuntimeError(f"sys.exit({error.code!r}) in a handler; raise Reject, or what went wrong")
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

@@ -51,6 +51,7 @@ class Skipped(NamedTuple):
     topic: str
     why: str  #: duplicate | other_type | late | undecodable | refused
     type: str = ""  #: of a record of another type: its ce_type
+    run: str = ""  #: of a message: the run that it is about
 
 
 class Assigned(NamedTuple):

@@ -90,9 +90,10 @@ class Worker:
     async def stop(self) -> None:
         """Stop intake, finish or hand back, commit, leave (DESIGN §6)."""
         await asyncio.gather(*(dispatcher.stop(self.settings.drain) for dispatcher in self.dispatchers))
-        for task in self._loops:
-            task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        while left := [task for task in self._loops if not task.done()]:  # one that fails just then swallows it
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=1.0)
         for dispatcher in self.dispatchers:
             await dispatcher.leave()
         await self._resources.aclose()

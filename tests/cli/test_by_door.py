@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -425,15 +426,22 @@ def test_the_key_follows_no_redirection(shell: Shell, monkeypatch: pytest.Monkey
 
 
 def test_without_the_key_that_workers_ask_for_the_door_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is written that would be skipped; a worker that asks for no key takes the mark away."""
+    """Nor with another: nothing is written that would be skipped; a worker that asks for none takes the mark away."""
+    from market import app  # type: ignore[import-not-found]  # as the commands import it
+
     from stepwire.bus.local import LocalBus
-    from stepwire_handlers.services import signing
+    from stepwire_handlers.services.signing import tell
 
     filled(shell)
     (id_,) = [each["id"] for each in shell("gates", "list", "--json").data if each["kind"] == "gate"]
     bus = LocalBus(str(shell.path))
-    signing.tell(bus, "market", signed=True)
+    asyncio.run(tell(bus, app, SIGN))
     assert "--door URL" in shell("gates", "decide", id_, "--approve", code=2).err
+    monkeypatch.setenv("STEPWIRE_DECISION_KEY", "another one")
+    assert "is another key than theirs" in shell("gates", "decide", id_, "--approve", code=2).err
     assert len(shell("gates", "list", "--json").data) == 2
-    signing.tell(bus, "market", signed=False)
+    monkeypatch.delenv("STEPWIRE_DECISION_KEY")
+    asyncio.run(tell(bus, app, "", only=["check"]))  # a worker whose steps nobody decides about
+    assert "--door URL" in shell("gates", "decide", id_, "--approve", code=2).err
+    asyncio.run(tell(bus, app, ""))
     shell("gates", "decide", id_, "--approve")

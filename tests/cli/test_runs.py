@@ -65,7 +65,7 @@ def test_who_decided_a_gate_is_told_with_the_run(shell: Shell) -> None:
     assert said.pop("time") > 0
     assert said == {
         "handler": "approve", "id": gates[run], "decision": "approve", "by": "ann", "why": "not ***, thanks",
-        "edited": {"n": 7, "card": "***"},
+        "edited": {"n": 7, "card": "***"}, "counts": True, "doubt": "",
     }  # fmt: skip
     assert step["outcome"] == "emitted"
     shown = shell("runs", "show", run)

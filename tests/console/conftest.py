@@ -43,9 +43,9 @@ class Desk:
         await self.bus.publish([out])
         return run
 
-    async def work(self) -> None:
-        """A worker that does what there is, and leaves."""
-        worker = Worker(OFFICE, self.bus)
+    async def work(self, key: str = "") -> None:
+        """A worker that does what there is, and leaves; with a decision key it takes what is signed with it."""
+        worker = Worker(OFFICE, self.bus, decision_key=key)
         await worker.start()
         await worker.settle()
         await worker.stop()

@@ -44,3 +44,16 @@ async def shared(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     await opened.create(TOPICS)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(params=["memory", "file", "kafka"])
+async def where(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
+    """An open bus on which workers make their own topics."""
+    if request.param == "kafka":
+        servers, prefix = request.getfixturevalue("kafka"), request.getfixturevalue("topic_prefix")
+        opened: Any = KafkaBus(servers, prefix=prefix, session=6.0, create_topics=True)
+    else:
+        opened = LocalBus(":memory:" if request.param == "memory" else str(tmp_path / "bus.db"))
+    await opened.open()
+    yield opened
+    await opened.close()

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from stepwire import App, Event, Reject, Settings, handler
-from stepwire.bus.kafka.bus import KafkaBus
-from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition
 from stepwire.jsontext import load
 from stepwire.memory import replay
@@ -28,19 +22,6 @@ class Job(Event, topic="a-job"):  # read before the mailbox, if names decide
 
 class Made(Event, topic="made", terminal=True):
     n: int
-
-
-@pytest.fixture(params=["memory", "file", "kafka"])
-async def where(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    """An open bus that makes its own topics."""
-    if request.param == "kafka":
-        servers, prefix = request.getfixturevalue("kafka"), request.getfixturevalue("topic_prefix")
-        bus: Any = KafkaBus(servers, prefix=prefix, session=6.0, create_topics=True)
-    else:
-        bus = LocalBus(":memory:" if request.param == "memory" else str(tmp_path / "bus.db"))
-    await bus.open()
-    yield bus
-    await bus.close()
 
 
 async def until(bus: Any, topic: str, least: int) -> list[Any]:

@@ -10,12 +10,14 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.brokers.plugin import OwnKafka
+from tests.door.forgery import forged
 from tests.door.shop import APP
 from tests.kafka.stage import Stage, stage
 
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.services.door.process import door_of, places_of
 from stepwire_handlers.services.mirror import Mirror
+from stepwire_handlers.services.signing import UNSIGNED, tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -63,6 +65,25 @@ async def test_events_runs_and_decisions_through_two_doors(kafka: str, topic_pre
             assert [text.count("event: event") for text in streams] == [4, 4]
             assert (await other.get(f"{run}/stream", headers={"last-event-id": last})).status_code == 204
         assert len(await here.records("shop.orders")) == 1
+
+
+async def test_a_door_knows_what_workers_on_kafka_ask_for(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    """What the last one left on the app's wiring topic: 409 without their key, and a forged decision is a claim."""
+    async with stage(kafka, topic_prefix, APP) as here, opened(here, tmp_path / "a") as door:
+        worker = await here.worker()
+        asked = await door.post("/apps/shop/Order", json={"n": 500}, headers={"prefer": "wait=30"})
+        run, gate = asked.headers["location"], asked.json()["gates"][0]["id"]
+        await tell(worker.bus, APP, "0123456789abcdef" * 2)
+        before = await here.records("shop.runs")
+        refused = await door.post(f"/gates/{gate}", json={"decision": "approve"})
+        assert (refused.status_code, "STEPWIRE_DECISION_KEY" in refused.json()["detail"]) == (409, True)
+        assert len(await here.records("shop.runs")) == len(before)
+        await worker.bus.publish(forged("shop", "approve", run.rpartition("/")[2], gate)[1:])
+        while not (told := (await door.get(run)).json()["said"]):
+            await asyncio.sleep(0.05)
+        assert [each["doubt"] for each in told] == [UNSIGNED]
+        await tell(worker.bus, APP, "")
+        assert (await door.post(f"/gates/{gate}", json={"decision": "approve"})).status_code == 202
 
 
 async def test_a_door_is_ready_while_kafka_is_there(

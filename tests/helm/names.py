@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from stepwire_handlers.telemetry import console, door, runs
-from stepwire_handlers.telemetry.metrics import BUILD, COUNTERS, GAUGES, HISTOGRAMS
+from stepwire_handlers.telemetry import console, door, runs, tools
+from stepwire_handlers.telemetry.metrics import BUILD, BUILDS, COUNTERS, GAUGES, HISTOGRAMS
 from stepwire_handlers.telemetry.series import Family
 
-#: every family that a worker, a door or a console has
-FAMILIES = (*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *runs.FAMILIES, *door.FAMILIES, *console.FAMILIES)
+#: every family that a worker, a door, a console or an MCP server has
+FAMILIES = (*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *runs.FAMILIES, *door.FAMILIES, *console.FAMILIES, *tools.FAMILIES)
 
 
 def series(family: Family) -> set[str]:
     """What Prometheus calls the series of a family."""
     if family.kind == "histogram":
         return {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
-    suffix = "_total" if family.kind == "counter" else "_info" if family in (BUILD, door.DOOR_BUILD) else ""
+    suffix = "_total" if family.kind == "counter" else "_info" if family in BUILDS else ""
     return {f"{family.name}{suffix}"}
 
 
@@ -32,5 +32,5 @@ def names(expressions: Iterable[str]) -> set[str]:
 
 
 def unknown_names(expressions: Iterable[str]) -> set[str]:
-    """Those that no worker, door or console has."""
+    """Those that no worker, door, console or MCP server has."""
     return names(expressions) - EXISTING

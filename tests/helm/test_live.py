@@ -34,6 +34,8 @@ from stepwire_handlers.services.door.counting import counting
 from stepwire_handlers.services.door.process import door_of, places_of
 from stepwire_handlers.services.health import health, listen, serving
 from stepwire_handlers.services.mirror import Mirror
+from stepwire_handlers.services.tools.calls import Calls
+from stepwire_handlers.services.tools.process import LOCAL, inner
 from stepwire_handlers.telemetry import Metrics, build
 
 pytestmark = [pytest.mark.slow, pytest.mark.service("prometheus")]
@@ -127,7 +129,7 @@ async def _served(application: Starlette) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _visited(bus: LocalBus) -> AsyncIterator[dict[str, str]]:
-    """A door and a console on the bus, each with a visitor: where their metrics are, by their jobs' names."""
+    """A door and a console on the bus, each with a visitor, and tools: where their metrics are, by their jobs."""
     async with AsyncExitStack() as stack:
         values = Configuration(log="off")
         door = door_of(values, await places_of(stack, [(APP, bus)]), None, 1_000)
@@ -137,7 +139,11 @@ async def _visited(bus: LocalBus) -> AsyncIterator[dict[str, str]]:
         urls = [await stack.enter_async_context(_served(one)) for one in (door.application(), console.application())]
         visits = asyncio.create_task(_visits(*urls))
         stack.push_async_callback(_ended, visits)
-        yield {"door": urls[0], "console": await stack.enter_async_context(_served(console.inner()))}
+        calls = Calls(door, 0.0, "", LOCAL)
+        yield {
+            "door": urls[0], "console": await stack.enter_async_context(_served(console.inner())),
+            "mcp": await stack.enter_async_context(_served(inner(door, calls.measures))),
+        }  # fmt: skip
 
 
 async def _visits(door: str, console: str) -> None:

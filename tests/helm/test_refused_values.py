@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 from helm_python import HelmError
-from tests.helm.chart import changed, render
+from tests.helm.chart import FOLDER, changed, render
 
+from stepwire_handlers import kafka_client
 from stepwire_handlers.configuration import _secret_names, _variable
 
 TWO = {"a": {}, "b": {}}
@@ -41,7 +43,27 @@ REFUSED = [
     ("least", {"env": {"DATABASE_URL": "postgresql://ann:secret@db/acme"}}, r"DATABASE_URL is a secret, it"),
     ("groups", {"storage": {"enabled": True}, "defaults__replicas": 3}, r"one volume .*ReadWriteOnce.*existingClaim"),
     ("least", {"storage": {"enabled": True}, "workers": TWO}, r"workers has 2 groups, and storage\.enabled"),
-    ("least", {"kafka": {"sasl.password": "plain"}}, r"sasl\.password"),
+    ("least", {"kafka": {"sasl.password": "plain"}}, r"kafka\.sasl\.password is a secret: .*STEPWIRE_KAFKA__SASL_PASS"),
+    ("least", {"kafka": {"bogus.prop": "x"}}, r"at '/kafka': .*'bogus\.prop' not allowed"),
+    ("least", {"workers": {"Answers_1": {}}}, r"at '/workers': .*'Answers_1' not allowed"),
+    ("least", {"workers": {"a": {"secrets": None}}}, r"at '/workers/a/secrets': got null, want object"),
+    ("least", {"env": {"a-b": "x"}}, r"at '/env': .*'a-b' not allowed"),
+    ("least", {"env": {"STEPWIRE_BUS": "kafka://other:9092"}}, r"env\.STEPWIRE_BUS: .*say it in bus\.url"),
+    ("least", {"secrets": {"STEPWIRE_BUS": {"name": "a", "key": "b"}}}, r"secrets\.STEPWIRE_BUS: .*say it in bus\.url"),
+    ("everything", {"mcp__env": {"STEPWIRE_PREFIX": "x."}}, r"mcp\.env\.STEPWIRE_PREFIX: .*say it in bus\.prefix"),
+    ("everything", {"console__env": {"STEPWIRE_BLOBS": "/x"}}, r"console\.env\.STEPWIRE_BLOBS: .*say it in blobs\.url"),
+    ("everything", {"door__env": {"STEPWIRE_HTTP_PORT": 1}}, r"door\.env\.STEPWIRE_HTTP_PORT: .*probes"),
+    ("groups", {"workers__triage__env": {"STEPWIRE_WORKER__DRAIN": 9}}, r"say it in workers\.triage\.drainSeconds"),
+    ("least", {"defaults__env": {"STEPWIRE_KAFKA__SSL_CA_LOCATION": "/x"}},
+     r"defaults\.env\.STEPWIRE_KAFKA__SSL_CA_LOCATION: .*say it in kafka: \{ssl\.ca\.location"),
+    ("least", {"env": {"STEPWIRE_KAFKA__SASL_OAUTHBEARER_TOKEN_FILE": "/x"}},
+     r"say it in kafka: \{sasl\.oauthbearer\.token\.file"),
+    ("least", {"defaults__env": {"ANTHROPIC_API_KEY": "x"}}, r"name that: defaults\.secrets: \{ANTHROPIC_API_KEY"),
+    ("platform", {"defaults__replicas": 2}, r"workers\.all\.podDisruptionBudget\.minAvailable: 2 of 2 pods"),
+    ("everything", {"door__podDisruptionBudget": {"minAvailable": "100%"}}, r"door\.podDisruptionBudget\.minAvailable"),
+    ("least", {"extraObjects": [{"kind": "ConfigMap"}]}, r"at '/extraObjects/0': missing"),
+    ("least", {"extraVolumeMounts": [{"name": "ca"}]}, r"at '/extraVolumeMounts/0': missing property 'mountPath'"),
+    ("least", {"podSecurityContext": {"runAsuser": 1}}, r"at '/podSecurityContext': .*'runAsuser' not allowed"),
     ("least", {"secrets": {"STEPWIRE_DECISION_KEY": "plain"}}, r"STEPWIRE_DECISION_KEY"),
     ("least", {"defaults__autoscaling": {"kind": "keda"}}, r"triggers is empty"),
     ("least", {"defaults__autoscaling": {"kind": "keda", "minReplicas": 0}}, r"minReplicas"),
@@ -68,6 +90,14 @@ FITTING = [
     ("tools", {"console__replicas": 2, "secrets": {"STEPWIRE_CONSOLE_SECRET": {"name": "a", "key": "b"}}}),
     ("tools", {"console__replicas": 2, "console__env": {"STEPWIRE_CONSOLE_SECRET_FILE": "/run/secrets/session"}}),
     ("groups", {"storage": {"enabled": True, "existingClaim": "of-many"}}),
+    ("least", {"secrets": {"STEPWIRE_KAFKA__SASL_USERNAME": {"name": "a", "key": "b"}}}),
+    ("least", {"env": {"STEPWIRE_KAFKA__SASL_PASSWORD_FILE": "/run/secrets/kafka"}}),
+    *(
+        ("everything", {f"{part}{name}": None})
+        for part in ("", "defaults__", "door__", "console__", "mcp__")
+        for name in ("env", "secrets", "secretsFrom", "extraVolumes", "extraVolumeMounts")
+        if part != "console__" or name != "secrets"
+    ),
     ("least", {"env": {"PROXY": "http://proxy:3128/@x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": None}}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": "5Gi"}}}),
@@ -77,7 +107,7 @@ FITTING = [
 
 @pytest.mark.parametrize(("shape", "values"), FITTING)
 def test_what_makes_sense_is_taken(shape: str, values: dict[str, Any]) -> None:
-    """A console beside a folder that it never opens; a disk as large as its limit; a volume of many pods; addresses."""
+    """A console beside a folder that it never opens; a disk as large as its limit; null for none; files; addresses."""
     assert render(changed(shape, **values))
 
 
@@ -87,6 +117,12 @@ def test_every_secret_that_we_know_is_refused_in_plain() -> None:
     for name in map(_variable, own):
         with pytest.raises(HelmError, match=f"env.{name} is a secret"):
             render(changed("least", env={name: "plain"}))
+
+
+def test_the_chart_takes_every_property_that_the_client_knows() -> None:
+    """No more and no less; the two secret ones are refused with their place."""
+    schema = json.loads((FOLDER / "values.schema.json").read_text())
+    assert schema["properties"]["kafka"]["properties"].keys() == kafka_client.KNOWN
 
 
 @pytest.mark.parametrize(("shape", "values", "words"), REFUSED)

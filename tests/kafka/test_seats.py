@@ -15,14 +15,26 @@ from stepwire.bus.kafka.membership import KafkaMembership
 from stepwire.bus.protocol import Out, Partition, Progress, Transaction
 
 
+def consumer(generation: int, member: str) -> Any:
+    """One of aiokafka's that has a seat, as far as a commit looks at it."""
+    running = SimpleNamespace(done=lambda: False)
+    return SimpleNamespace(
+        _fetcher=SimpleNamespace(_fetch_task=running),
+        _coordinator=SimpleNamespace(
+            generation=generation, member_id=member, _coordination_task=running, _heartbeat_task=running,
+            _commit_refresh_task=None, _pending_exception=None, request_rejoin=lambda: None,
+        ),
+    )  # fmt: skip
+
+
 async def test_a_commit_never_takes_the_seat_of_the_next_generation() -> None:
     """Kafka checks generation and member, not who owns a partition: with the next seat a stale result would be taken.
 
     The race: a commit asks for the metadata of a new topic; meanwhile its member is assigned anew, without it.
     """
     member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
-    coordinator = SimpleNamespace(generation=7, member_id="m-7")
-    member._consumer = SimpleNamespace(_coordinator=coordinator)
+    member._consumer = consumer(7, "m-7")
+    coordinator = member._consumer._coordinator
     await member.on_partitions_assigned({TopicPartition("t", 0)})
     written: list[wire.Member] = []
 
@@ -45,7 +57,7 @@ async def test_a_commit_never_takes_the_seat_of_the_next_generation() -> None:
 async def test_only_what_is_surely_stored_is_handed_over() -> None:
     """At a rebalance a member marks what it stored last as handed over; never after an unknown outcome."""
     member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
-    member._consumer = SimpleNamespace(_coordinator=SimpleNamespace(generation=1, member_id="m"))
+    member._consumer = consumer(1, "m")
     member.handed_over = lambda text: text + " handed"
     places = {TopicPartition("t", 0), TopicPartition("t", 1)}
     await member.on_partitions_assigned(places)
@@ -70,7 +82,7 @@ async def test_only_what_is_surely_stored_is_handed_over() -> None:
 async def test_a_hand_over_never_brings_an_older_progress_back() -> None:
     """A commit that began before the rebalance is over before what is stored is looked up: the newer one is written."""
     member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
-    member._consumer = SimpleNamespace(_coordinator=SimpleNamespace(generation=1, member_id="m"))
+    member._consumer = consumer(1, "m")
     member.handed_over = lambda text: text + " handed"
     await member.on_partitions_assigned({TopicPartition("t", 0)})
     written: list[Progress] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -127,3 +128,24 @@ def test_a_fake_that_has_run_out_and_a_forgotten_await_say_so(run_app: Any) -> N
 
     (dead,) = run_app(App("authors", [forgets]), Asked()).dead_letters
     assert dead.message.endswith("declare; await it")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_step_that_leaves_the_process_has_failed_and_the_worker_stays(run_app: Any, waits: bool) -> None:
+    """`sys.exit` deep in somebody's library ends no worker: it is a failure like any other, and says what it was."""
+
+    @handler(retry=Retry(attempts=1))
+    async def say(asked: Asked) -> Said:
+        if asked.n:
+            return Said(n=asked.n)
+        sys.exit(3)
+
+    @handler(name="say", retry=Retry(attempts=1))
+    async def say_later(asked: Asked) -> Said:
+        await asyncio.sleep(0)
+        return await say(asked)
+
+    run = run_app(App("authors", [say_later if waits else say]), Asked())
+    run.publish(Asked(n=1))
+    assert [dead.message for dead in run.dead_letters] == ["sys.exit(3) in a handler; raise Reject, or what went wrong"]
+    assert run.result == Said(n=1)

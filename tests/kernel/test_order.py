@@ -11,7 +11,8 @@ import pytest
 from tests.kernel.test_slots import Stuck
 
 from stepwire import App, Context, Event, Reject, RetryLater, handler
-from stepwire.bus.protocol import Partition
+from stepwire.bus.protocol import Out, Partition
+from stepwire.memory import replay, replay_key
 from stepwire.state import AHEAD
 from stepwire.worker import Worker
 
@@ -92,3 +93,28 @@ async def test_who_failed_for_good_lets_the_next_one_pass_and_who_will_be_called
         await run.advance(501.0)
         assert called == [0, 1, 2, 3, 3, 4, 5]
         assert [dead.error for dead in run.dead_letters] == ["Reject"]
+
+
+async def test_a_replay_takes_its_turn_among_the_events_of_its_value() -> None:
+    """It comes behind those that wait already, and nothing of its value is called beside it."""
+    running, called, broken = 0, list[int](), [True]
+
+    @handler(order="who")
+    async def work(asked: Asked) -> Done:
+        nonlocal running
+        running += 1
+        assert running == 1
+        called.append(asked.n)
+        await asyncio.sleep(0)
+        running -= 1
+        if asked.n == 0 and broken[0]:
+            raise Reject("not yet")
+        return Done(n=asked.n)
+
+    app = App("turns", [work])
+    async with await app.run(Asked(n=0)) as run:
+        broken[0], entry = False, replay(run.dead_letters[0].record, drop=False)
+        waiting = [app.record(Asked(n=n), now=time.time())[0] for n in (1, 2)]
+        await run._bus.publish([*waiting, Out("turns.work.control", replay_key(entry), {}, entry.encode()), *waiting])
+        await run._settle()
+        assert (len(called), called.count(0), run.dead_letters) == (6, 2, [])

@@ -91,23 +91,26 @@ def values(flow: str, around: Surroundings, image: str, tag: str) -> dict[str, A
     """Small requests: the node may have two cores, for everything."""
     small = {"cpu": "20m", "memory": "128Mi", "ephemeral-storage": "64Mi"}
     kept = {"cpu": "20m", "memory": "128Mi"}
+    named = {name: {"name": ENVIRONMENT, "key": name} for name in around.secrets}
+    stored = {name: key for name, key in named.items() if name.startswith("AWS_")}  # all that servers need of them
     told: dict[str, Any] = {
         "app": f"stepwire_handlers.flows.{flow}:app",
         "image": {"repository": image, "tag": tag},
         "bus": {"url": around.kafka},
         "blobs": {"url": around.blobs},
         "env": around.env,
-        "secrets": {name: {"name": ENVIRONMENT, "key": name} for name in around.secrets},
-        "defaults": {"replicas": 2 if flow == "support" else 1, "drainSeconds": DRAIN, "resources": {"requests": kept}},
-        "door": {"enabled": True, "replicas": 1, "access": {"secret": ACCESS}, "resources": {"requests": kept}},
+        "defaults": {"replicas": 2 if flow == "support" else 1, "drainSeconds": DRAIN, "resources": {"requests": kept},
+                     "secrets": named},
+        "door": {"enabled": True, "replicas": 1, "access": {"secret": ACCESS}, "resources": {"requests": kept},
+                 "secrets": stored},
         "topics": {"apply": {"resources": {"requests": small}}},
         "tests": {"resources": {"requests": small}},
-    }
+    }  # fmt: skip
     if flow == "support":
         key = {"name": ACCESS, "key": KEY}  # by the door
         told["console"] = {"enabled": True, "resources": {"requests": kept},
                            "secrets": {"STEPWIRE_CONSOLE_SECRET": {"name": ACCESS, "key": SESSION}}}  # fmt: skip
-        told["mcp"] = {"enabled": True, "resources": {"requests": kept}}
+        told["mcp"] = {"enabled": True, "resources": {"requests": kept}, "secrets": stored}
         told["tests"]["publish"] = {"event": "TicketOpened", "data": TICKET, "key": key}
     return told
 

@@ -44,6 +44,7 @@ class Odds:
     trouble: int = 12
     broken: int = 3
     kinds: tuple[Trouble, ...] = TROUBLES
+    answers: int = 0  #: how many answers of services nobody can decode
 
 
 def digest(*parts: object) -> str:
@@ -73,9 +74,10 @@ def path_of(step: Step, spot: Spot, visit: int, parts: Sequence[str], items: Seq
     return digest(step.name, spot.run, visit, *spot.frames, *laps, "parts", *parts, "items", *items)
 
 
-def answer_path(step: Step, path: str) -> str:
-    """The path of what somebody else's service answers."""
-    return digest(step.name, "answer", path)
+def answer(seed: int, odds: Odds, step: Step, path: str) -> Emit:
+    """What somebody else's service answers; what only its value brings home can always be read."""
+    broken = step.external == "echo" and dice(seed, "answer", step.name, path).randrange(100) < odds.answers
+    return Emit(step.emitted[0], digest(step.name, "answer", path), broken)
 
 
 @dataclass(frozen=True)

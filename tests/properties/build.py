@@ -67,6 +67,18 @@ def classes_of(plan: Plan) -> list[type[Payload]]:
     ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Called:
+    """A call."""
+
+    delivery: str  #: its key
+    path: str
+    spot: b.Spot
+    call: Call
+    lane: tuple[str, str]
+    again: bool
+
+
 @dataclass
 class World:
     """A random app with everything its handlers share."""
@@ -80,9 +92,12 @@ class World:
     paths: dict[str, str] = field(default_factory=dict)  #: delivery key -> path
     wheres: dict[str, Where] = field(default_factory=dict)  #: delivery key of a join -> where it stands
     observed: Observed = field(default_factory=Observed)
-    overlaps: list[str] = field(default_factory=list)  #: handlers with order= that were called twice at once
+    wrong: list[str] = field(default_factory=list)  #: calls that overlap despite order=, or repeat an effect
+    doubt: set[str] = field(default_factory=set)  #: delivery keys whose effect may have happened (effect="once")
+    latest: dict[str, Called] = field(default_factory=dict)  #: delivery key -> its last call
     hanging: int = 0
-    running: set[tuple[str, str]] = field(default_factory=set)
+    running: dict[tuple[str, str], str] = field(default_factory=dict)  #: step and order value -> delivery key
+    replayed: set[str] = field(default_factory=set)  #: delivery keys of replays that stand in no order's queue
     labels: dict[str, str] = field(default_factory=dict)  #: run -> what the plan calls it
 
     def __post_init__(self) -> None:
@@ -110,14 +125,17 @@ class World:
         async def call(ctx: Context, **given: Any) -> Any:
             return await self._called(step, ctx, given)
 
+        async def at_once(ctx: Context, **given: Any) -> Any:
+            return self._at_once(step, ctx, given)
+
         def on_limit(event: Payload) -> Payload:
             assert step.on_limit is not None
             return self.event(b.Emit(step.on_limit, b.limit_path(step, event.path)))
 
-        annotations = self._annotations(step)
-        call.__annotations__ = annotations
+        function: Any = at_once if step.instant else call
+        function.__annotations__ = annotations = self._annotations(step)
         kinds = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in annotations if name != "return"]
-        call.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
+        function.__signature__ = inspect.Signature(kinds)
         if step.on_limit is not None:
             on_limit.__annotations__ = {"event": self.events[step.taken[0]], "return": self.events[step.on_limit]}
         timing = step.timing
@@ -131,9 +149,9 @@ class World:
         options = Options(
             retry=Retry(), join=join, max_visits=step.max_visits,
             on_limit=on_limit if step.on_limit is not None else None, order="lane" if step.order else None,
-            effect="once" if step.once else "at-least-once", dedupe=step.dedupe,
+            effect="once" if step.once else "at-least-once", dedupe=step.dedupe, concurrency=step.concurrency,
         )  # fmt: skip
-        return Handler(call, step.name, options)
+        return Handler(function, step.name, options)
 
     def _annotations(self, step: Step) -> dict[str, Any]:
         annotations: dict[str, Any] = {"ctx": Context}
@@ -163,41 +181,72 @@ class World:
     # -- calls
 
     async def _called(self, step: Step, ctx: Context, given: dict[str, Any]) -> Any:
+        called = self._begin(step, ctx, given)
+        try:
+            await asyncio.sleep(0)
+            for _ in range(b.dice(self.seed, "pace", called.path).randrange(4)):
+                await asyncio.sleep(0)
+            if not called.again and b.trouble(self.seed, self.odds, step, called.path) == "hang":
+                await self._hang()
+            return self._come(step, ctx, called)
+        finally:
+            self.running.pop(called.lane, None)
+
+    def _at_once(self, step: Step, ctx: Context, given: dict[str, Any]) -> Any:
+        called = self._begin(step, ctx, given)
+        try:
+            return self._come(step, ctx, called)
+        finally:
+            self.running.pop(called.lane, None)
+
+    def _begin(self, step: Step, ctx: Context, given: dict[str, Any]) -> Called:
         spot = self.spot(ctx.run, ctx.scope)
         parts = {part.name: _seen(given[part.name]) for part in step.parts}
         items = tuple(item.path for item in given.get("items", ()))
-        visit = ctx.visit
-        path = b.path_of(step, spot, visit, [part or "-" for part in parts.values()], items)
+        path = b.path_of(step, spot, ctx.visit, [part or "-" for part in parts.values()], items)
         delivery = ctx.key.partition("#")[0]
         again = delivery in self.healed
         self.started[ctx.key, ctx.attempt, again] += 1
         self.paths[delivery] = path
         if step.is_join:
             self.wheres[delivery] = (step.name, spot)
-        lane = (step.name, str(getattr(given.get("a"), "lane", ""))) if step.order else None
-        if lane in self.running:
-            self.overlaps.append(f"{step.name}: two calls at once for {lane}")
-        if lane is not None:
-            self.running.add(lane)
-        try:
-            await asyncio.sleep(0)
-            for _ in range(b.dice(self.seed, "pace", path).randrange(4)):
-                await asyncio.sleep(0)
-            nonsense = None if again else await self._trouble(step, ctx, path)
-            if nonsense is not None:
-                return nonsense
-            value = self._value(b.returned(self.seed, self.odds, step, path, self.plan.spared))
-        finally:
-            if lane is not None:
-                self.running.discard(lane)
-        self.finished[delivery] += 1
-        if step.is_join:
-            self.observed.calls.setdefault((step.name, spot), []).append(Call(parts, items))
-        return value
+        lane = (step.name, str(getattr(given.get("a"), "lane", ""))) if step.order else ("", "")
+        if step.order and lane in self.running and self.replayed.isdisjoint((delivery, self.running[lane])):
+            self.wrong.append(f"{step.name}: two calls at once for {lane}")
+        self.running[lane] = delivery
+        if step.once and delivery in self.doubt:
+            self.wrong.append(f"{step.name}: {delivery} is called again, and nobody said so")
+        self.doubt |= {delivery} if step.once else set()
+        self.latest[delivery] = called = Called(delivery, path, spot, Call(parts, items), lane, again)
+        return called
 
-    async def _trouble(self, step: Step, ctx: Context, path: str) -> Any:
-        """Raise, hang, or say what to return in place of the right thing."""
-        match b.trouble(self.seed, self.odds, step, path):
+    async def _hang(self) -> None:
+        self.hanging += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.hanging -= 1
+
+    def _come(self, step: Step, ctx: Context, called: Called) -> Any:
+        """What a call comes to, when it comes to something."""
+        nonsense = None if called.again else self._trouble(step, ctx, called)
+        if nonsense is not None:
+            return nonsense
+        self.returned(step, called)
+        return self._value(b.returned(self.seed, self.odds, step, called.path, self.plan.spared))
+
+    def returned(self, step: Step, called: Called) -> None:
+        """It went well."""
+        self.finished[called.delivery] += 1
+        if step.is_join:
+            self.observed.calls.setdefault((step.name, called.spot), []).append(called.call)
+
+    def _trouble(self, step: Step, ctx: Context, called: Called) -> Any:
+        """Raise, or say what to return in place of the right thing."""
+        trouble = b.trouble(self.seed, self.odds, step, called.path)
+        if trouble in ("later", "reject", "many", "hang"):  # it says that nothing was done
+            self.doubt.discard(called.delivery)
+        match trouble:
             case "transient" if ctx.attempt == 1:
                 raise ConnectionError("once")
             case "later" if ctx.attempt == 1:
@@ -205,18 +254,12 @@ class World:
             case "raise":
                 raise Surprise("what is that?")
             case "wrong":
-                return Stranger(path=path)
+                return Stranger(path=called.path)
             case "many" if any(term.items for term in step.terms):
                 item = next(term.items[0] for term in step.terms if term.items)
-                return [self.event(b.Emit(item, path)) for _ in range(b.MANY)]
-            case "reject" | "many":
+                return [self.event(b.Emit(item, called.path)) for _ in range(b.MANY)]
+            case "reject" | "many" | "hang":
                 raise Reject("no")
-            case "hang":
-                self.hanging += 1
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    self.hanging -= 1
         return None
 
     def _value(self, value: b.Returned) -> Any:
@@ -238,7 +281,8 @@ def _seen(value: Payload | Decision[Any] | None) -> str | None:
 def place(scope: str) -> tuple[tuple[int, ...], tuple[tuple[str, int], ...]]:
     """Indexes of the scatters around, and laps, as a scope says them."""
     frames, laps = [], []
-    for frame in scope.split("/") if scope else ():
+    _, _, own = scope.rpartition("|")
+    for frame in own.split("/") if own else ():
         name, at, visit = frame.partition("@")
         if at:
             laps.append((name, int(visit)))

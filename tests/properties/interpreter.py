@@ -33,6 +33,7 @@ class Observed:
 
     calls: dict[Where, list[Call]] = field(default_factory=dict)
     dropped: set[Where] = field(default_factory=set)  #: joins whose dead letter somebody dropped
+    hurried: set[Where] = field(default_factory=set)  #: joins that expired and were replayed: they go without
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Interpreter:
         if token.emit.broken and not b.healed(self.seed, step.name, path):
             return
         if step.external:
-            self._emit(b.Emit(step.terms[0].events[0], b.answer_path(step, path)), token.frames, visits)
+            self._emit(b.answer(self.seed, self.odds, step, path), token.frames, visits)
             return
         if step.dedupe is not None and self._is_known(step, token):
             self.dropped[step.name] += 1
@@ -198,7 +199,7 @@ class Interpreter:
     @staticmethod
     def _uncalled(meeting: Meeting) -> bool:
         step = meeting.step
-        if any(part.name not in meeting.slots and not part.optional for part in step.parts):
+        if any(part.name not in meeting.slots and (part.decision or not part.optional) for part in step.parts):
             return True
         if step.items is not None:
             return meeting.size is None or (meeting.size > 0 and not meeting.items)
@@ -208,14 +209,15 @@ class Interpreter:
         """Was it called, as far as it may have been?"""
         calls = self.observed.calls.get(meeting.where, [])
         for call in calls:
-            self.wrong += [f"{meeting.where}: {why}" for why in _forbidden(meeting, call)]
+            hurried = meeting.where in self.observed.hurried
+            self.wrong += [f"{meeting.where}: {why}" for why in _forbidden(meeting, call, hurried)]
         if calls or self._uncalled(meeting) or meeting.where in self.observed.dropped:
             return bool(calls)
         self.wrong.append(f"{meeting.where} was never called, nor given up")
         return False
 
 
-def _forbidden(meeting: Meeting, call: Call) -> list[str]:
+def _forbidden(meeting: Meeting, call: Call, hurried: bool) -> list[str]:
     """Why a join may not have been called so."""
     step, wrong = meeting.step, []
     timing = step.timing
@@ -226,11 +228,13 @@ def _forbidden(meeting: Meeting, call: Call) -> list[str]:
             wrong.append(f"without its part {part.name}")
         if path is not None and path.partition(":")[0] != meeting.slots.get(part.name):
             wrong.append(f"with {part.name}={path}, which never came")
-        if path is None and part.name in meeting.slots and not (timing.partial or timing.go_without):
+        if path is None and part.name in meeting.slots and not (timing.partial or timing.go_without or hurried):
             wrong.append(f"without {part.name}, which came")
     if not _is_subsequence(call.items, meeting.items):
         wrong.append(f"with items {call.items} of {meeting.items}")
-    early = timing.partial or timing.go_without or (timing.take is not None and len(call.items) >= timing.take)
+    early = (
+        hurried or timing.partial or timing.go_without or (timing.take is not None and len(call.items) >= timing.take)
+    )
     if len(call.items) < len(meeting.items) and not early and not b.agrees(timing, call.items):
         wrong.append(f"with {len(call.items)} of {len(meeting.items)} items")
     return wrong

@@ -71,8 +71,8 @@ def called_once(stage: Stage) -> list[str]:
 
 
 def in_order(stage: Stage) -> list[str]:
-    """A handler with `order=` never handles two events of one value at once."""
-    return stage.world.overlaps
+    """`order=` never handles two events of one value at once; `effect="once"` is never repeated unasked."""
+    return stage.world.wrong
 
 
 async def closed(stage: Stage) -> list[str]:
@@ -80,7 +80,8 @@ async def closed(stage: Stage) -> list[str]:
     wrong = []
     for name, mailbox in stage.mailboxes:
         wrong += [f"{name} keeps item {id_}" for id_ in mailbox.items]
-        wrong += [f"{name} keeps join {_shown(join)}" for join in mailbox.joins.values() if join.stub is None]
+        joins = [join for join in mailbox.joins.values() if join.stored != ["#decision"]]  # of a gate that is closed
+        wrong += [f"{name} keeps join {_shown(join)}" for join in joins if join.stub is None]
         wrong += [f"{name} keeps more than a stub: {_shown(j)}" for j in mailbox.joins.values() if len(j.stored) > 1]
         wrong += [f"{name} thinks it calls {id_}" for id_ in mailbox.calling]
     return wrong
@@ -109,10 +110,11 @@ async def remembered(stage: Stage) -> list[str]:
 
 
 def _shown(join: JoinState) -> str:
+    place = (join.run, join.scope, join.fork) if join.stub is None else ""  # that of a stub nobody asks for
     return (
         f"{sorted(join.slots)} absent {sorted(join.absent)} blocked {sorted(join.blocked)} size {join.size} "
         f"call {join.call} stub {join.stub} decided {join.decision is not None} "
-        f"opened {join.opened} counted {join.settled_items, join.items_present} at {join.run, join.scope, join.fork}"
+        f"opened {join.opened} counted {join.settled_items, join.items_present} at {place}"
     )
 
 

@@ -78,7 +78,10 @@ class Life:
         for task in worker._loops:
             task.cancel()
         self.bus._groups.clear()
-        await asyncio.gather(*worker._loops, return_exceptions=True)
+        while not all(task.done() for task in worker._loops):  # one that fails in that moment swallows it
+            for task in worker._loops:
+                task.cancel()
+            await asyncio.sleep(0)
         self.worker = None
 
     @property

@@ -17,6 +17,7 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Record
 from stepwire.clock import VirtualClock
 
+FOREIGN = "theirs|0f.2/again@3/ab.1"  #: where an event of another app stands
 SERVICE = "service"  #: the source of what other people's services publish
 
 
@@ -28,6 +29,7 @@ class Outside:
     """
 
     def __init__(self, world: World, bus: LocalBus, clock: VirtualClock, dice: Random, *, freely: bool = False) -> None:
+        self._foreign = world.odds.answers > 0
         self._world, self._bus, self._clock, self._dice, self._freely = world, bus, clock, dice, freely
         self.published: list[b.Published] = []
         self.repeated: set[int] = set()  #: types of events that came again
@@ -64,6 +66,8 @@ class Outside:
         if emit.type not in self._world.plan.asks and self._dice.random() < 0.5:  # a program that knows nothing of us
             out = out._replace(headers={name: value for name, value in out.headers.items() if name != "ce_swrun"})
             out = out._replace(key=None if self._dice.random() < 0.5 else out.key)
+        if self._foreign and b.dice(self._world.seed, "foreign", published.run).random() < 0.5:  # of one run, one place
+            out = out._replace(headers={**out.headers, "ce_swscope": FOREIGN})
         return self._outs.setdefault(emit.path, out)
 
     def publish(self, published: b.Published) -> Out:
@@ -87,7 +91,7 @@ class Outside:
         """What the service says."""
         self._answered.add((step.name, record.partition, record.offset))
         asked = json.loads(record.value)
-        emit = b.Emit(step.emitted[0], b.answer_path(step, asked["path"]))
+        emit = b.answer(self._world.seed, self._world.odds, step, asked["path"])
         event = self._world.event(emit).model_copy(update={"ticket": asked["ticket"]})
         headers = {
             "ce_specversion": "1.0", "ce_id": emit.path, "ce_source": SERVICE, "ce_type": type(event).spec.type

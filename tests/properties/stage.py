@@ -16,7 +16,7 @@ from tests.properties import behaviour as b
 from tests.properties.build import SETTINGS, World, place
 from tests.properties.exchange import create_topics
 from tests.properties.interpreter import Emitted
-from tests.properties.outside import SERVICE, Outside
+from tests.properties.outside import FOREIGN, SERVICE, Outside
 from tests.properties.rest import Rest, Restless
 from tests.properties.wirings import Step
 
@@ -25,7 +25,7 @@ from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.clock import VirtualClock
 from stepwire.dispatch.loop import Dispatcher
 from stepwire.dispatch.step import control_topic, dead_letter_topic
-from stepwire.gate import decision
+from stepwire.gate import decision, occurrence
 from stepwire.memory import replay
 from stepwire.settings import Settings
 from stepwire.state import Entry, Mailbox, decode_entry, decode_meta
@@ -47,6 +47,12 @@ class Open:
 def _mail(about: str, handler: str, key: str, entry: Callable[[], Entry]) -> Open:
     """A message for the mailbox of a handler."""
     return Open(about, lambda: Out(control_topic("p", handler), key, {}, entry().encode()))
+
+
+def _frames(record: Record) -> tuple[int, ...]:
+    """Where an event stands; what is published stands at the root, whatever a foreign app calls its place."""
+    scope = record.headers.get("ce_swscope", "")
+    return place("" if scope == FOREIGN else scope)[0]
 
 
 class Stage:
@@ -120,12 +126,12 @@ class Stage:
     async def _dead(self) -> list[Open]:
         found = []
         for step in self.world.plan.steps:
-            if step.external:
+            if step.external == "echo":
                 continue
             topic = dead_letter_topic("p", step.name)
             for record in await self.bus.read(Partition(topic, 0), 0, 100_000):
                 if (topic, record.offset) not in self._handled:
-                    key = record.headers["sw_delivery"].rpartition("/")[2]
+                    key = record.headers.get("sw_order", record.headers["sw_delivery"].rpartition("/")[2])
                     found.append(_mail(f"dead letter {topic}", step.name, key, lambda r=record: self._answer(r)))  # type: ignore[misc]
         return found
 
@@ -133,6 +139,9 @@ class Stage:
         """Replay or drop a dead letter, as `behaviour.healed` says."""
         self._handled.add((record.topic, record.offset))
         key, seed = record.headers["sw_delivery"], self.world.seed
+        self.world.doubt.discard(key)
+        if "sw_order" not in record.headers:  # nobody could read which order it belongs to
+            self.world.replayed.add(key)
         _, name, _ = key.split("/")
         error = record.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2]
         if error == "JoinExpired":
@@ -154,23 +163,37 @@ class Stage:
 
     def _unknown(self) -> Iterator[Open]:
         for name, mailbox in self.mailboxes:
-            for id_, raw in mailbox.items.items():
-                meta = decode_meta(raw)
+            metas = {id_: decode_meta(raw) for id_, raw in mailbox.items.items()}
+            metas |= {join.id: dict(join.call or {}) for join in mailbox.joins.values()}
+            for id_, meta in metas.items():
                 if meta.get("unknown"):  # it lies where its order value puts it
-                    at = meta.get("order", id_)
-                    yield _mail(f"unknown {name}", name, at, lambda n=name, i=id_: self._resolve(n, i))  # type: ignore[misc]
+                    at, of = meta.get("order", id_), occurrence(meta)
+                    yield _mail(f"unknown {name}", name, at, lambda n=name, i=id_, o=of: self._resolve(n, i, o))  # type: ignore[misc]
 
-    def _resolve(self, name: str, id_: str) -> Entry:
-        key = f"p/{name}/{id_}"
-        path = self.world.paths.get(key)
-        verdict = "redo"
-        if (
-            path is not None
-            and b.trouble(self.world.seed, self.world.odds, self.world.plan.step(name), path) in b.FINAL
-        ):
-            verdict = "redo" if b.healed(self.world.seed, name, path) else "drop"
-        self.world.healed.add(key)
-        return Entry({"kind": "resolve", "id": id_, "verdict": verdict, "by": "somebody", "type": ""}, {}, b"null")
+    def _resolve(self, name: str, id_: str, of: str) -> Entry:
+        """Say what became of it: that is for `behaviour.healed`, but for whether it was done already."""
+        key, step, world = f"p/{name}/{id_}", self.world.plan.step(name), self.world
+        world.doubt.discard(key)
+        meta = {"kind": "resolve", "id": id_, "verdict": "redo", "by": "somebody", "type": "", "of": of}
+        called = world.latest.get(key)
+        if called is None:  # its worker died between the claim and the call
+            return Entry(meta, {}, b"null")
+        world.healed.add(key)
+        if b.trouble(world.seed, world.odds, step, called.path) in b.FINAL:
+            meta["verdict"] = "redo" if b.healed(world.seed, name, called.path) else "drop"
+        if meta["verdict"] == "drop" and step.is_join:
+            world.observed.dropped.add((name, called.spot))
+        value = b.returned(world.seed, world.odds, step, called.path, world.plan.spared)
+        said = [world.event(emit) for emit in value.events]
+        if meta["verdict"] == "drop" or value.items is not None or len(said) > 1 or self.dice.random() < 0.5:
+            return Entry(meta, {}, b"null")
+        if any(emit.broken for emit in value.events):
+            return Entry(meta, {}, b"null")
+        world.returned(step, called)
+        kind = type(said[0]).__name__ if said else ""
+        return Entry(
+            {**meta, "verdict": "done", "type": kind}, {}, said[0].model_dump_json().encode() if said else b"null"
+        )
 
     # -- the run
 
@@ -230,7 +253,7 @@ class Stage:
         """Every event that lies on a business topic, as the interpreter counts them."""
         types = {event.spec.type: number for number, event in enumerate(self.world.events)}
         return Counter(
-            (types[r.headers["ce_type"]], json.loads(r.value)["path"], place(r.headers.get("ce_swscope", ""))[0])
+            (types[r.headers["ce_type"]], json.loads(r.value)["path"], _frames(r))
             for r in await self.records()
             if "ce_swrun" in r.headers or r.headers["ce_source"] != SERVICE  # else its correlator emits it again
         )

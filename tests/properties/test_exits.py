@@ -245,3 +245,18 @@ async def test_decided_unknown(shape: str, verdict: str) -> None:
             assert life.stored() == {}
         else:
             await closed(life, shape, extra=1 if verdict == "done" else None)
+
+
+async def test_decided_with_more_than_may_be_written() -> None:
+    """What a person says was returned has its limits too: beyond them it is a dead letter, and the worker goes on."""
+
+    @handler(name="work", effect="once")
+    async def works(task: Task) -> Result:
+        raise RuntimeError("was it done?")
+
+    async with Life(shapes.app("merge", works)) as life:
+        await life.publish(Begin())
+        await life.settle()
+        ((name, id_),) = life.unknown()
+        await life.resolve(name, id_, "done", Result(n=1, filler="x" * 5_000))
+        await close(life, "merge", "TooManyOutputs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from tests.properties.life import DEFAULT, Life
 
@@ -11,6 +12,7 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.membership import Group
 from stepwire.bus.protocol import Transaction
 from stepwire.clock import VirtualClock
+from stepwire.errors import OutcomeUnknown
 from stepwire.gate import decision
 from stepwire.memory import replay
 
@@ -116,3 +118,42 @@ async def test_a_decision_that_comes_while_its_gate_closes_is_not_kept() -> None
         assert [event.items for event in await life.events(Total)] == [[]]
         assert life.memory_is_what_is_stored()
         assert life.stored() == {}
+
+
+class Unsure(LocalBus):
+    """Nobody knows what became of one commit, and that is said in the moment in which its worker is told to end."""
+
+    waits = True
+
+    async def commit(self, group: Group, transaction: Transaction, generation: int) -> None:
+        """Write it, or say so."""
+        if self.waits and transaction.outputs:
+            self.waits = False
+            (loop,) = [task for task in asyncio.all_tasks() if task.get_name() == group.name]
+            while not loop.cancelling():
+                await asyncio.sleep(0)
+            raise OutcomeUnknown("nobody knows")
+        await super().commit(group, transaction, generation)
+
+
+async def test_a_worker_that_is_told_to_end_while_a_commit_fails_ends() -> None:
+    """The two in one turn of the loop: the error does not swallow the end, and the next worker goes on."""
+
+    @handler()
+    async def work(begin: Begin) -> Item:
+        return Item(n=1)
+
+    @handler()
+    async def total(item: Item) -> Total:
+        return Total(items=[item.n])
+
+    clock = VirtualClock(1_000_000.0)
+    bus = Unsure(clock=clock)
+    async with Life(App("ends", [work, total]), replace(DEFAULT, drain=0.05), bus=bus, clock=clock) as life:
+        await life.publish(Begin())
+        await life.until(lambda: not bus.waits)
+        async with asyncio.timeout(10):
+            await life.stop()
+        await life.start()
+        await life.settle()
+        assert [event.items for event in await life.events(Total)] == [[1]]

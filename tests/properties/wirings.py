@@ -61,6 +61,8 @@ class Step:
     once: bool = False
     dedupe: float | None = None  #: seconds
     external: Literal["", "echo", "match"] = ""  #: somebody else does it, and finds the way back so
+    instant: bool = False  #: there is no await in its code
+    concurrency: int | None = None
 
     @property
     def is_join(self) -> bool:
@@ -131,7 +133,17 @@ def _shown(step: Step) -> str:
         terms.append(" & ".join(members) or "None")
     marks = [
         f"{name}={value}"
-        for name in ("max_visits", "on_limit", "timing", "order", "once", "dedupe", "external")
+        for name in (
+            "max_visits",
+            "on_limit",
+            "timing",
+            "order",
+            "once",
+            "dedupe",
+            "external",
+            "instant",
+            "concurrency",
+        )
         if (value := getattr(step, name)) not in (None, False, "")
     ]
     return f"{step.name}: {', '.join(parts)} -> {' | '.join(terms)} {' '.join(marks)}".rstrip()
@@ -146,6 +158,7 @@ class Style:
     once: bool = False
     outside: bool = False  #: several entries, steps that others do, and ids that come again
     joins: bool = True
+    rough: bool = False  #: rare signatures and options, alone and together
 
 
 @dataclass
@@ -169,14 +182,22 @@ class _Author:
         return options[self.integer(0, len(options) - 1)]
 
     def single(self, event: int, terms: Sequence[Term], **options: Any) -> None:
-        order = options.get("max_visits") is None and self.chance(8)
-        once = self.style.once and options.get("max_visits") is None and self.chance(8)
-        drops = self.style.outside and self.chance(70 if event in self.entries else 12)
+        self.either((event,), terms, **options)
+
+    def either(self, events: tuple[int, ...], terms: Sequence[Term], **options: Any) -> None:
+        """A step that takes any of these events."""
+        plain = options.get("max_visits") is None or self.style.rough
+        order = plain and self.chance(8)
+        once = self.style.once and plain and self.chance(8)
+        drops = self.style.outside and self.chance(70 if events[0] in self.entries else 12)
         dedupe = self.pick(WINDOWS) if drops else None
-        self._add((Part("a", (event,)),), terms, order=order, once=once, dedupe=dedupe, **options)
+        self._add((Part("a", events),), terms, order=order, once=once, dedupe=dedupe, **options)
 
     def _add(self, parts: Sequence[Part], terms: Sequence[Term], **options: Any) -> None:
         name = f"h{len(self.steps)}"
+        if self.style.rough and not options.get("external"):
+            options |= {"instant": self.chance(25), "concurrency": self.pick((None, None, None, 1, 2))}
+            options["once"] = options.get("once", False) or (self.style.once and self.chance(8))
         self.steps.append(Step(name, tuple(parts), tuple(dict.fromkeys(terms)), **options))
 
     def maybe(self, *terms: Term) -> list[Term]:
@@ -212,6 +233,7 @@ class _Author:
         if self.style.joins:
             kinds += ["fan", "tuple", "scatter", "scatter", "sort", "head", "apart", "union"]
         kinds += ["gate"] if self.style.gates else []
+        kinds += ["either", "trio", "mixed", "vetted"] if self.style.rough else []
         kinds += ["outside", "outside"] if self.style.outside and self.style.joins else []
         kind = "chain" if d <= 0 else self.pick(kinds)
         getattr(self, f"_{kind}")(i, o, d - 1)
@@ -312,6 +334,51 @@ class _Author:
         parts = [Part("a", (a,), optional=optional, decision=True)]
         self._add(parts, self.maybe(Term((o,))), timing=timing)
 
+    def _either(self, i: int, o: int, d: int) -> None:
+        """Two branches end in one step that takes the events of both."""
+        a, b, c, e = self.new(), self.new(), self.new(), self.new()
+        self.single(i, self.maybe(Term((a,)), Term((b,))))
+        self.block(a, c, d)
+        self.block(b, e, d)
+        self.either((c, e), self.maybe(Term((o,))))
+
+    def _trio(self, i: int, o: int, d: int) -> None:
+        """A merge of three."""
+        starts, ends = [self.new() for _ in range(3)], [self.new() for _ in range(3)]
+        self.single(i, self.maybe(Term(tuple(starts))))
+        for start, end in zip(starts, ends, strict=True):
+            self.block(start, end, d)
+        parts = [
+            Part(name, (end,), optional=n > 0 and self.chance(40))
+            for n, (name, end) in enumerate(zip("abc", ends, strict=True))
+        ]
+        self._add(parts, self.maybe(Term((o,))), timing=self._hurried(parts))
+
+    def _vetted(self, i: int, o: int, d: int) -> None:
+        """A gate that is a merge as well."""
+        p, q, a, b = self.new(), self.new(), self.new(), self.new()
+        self.single(i, self.maybe(Term((p, q))))
+        self.block(p, a, d)
+        self.block(q, b, d)
+        parts = [Part("a", (a,), optional=self.chance(20), decision=True), Part("b", (b,), optional=self.chance(40))]
+        self._add(parts, self.maybe(Term((o,))), timing=self._hurried(parts))
+
+    def _hurried(self, parts: Sequence[Part]) -> Timing | None:
+        """Perhaps a deadline, and going without what may be missing."""
+        may = any(part.optional for part in parts)
+        timing = Timing(
+            timeout=self.pick([None, 50.0, 400.0]), partial=may and self.chance(50), go_without=may and self.chance(50)
+        )
+        return timing if self.style.timed and timing != Timing() and self.chance(60) else None
+
+    def _mixed(self, i: int, o: int, d: int) -> None:
+        """Items of two kinds in one list."""
+        a, b, c, e = self.new(), self.new(), self.new(), self.new()
+        self.single(i, self.maybe(Term((), (a, b))))
+        self.block(a, c, d)
+        self.block(b, e, d)
+        self.gather((c, e), self.maybe(Term((o,))))
+
     def _outside(self, i: int, o: int, d: int) -> None:
         answered = {event for step in self.steps if step.external for event in step.emitted}
         ask, answer = self.new(), o if self.chance(50) and o not in answered else self.new()
@@ -356,13 +423,13 @@ def write(integer: Callable[[int, int], int], style: Style) -> Plan:
         author.meet(last, integer(0, 2))
     else:
         author.block(0, last, integer(1, 3))
-    if author.chance(20):
+    if author.chance(20) and len(author.entries) == 1:  # what is published apart is not analysed together
         author.careless()
     inner = frozenset({integer(1, author.count - 1)} if style.outside and author.chance(50) else ())
     keyed = frozenset(event for event in range(author.count) if author.chance(15))
     entries = tuple(author.entries)
     inner &= {event for step in author.steps for event in step.taken}
-    inner -= {*entries, *(event for step in author.steps if step.external for event in step.emitted)}
+    inner -= {*entries, *(event for step in author.steps if step.external for event in (*step.taken, *step.emitted))}
     return Plan(tuple(author.steps), author.count, keyed, author.pick((0, 0, 3)), entries, inner)
 
 

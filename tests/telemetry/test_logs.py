@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from tests.telemetry.shop import Done, Order, listened
 
 from stepwire.bus.protocol import Out
-from stepwire.telemetry import Called
+from stepwire.telemetry import Called, Skipped
 from stepwire_handlers.configuration import Configuration
-from stepwire_handlers.telemetry import Metrics
+from stepwire_handlers.telemetry import Metrics, logs
 from stepwire_handlers.telemetry.logs import StepLog
 
 KEY = "sk-planted-secret-0123456789"
@@ -160,3 +160,34 @@ async def test_an_event_of_a_version_to_come_is_told_of_once(monkeypatch: pytest
     (line,) = [line for line in heard.lines if line.get("error") == "NewerType"]
     assert (line["outcome"], line["handler"], line["retry_in"]) == ("retry", "check", 5.0)
     assert f"{Order.spec.base}.v9 is newer" in line["message"]
+
+
+def test_decisions_that_are_thrown_away_are_said_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first at once, then their number every ten minutes, for each step; what is skipped otherwise says nothing."""
+    stream, now = io.StringIO(), [0.0]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    log = StepLog("json", "warning", "off")
+    for seconds, handler, why in (
+        (0, "approve", "unsigned"), (1, "approve", "unsigned"), (1, "approve", "unsigned"), (2, "approve", "late"),
+        (2, "check", "unsigned"), (logs.EVERY - 1, "approve", "unsigned"), (logs.EVERY, "approve", "unsigned"),
+    ):  # fmt: skip
+        now[0] = float(seconds)
+        log(Skipped("shop", handler, f"shop.{handler}.control", why))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["handler"], line["decisions"]) for line in lines] == [("approve", 1), ("check", 1), ("approve", 4)]
+    assert {(line["event"], line["level"], line["app"]) for line in lines} == {("unsigned", "warning", "shop")}
+    assert all("STEPWIRE_DECISION_KEY" in line["message"] for line in lines)
+
+
+def test_what_a_join_or_a_gate_takes_no_more_is_told_with_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second part, a late one, a second decision: no error, but somebody may wonder where it went."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    log = StepLog("json", "info", "off")
+    for why in ("duplicate", "late", "already_decided", "other_type"):
+        log(Skipped("shop", "meet", "shop.meet.control", why, run="r1"))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["why"], line["run"]) for line in lines] == [
+        ("skipped", "duplicate", "r1"), ("skipped", "late", "r1"), ("skipped", "already_decided", "r1"),
+    ]  # fmt: skip

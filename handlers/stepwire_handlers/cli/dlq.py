@@ -135,13 +135,14 @@ def show(
 async def _whole(app: str, bus: str | None, id_: str, raw: bool) -> dict[str, Any]:
     """From the bus itself."""
     from stepwire_handlers.services.dead_letters import DeadLetters
+    from stepwire_handlers.services.signing import signing_of
 
     loaded, values = target(app, bus)
     async with existing(values, loaded) as where:
         letters = DeadLetters(loaded, where)
         letter = letters.read(id_)
         status, blocked = letters.status(letter), letters.blocked_by(letter)
-        said = letters.said(letter)
+        said = letters.said(letter, await signing_of(values, loaded, where))
         payload = _payload(letters, letter, raw)
         letter = letter if raw else letters.shown(letter)
     return _data(letter, status) | {
@@ -165,7 +166,7 @@ def _draw(data: dict[str, Any]) -> None:
     for name in ("id", "handler", "run", "status", "error", "message", "attempts", "replays"):
         say(f"{name}: {data[name]}")
     say(f"since: {moment(data['time'])}")
-    for done in (Said(**{name: each[name] for name in Said._fields}) for each in data["said"]):
+    for done in (Said(**{name: each[name] for name in Said._fields if name in each}) for each in data["said"]):
         say(f"answered: {line_of(done)} ({moment(done.time)})")
     for each in data["blocks"]:
         say(f"holds up: {each['handler']} ({each['id'][:12]}, {each['slot']})")

@@ -100,12 +100,15 @@ def access_of(values: Configuration, insecure: bool) -> Access | None:
     """Who may come in. Raises SettingsError if nothing says so, or two things do."""
     from stepwire.errors import SettingsError
     from stepwire_handlers.services.door.access import load_access
+    from stepwire_handlers.services.signing import key_of, weakness
 
     if values.door_access is not None and insecure:
         raise SettingsError("--insecure and an access file (door_access) contradict each other; give one")
     if values.door_access is not None:
         if values.decision_key is None:
             complain("decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)")
+        elif weak := weakness(key_of(values)):
+            complain(weak)
         return load_access(Path(values.door_access))
     if not insecure:
         raise SettingsError(

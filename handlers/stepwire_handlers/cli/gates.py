@@ -155,7 +155,7 @@ async def _decide_here(
 
     loaded, values = target(name, bus)
     async with existing(values, loaded) as where:
-        key = _key(values, loaded, where)
+        key = await _key(values, loaded, where)
         whole = Gates(loaded, where).find(id_).id
         async with Turns(where).alone(whole):
             gates = Gates(loaded, where)
@@ -197,19 +197,20 @@ def _body(verdict: str, why: str, edited: dict[str, Any] | None, kind: str, data
     return {"decision": verdict} | {name: value for name, value in given.items() if value not in (None, "")}
 
 
-def _key(values: Configuration, app: App, bus: LocalBus) -> str:
-    """What decisions are signed with. Raises SettingsError if workers take no others and there is none here."""
+async def _key(values: Configuration, app: App, bus: LocalBus) -> str:
+    """What decisions are signed with. Raises SettingsError if workers would not take what is decided here."""
     from stepwire.errors import SettingsError
     from stepwire_handlers.configuration import KAFKA
-    from stepwire_handlers.services.signing import required
+    from stepwire_handlers.services.signing import signing_of, weakness
 
-    if values.decision_key is not None:
-        return values.decision_key.get_secret_value()
-    if required(bus, app.name):
+    signing = await signing_of(values, app, bus)
+    if signing.refusal:
         raise SettingsError(
-            f"the workers of {app.name} take signed decisions only, and there is no STEPWIRE_DECISION_KEY here: decide "
-            f"through their door: --door URL, with a key of its access file in STEPWIRE_DOOR_KEY"
+            f"{signing.refusal}: decide through their door: --door URL, with a key of its access file in "
+            f"STEPWIRE_DOOR_KEY"
         )
-    if values.bus.startswith(KAFKA):
+    if weak := weakness(signing.key):
+        complain(weak)
+    if not signing.key and values.bus.startswith(KAFKA):
         complain("not signed: workers with STEPWIRE_DECISION_KEY will not take it; through their door they do (--door)")
-    return ""
+    return signing.key

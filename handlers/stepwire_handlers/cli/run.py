@@ -88,17 +88,14 @@ async def _serve(
     """Run until a signal. Raises BusCorrupt, SettingsError."""
     from contextlib import AsyncExitStack
 
-    from stepwire.bus.local import LocalBus
     from stepwire.worker import Worker
-    from stepwire_handlers.services import signing
     from stepwire_handlers.services.retention import retaining
+    from stepwire_handlers.services.signing import key_of, weakness
     from stepwire_handlers.telemetry import Metrics, build
     from stepwire_handlers.telemetry.otlp import system_of, tracing
 
     metrics = Metrics(app)
-    key = values.decision_key.get_secret_value() if values.decision_key else ""
-    if isinstance(bus, LocalBus):
-        signing.tell(bus, app.name, signed=bool(key))
+    key = key_of(values)
     async with AsyncExitStack() as stack:
         spans = await stack.enter_async_context(tracing(app.name, system_of(values.bus)))
         worker = Worker(
@@ -108,6 +105,8 @@ async def _serve(
         say = complain if values.log == "off" else _warn
         if not key and any(handler.signature.is_gate for handler in app.handlers):
             say("decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)")
+        if weak := weakness(key):
+            say(weak)
         metrics.watch(worker)
         if values.http_port is not None:
             from stepwire_handlers.services.health import health
@@ -118,7 +117,7 @@ async def _serve(
 
             await stack.enter_async_context(measuring(metrics.backlog))
         await stack.enter_async_context(retaining(bus, values.retention))
-        return await _until_told(worker, metrics.backlog, values.bus, say)
+        return await _until_told(worker, metrics.backlog, values.bus, key, say)
 
 
 def _warn(text: str) -> None:
@@ -128,11 +127,13 @@ def _warn(text: str) -> None:
     logging.getLogger("stepwire").warning("%s", text)
 
 
-async def _until_told(worker: Worker, backlog: Backlog | None, bus: str, say: Callable[[str], None]) -> int:
+async def _until_told(worker: Worker, backlog: Backlog | None, bus: str, key: str, say: Callable[[str], None]) -> int:
     """Start, work, and stop in order: the first signal drains, the second ends it at once."""
     import asyncio
     import signal
 
+    from stepwire.errors import BusError
+    from stepwire_handlers.services.signing import tell as leave_mark
     from stepwire_handlers.services.watching import Watch
 
     name = worker.app.name
@@ -145,6 +146,10 @@ async def _until_told(worker: Worker, backlog: Backlog | None, bus: str, say: Ca
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
     await worker.start()
+    try:
+        await leave_mark(worker.bus, worker.app, key, [dispatcher.step.name for dispatcher in worker.dispatchers])
+    except (BusError, OSError) as error:  # it works all the same
+        say(f"{name}: doors are not told which decisions this worker takes: {error}")
     _say_started(worker, bus)
     watching = asyncio.create_task(Watch(worker, backlog, name, say).run())
     try:

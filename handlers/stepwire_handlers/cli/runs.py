@@ -141,12 +141,25 @@ def show(run: Run, app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = No
     async def main() -> int:
         from stepwire.errors import StepwireError
         from stepwire_handlers.services.runs import Runs
+<<<<<<< HEAD
         from stepwire_handlers.services.telling import whole
 
         hint = ""
         if door is not None:
             remote = door_at(door, bus)
             told = steps_there(remote, a_run(remote, app, run))
+=======
+        from stepwire_handlers.services.signing import signing_of
+
+        loaded, values = target(app, bus)
+        async with existing(values, loaded) as where:
+            view = Runs(loaded, where, await signing_of(values, loaded, where)).view(_named(where, run))
+            hint = _nobody_works(loaded, where, [view], where_else(app, bus))
+        if not view.lines and not view.open:
+            raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
+        if json:
+            echo_json(_whole(view))
+>>>>>>> main
         else:
             name = app_named(app)
             loaded, values = target(name, bus)
@@ -191,6 +204,7 @@ def watch(
     """Follow a run until it is closed: completed (exit 0) or failed (4); 5 if time is up."""
 
     async def main() -> int:
+<<<<<<< HEAD
         from stepwire_handlers.services.runs import at_rest
 
         if door is not None:
@@ -208,6 +222,20 @@ def watch(
                         return COMPLETED if told["state"] == "completed" else DEAD_LETTER
         what = ", ".join(sorted({f"{item['kind']}: {item['handler']}" for item in told["open"]}))
         complain(f"time is up; the run is {told['state']}: {what}")
+=======
+        from stepwire_handlers.services.runs import Runs, follow
+        from stepwire_handlers.services.signing import signing_of
+
+        loaded, values = target(app, bus)
+        async with existing(values, loaded) as where:
+            name, signing = _named(where, run), await signing_of(values, loaded, where)
+            with _screen() as screen:
+                async for view in follow(Runs(loaded, where, signing), where, name, timeout):
+                    screen(view)
+                    if view.state == "completed" or (view.state == "failed" and view.rests):
+                        return COMPLETED if view.state == "completed" else DEAD_LETTER
+        complain(f"time is up; the run is {view.state}: {_waits(view)}")
+>>>>>>> main
         return TIMED_OUT
 
     execute(main)

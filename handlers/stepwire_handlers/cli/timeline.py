@@ -37,6 +37,7 @@ def lines(run: Data) -> list[Text]:
         if not step["handler"]:
             found[-1].append("".join(map(_event, outputs[:1])), style="dim")
             continue
+<<<<<<< HEAD
         if step["last_error"]:
             found.append(Text(f"{indent}{short('after ' + ' '.join(step['last_error'].split()))}", style="yellow"))
         if step["stamps"]:
@@ -45,6 +46,16 @@ def lines(run: Data) -> list[Text]:
         found += [Text(f"{indent}{_event(event)}", style="dim") for event in outputs[:MOST]]
         if len(outputs) > MOST:
             found.append(Text(f"{indent}and {len(outputs) - MOST} more", style="dim"))
+=======
+        if step.last_error:
+            found.append(Text(f"{indent}{short('after ' + ' '.join(step.last_error.split()))}", style="yellow"))
+        if step.stamps:
+            found.append(Text(f"{indent}{_stamps(step.stamps)}", style="dim italic"))
+        found += [Text(f"{indent}{line_of(said)}", style="yellow" if said.doubt else "bold") for said in step.said]
+        found += [Text(f"{indent}{_event(line.event)}", style="dim") for line in step.outputs[:MOST]]
+        if len(step.outputs) > MOST:
+            found.append(Text(f"{indent}and {len(step.outputs) - MOST} more", style="dim"))
+>>>>>>> main
     for line in found:
         line.plain = harmless(line.plain)
     return found

@@ -18,8 +18,8 @@ from stepwire.bus.kafka import topics as kafka_topics
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.kafka.connection import Connection, meaning
-from stepwire.dispatch.step import group_name
 from stepwire.errors import StepwireError
+from stepwire.release import left_behind
 from stepwire_handlers.cluster.asking import brokers, group_seen, topic_rights
 from stepwire_handlers.cluster.planning import plan_on_kafka
 from stepwire_handlers.cluster.rights import Right, rights
@@ -149,17 +149,15 @@ async def _groups(connection: Connection, needed: list[Right]) -> Line:
 
 async def _former(app: App, bus: KafkaBus) -> Line:
     """A step that is gone and has something left: `run` would refuse to start."""
-    known = {group_name(app.name, handler.name) for handler in app.runnable}
     try:
-        left = {g: count for g, count in (await bus.unfinished(f"{app.name}.", known)).items() if count}
+        left = await left_behind(app, bus)
     except StepwireError as error:
         return failed(
             FORMER, str(error), "give Describe to the groups, and Read to the topics, that begin with the app"
         )
     if not left:
         return ok(FORMER, "none has work left")
-    group, count = next(iter(left.items()))
-    name = group.removeprefix(f"{app.name}.")
+    name, count = next(iter(left.items()))
     cure = f"stepwire groups move {name} NEW, or put the step back with @handler(retired=True)"
     return failed(FORMER, f"{name} is gone and has {count} events or entries left", cure)
 

@@ -14,6 +14,7 @@ from stepwire.errors import StepwireError
 from stepwire_handlers.blobs.address import blob_store
 from stepwire_handlers.configuration import KAFKA, Configuration, shown
 from stepwire_handlers.doctor.line import Line, failed, note, ok
+from stepwire_handlers.services.signing import key_of, weakness
 
 PATIENCE = 15.0  #: seconds for a store on the network
 BLOBS, MODEL, DECISIONS = "blob store", "model", "decisions"
@@ -57,6 +58,9 @@ def _model() -> Line:
 
 
 def _decisions(values: Configuration) -> Line:
+    if weak := weakness(key_of(values)):
+        what, _, cure = weak.partition(". ")
+        return note(DECISIONS, what, cure)
     if values.decision_key is not None:
         return ok(DECISIONS, "gates take signed decisions only")
     return note(DECISIONS, "gates take decisions that nobody signed", "set STEPWIRE_DECISION_KEY_FILE")

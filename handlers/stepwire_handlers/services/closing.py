@@ -17,7 +17,7 @@ from typing import NamedTuple
 from stepwire import App, Event
 from stepwire.bus.protocol import Partition, Record
 from stepwire.clock import SystemClock
-from stepwire.codec import Codec, Decoded
+from stepwire.codec import Codec, Decoded, Other
 from stepwire.dispatch.build import Builder
 from stepwire.dispatch.emit import Emitter
 from stepwire.dispatch.step import Step, dead_letter_topic, runs_topic
@@ -28,7 +28,7 @@ from stepwire.jsontext import load
 from stepwire.telemetry import silent
 from stepwire.wiring.wiring import Owed
 from stepwire_handlers.services.dead_letters import DeadLetter
-from stepwire_handlers.services.said import Said, told
+from stepwire_handlers.services.said import Told, told
 
 ANY = ""  #: in a key: a join id names its handler by itself
 Key = tuple[str, str]  #: (identity, handler), or (join id, ANY)
@@ -75,7 +75,7 @@ class Folded:
     run: str
     lines: list[Line] = field(default_factory=list)
     ends: list[Ended] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)  #: what people did, oldest first
+    said: list[Told] = field(default_factory=list)  #: what people did, oldest first
     letters: list[DeadLetter] = field(default_factory=list)  #: the last one of each delivery, oldest first
     overcome: list[DeadLetter] = field(default_factory=list)  #: of deliveries that came to an end after it
     parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> the events that it was made of
@@ -119,10 +119,19 @@ class Reader:
         known = self.wiring.handlers.get(handler)
         return known is not None and known.signature.is_join
 
-    def unreadable(self, record: Record) -> tuple[str, Scope]:
-        """Identity and scope as the headers say, of a record whose value is damaged."""
-        delivery = self._builder.unreadable(record)
-        return delivery.id, delivery.scope
+    def decode(self, record: Record) -> Decoded | Other:
+        """Read an event as the kernel does. Raises DecodeError."""
+        return self._builder.decode(self.codecs[record.topic], record)
+
+    def unreadable(self, record: Record, run: str) -> tuple[str, Scope | None]:
+        """Identity and scope as the headers say, of a record that cannot be read; None: it stands nowhere."""
+        delivery = self._builder.unreadable(record, run)
+        return delivery.id, delivery.scope if delivery.run else None
+
+    def slot(self, step: Step, record: Record) -> str | None:
+        """The slot of a join that a record that cannot be read was to fill."""
+        event = self._builder.type_of(record)
+        return None if event is None else step.slots.get(event)
 
 
 def fold(records: Iterable[Record], run: str, reader: Reader) -> Folded:
@@ -171,8 +180,8 @@ class _Fold:
 
     def _ended(self, record: Record) -> None:
         body = load(record.value)
-        if (said := told(body, record.time)) is not None:
-            self._out.said.append(said)
+        if (word := told(body, self._out.run, record.time)) is not None:
+            self._out.said.append(word)
             return
         attempts, error = body.get("attempts", 1), body.get("error", "")
         self._out.ends.append(Ended(record.time, body["handler"], body["delivery"], body["why"], attempts, error))
@@ -184,7 +193,7 @@ class _Fold:
 
     def _business(self, record: Record) -> None:
         try:
-            decoded = self._reader.codecs[record.topic].decode(record)
+            decoded = self._reader.decode(record)
         except DecodeError:
             decoded = "other"
         if isinstance(decoded, Decoded):
@@ -224,7 +233,9 @@ class _Fold:
         """Damaged, or newer than this release: whoever takes it still has it before them."""
         if record.headers.get("ce_swhandler"):  # whoever emitted it is done, whatever became of it
             self._close(record.headers.get("ce_swcause", ""), record.headers["ce_swhandler"], record.time)
-        identity, scope = self._reader.unreadable(record)
+        identity, scope = self._reader.unreadable(record, self._out.run)
+        if scope is None:
+            return
         for step in self._reader.steps:
             codec = step.codecs.get(record.topic)
             if codec is None or step.match is not None:
@@ -238,8 +249,7 @@ class _Fold:
                 self._open(step.name, identity, record)
 
     def _blocked_part(self, step: Step, record: Record, identity: str, scope: Scope) -> None:
-        kind = record.headers.get("ce_type", "")
-        slot = next((slot for event, slot in step.slots.items() if event.spec.type == kind), None)
+        slot = self._reader.slot(step, record)
         if slot is not None:
             id_, filled = self._reader.join(step.name, slot, self._out.run, scope)
             self._damaged.append(((identity, step.name), id_, filled))

@@ -22,10 +22,11 @@ from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, dead_letter_topic, runs_topic
 from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.jsontext import load
-from stepwire.memory import replay
+from stepwire.memory import replay, replay_key
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note, told
+from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
@@ -232,14 +233,15 @@ class DeadLetters:
                 if by.partition("#")[0] == key
             ]
 
-    def said(self, letter: DeadLetter) -> list[Said]:
-        """What people did about it, oldest first."""
+    def said(self, letter: DeadLetter, signing: Signing) -> list[Said]:
+        """What people did about it, or claim, oldest first."""
         if not letter.run or self._bus.store.find_run(letter.run) is None:
             return []
         records = History(self._bus.store).of_run(letter.run)
         ends = (record for record in records if record.topic == runs_topic(self._app.name))
-        found = (told(load(record.value), record.time) for record in ends)
-        return [said for said in found if said is not None and (said.handler, said.id) == (letter.handler, letter.id)]
+        words = (told(load(record.value), letter.run, record.time) for record in ends)
+        mine = (letter.handler, letter.id)
+        return signing.counted([w for w in words if w is not None and (w.said.handler, w.said.id) == mine], {mine})
 
     # -- what it is about
 
@@ -311,7 +313,7 @@ class DeadLetters:
             outs += note(self._app.name, letter.run, said)
             entry = replay(letter.record, drop=what == "drop", edited=edited)
             topic = control_topic(self._app.name, letter.handler)
-            outs.append(Out(topic, str(entry.meta["id"]), {}, entry.encode()))
+            outs.append(Out(topic, replay_key(entry), {}, entry.encode()))
         await self._bus.publish(outs)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,12 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out
 from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, join_rules
-from stepwire.errors import DecodeError, SettingsError, StepwireError
+from stepwire.errors import BusError, DecodeError, SettingsError, StepwireError
 from stepwire.gate import decision, occurrence, signed
 from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
-from stepwire_handlers.services.contest import Ends, ends, won
+from stepwire_handlers.services.contest import DecidedAlready, Ends, ends, won
 from stepwire_handlers.services.fields import reasons
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
@@ -242,9 +243,15 @@ class Gates:
         self, waiting: Waiting, entry: Entry, said: Said, key: str, edited: Event | None = None
     ) -> bool:  # fmt: skip
         topic = control_topic(self._app.name, waiting.handler)
-        noted = note(self._app.name, waiting.run, said, waiting.event, edited)
+        app, quoted = self._app.name, (waiting.event, edited)
+        noted = note(app, waiting.run, said, *quoted, key=key, of=waiting.of)
         places = await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
-        return won(self._bus, waiting.ends, places[0], entry, key)
+        try:
+            return won(self._bus, waiting.ends, places[0], entry, key)
+        except DecidedAlready:
+            with suppress(BusError):  # the run then shows two, of which the first counts
+                await self._bus.publish(note(app, waiting.run, said, *quoted, key=key, of=waiting.of, taken_back=True))
+            raise
 
 
 def _asked(step: AnyHandler) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stepwire import App
 from stepwire.bus.kafka.bus import KafkaBus
+from stepwire.bus.kafka.wiring_topic import WiringTopic
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Membership, Out, Partition, TopicInfo
 from stepwire.errors import OutcomeUnknown
@@ -87,13 +88,17 @@ class Mirror(LocalBus):
         """On the cluster."""
         await self._kafka.found(groups)
 
-    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, int]:
+    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, tuple[int, int]]:
         """On the cluster."""
         return await self._kafka.unfinished(prefix, known)
 
     async def remember(self, app: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
         """On the cluster."""
         return await self._kafka.remember(app, table)
+
+    async def left(self) -> Mapping[str, bytes]:
+        """What the app's releases left on the cluster: every key of its wiring topic and the latest value."""
+        return await WiringTopic(self._kafka, self._app.name).read()
 
     async def join(self, group: str, topics: Sequence[str], control: str) -> Membership:  # type: ignore[override]
         """On the cluster."""

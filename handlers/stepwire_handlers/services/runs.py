@@ -23,6 +23,7 @@ from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, wit
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.said import Said
+from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without, without_pieces
@@ -63,7 +64,7 @@ class RunView:
     gates: list[Waiting] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)  #: that nobody replayed or dropped
     ends: list[Ended] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)  #: what people did, oldest first
+    said: list[Said] = field(default_factory=list)  #: what people did, or claim, oldest first
     overcome: list[DeadLetter] = field(default_factory=list)  #: of deliveries that came to an end after it
     parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> what it was made of
     outside: frozenset[str] = frozenset()  #: steps that somebody else's service does
@@ -101,10 +102,17 @@ class _Look:
 
 
 class Runs:
-    """The runs of one app on the local bus."""
+    """The runs of one app on the local bus.
 
-    def __init__(self, app: App, bus: LocalBus) -> None:
+    Args:
+        app: whose runs.
+        bus: where they are.
+        signing: says which decisions count; None: as where there is no decision key.
+    """
+
+    def __init__(self, app: App, bus: LocalBus, signing: Signing | None = None) -> None:
         self._app, self._bus, self._reader = app, bus, Reader(app)
+        self._signing = signing or Signing(app.name, bus)
         self._rules = {handler.name: join_rules(handler, app.settings) for handler in app.runnable}
         self._joins = [handler.name for handler in app.handlers if handler.signature.is_join]
 
@@ -115,7 +123,9 @@ class Runs:
 
     def _view(self, run: str, look: _Look) -> RunView:
         folded = fold(History(self._bus.store).of_run(run), run, self._reader)
-        view = RunView(run, folded.lines, ends=folded.ends, parts=folded.parts, said=folded.said)
+        view = RunView(run, folded.lines, ends=folded.ends, parts=folded.parts)
+        letters = {(letter.handler, letter.id) for letter in (*folded.letters, *folded.overcome)}
+        view.said = self._signing.counted(folded.said, letters) if folded.said else []
         view.overcome, view.outside = folded.overcome, frozenset(self._app.wiring.externals)
         view.result = next((line.event for line in view.lines if type(line.event) in self._reader.results), None)
         view.dead = [letter for letter in folded.letters if look.letters.status(letter) in ("open", "forgotten")]

@@ -3,16 +3,22 @@
 In: an answer that a person gives. Out: a record for `<app>.runs`, published together with the answer, and the same
 read back. Control topics are no history: the bus deletes what is finished there. A sensitive field is masked before
 it is written. A release that does not know such a record takes it for an end of nothing.
+
+Whoever can write to the bus can write such a record. With the decision key it carries a proof, an HMAC of its own;
+`signing` says which of them count.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from stepwire import Event
 from stepwire.bus.protocol import Out
 from stepwire.dispatch.step import runs_topic
+from stepwire.event import digest
 from stepwire.jsontext import dump
 from stepwire_handlers.telemetry.mask import masked_json, sensitive_values, without
 
@@ -20,10 +26,11 @@ PAST = {
     "approve": "approved", "decline": "declined", "done": "said to be done", "redo": "done again", "drop": "dropped",
     "replay": "replayed",
 }  # fmt: skip
+DONE, TAKEN_BACK = "said", "unsaid"  #: what a record tells: that somebody did it, or that it did not count
 
 
 class Said(NamedTuple):
-    """One thing that a person did."""
+    """One thing that a person did, or that somebody claims they did."""
 
     handler: str
     id: str  #: of the delivery or join that it is about
@@ -32,19 +39,36 @@ class Said(NamedTuple):
     why: str = ""
     edited: Mapping[str, Any] | None = None  #: the fields that they changed, as they wanted them; None: no edit
     time: float = 0.0
+    doubt: str = ""  #: why it does not count, or why nobody here can tell; empty: it counts
 
     @property
     def words(self) -> str:
         """Such as: approved by key:ann."""
         edit = " with an edit" if self.decision == "replay" and self.edited is not None else ""
-        return f"{PAST.get(self.decision, self.decision)}{edit}{f' by {self.by}' if self.by else ''}"
+        did = f"{PAST.get(self.decision, self.decision)}{edit}{f' by {self.by}' if self.by else ''}"
+        return f"{self.doubt}: {did}" if self.doubt else did
 
     def data(self) -> dict[str, Any]:
         """In the form of `--json`."""
         return {
             "handler": self.handler, "id": self.id, "decision": self.decision, "by": self.by, "why": self.why,
             "edited": None if self.edited is None else dict(self.edited), "time": self.time,
+            "counts": not self.doubt, "doubt": self.doubt,
         }  # fmt: skip
+
+
+class Told(NamedTuple):
+    """A record of it as it lies on the bus: nobody has judged yet whether it counts."""
+
+    said: Said
+    text: str  #: what a proof is over
+    proof: str = ""  #: an HMAC by a decision key; empty: there is none
+    of: str = ""  #: of an unknown outcome: which time that nobody knows it
+    taken_back: bool = False  #: is it the word of whoever wrote it that it did not count?
+
+    def is_proven(self, key: str) -> bool:
+        """Was it written by somebody who has this key?"""
+        return hmac.compare_digest(_proof(key, self.text, taken_back=self.taken_back).encode(), self.proof.encode())
 
 
 def changed(before: Event | None, after: Event) -> dict[str, Any]:
@@ -55,7 +79,9 @@ def changed(before: Event | None, after: Event) -> dict[str, Any]:
     return {name: value for name, value in data.items() if getattr(before, name, None) != getattr(after, name, None)}
 
 
-def note(app: str, run: str, said: Said, *quoted: object) -> list[Out]:
+def note(
+    app: str, run: str, said: Said, *quoted: object, key: str = "", of: str = "", taken_back: bool = False
+) -> list[Out]:
     """The record of it, if it is known to which run it belongs; a remark may quote what is sensitive in `quoted`."""
     if not run:
         return []
@@ -63,11 +89,33 @@ def note(app: str, run: str, said: Said, *quoted: object) -> list[Out]:
         "decision": said.decision, "handler": said.handler, "id": said.id, "by": said.by,
         "why": without(said.why, sensitive_values(list(quoted))), "edited": said.edited,
     }  # fmt: skip
-    body = {"run": run, "delivery": "", "handler": "", "why": "said", "joins": [], "said": told}
-    return [Out(runs_topic(app), run, {"ce_swrun": run}, dump(body))]
+    # beside what is told, not in it: an older release knows no more fields there
+    proof = {"of": of, "proof": _proof(key, _text(run, told, of), taken_back=taken_back)} if key else {"of": of}
+    body = {"run": run, "delivery": "", "handler": "", "why": "said", "joins": []}
+    return [Out(runs_topic(app), run, {"ce_swrun": run}, dump({**body, _kind(taken_back): told, **proof}))]
 
 
-def told(body: Mapping[str, Any], time: float) -> Said | None:
-    """What a record of `<app>.runs` says that somebody did; None for one of another kind."""
-    found = body.get("said")
-    return None if found is None else Said(**found, time=time)
+def told(body: Mapping[str, Any], run: str, time: float) -> Told | None:
+    """What a record of `<app>.runs` says that somebody did in this run; None for one of another kind."""
+    taken_back = TAKEN_BACK in body
+    found = body.get(_kind(taken_back))
+    if not isinstance(found, Mapping):
+        return None
+    decision, handler, id_, by, why = (str(found.get(name, "")) for name in ("decision", "handler", "id", "by", "why"))
+    edited = found.get("edited")
+    said = Said(handler, id_, decision, by, why, edited if isinstance(edited, Mapping) else None, time)
+    of = str(body.get("of", ""))
+    return Told(said, _text(run, found, of), str(body.get("proof", "")), of, taken_back)
+
+
+def _kind(taken_back: bool) -> str:
+    return TAKEN_BACK if taken_back else DONE
+
+
+def _text(run: str, told: Mapping[str, Any], of: str) -> str:
+    return digest(run, of, dump(told).decode())
+
+
+def _proof(key: str, text: str, *, taken_back: bool) -> str:
+    """Over a kind and a digest: a decision's own signature is over a digest alone, so neither fits the other."""
+    return hmac.new(key.encode(), f"{_kind(taken_back)} {text}".encode(), sha256).hexdigest()

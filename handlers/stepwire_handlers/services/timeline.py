@@ -99,7 +99,7 @@ def _deliveries(view: RunView) -> dict[tuple[str, str], _Delivery]:
         of(letter.id, letter.handler).letter = letter
     for item in view.open:
         of(item.id, item.handler).item = item
-    for said in view.said:
+    for said in [one for one in view.said if not one.doubt or (one.id, one.handler) in found]:  # a claim is no step
         of(said.id, said.handler).said.append(said)
     for letter in view.overcome:
         if known := found.get((letter.id, letter.handler)):
@@ -120,7 +120,8 @@ def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -
         about = f"{letter.error}: {letter.message}"
         return step._replace(outcome="dead letter", attempts=letter.attempts, about=about)
     if item is None:  # a person answered, and what it was about left nothing else
-        return step._replace(outcome=PAST.get(delivery.said[-1].decision, "running"))
+        counted = [said for said in delivery.said if not said.doubt]
+        return step._replace(outcome=PAST.get(counted[-1].decision, "running"))
     attempts = None if item.attempt is None else item.attempt - 1
     about = REFUSED if item.kind == "gate" and delivery.said else item.about  # one under way is no gate any more
     return step._replace(outcome=item.kind, attempts=attempts, about=about, due=item.due)

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import sys
+import time
 import traceback
 from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import UTC, datetime
@@ -25,8 +27,10 @@ from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_va
 from stepwire_handlers.telemetry.traced import CURRENT
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+DROPPED = frozenset({"duplicate", "late", "refused", "already_decided"})  #: what came, and comes to nothing
 UNKNOWN = 100  #: so many types that no event of the app has are told of, each once
 LONGEST = 200  #: characters of such a type that are shown
+EVERY = 600.0  #: seconds until a step says again that it throws decisions away
 TRACEBACK = 4_096  #: characters of a traceback that are kept, its end
 Line = MutableMapping[str, Any]
 
@@ -170,6 +174,7 @@ class StepLog:
         self._pipeline = Pipeline(kind, level, secrets)
         self._log = self._pipeline.logger
         self._payload = payload
+        self._refused: dict[str, tuple[float, int]] = {}  #: handler -> when it was said, and how many since
         forwarded(self._pipeline)
 
     def __call__(self, fact: Fact) -> None:
@@ -181,10 +186,31 @@ class StepLog:
             self._log.error("commit", group=fact.group, error=fact.error)  # type: ignore[union-attr]
         elif kind is Assigned:
             self._log.debug("assigned", group=fact.group, kind=fact.kind)  # type: ignore[union-attr]
-        elif kind is Skipped and fact.type and self._types:  # type: ignore[union-attr]
-            self._other(fact)  # type: ignore[arg-type]
+        elif kind is Skipped:
+            self._skipped(fact)  # type: ignore[arg-type]
         elif kind is Lost:
             self._lost(fact)  # type: ignore[arg-type]
+
+    def _skipped(self, fact: Skipped) -> None:
+        if fact.why == "unsigned":
+            self._unsigned(fact)
+        elif fact.type and self._types:
+            self._other(fact)
+        elif fact.why in DROPPED:
+            self._log.info("skipped", app=fact.app, handler=fact.handler, why=fact.why, run=fact.run)
+
+    def _unsigned(self, fact: Skipped) -> None:
+        """The first one at once, then their number once in a while: whoever may write can write any number of them."""
+        now, (said, count) = time.monotonic(), self._refused.get(fact.handler, (-math.inf, 0))
+        if now - said < EVERY:
+            self._refused[fact.handler] = said, count + 1
+            return
+        self._refused[fact.handler] = now, 0
+        self._log.warning(
+            "unsigned", app=fact.app, handler=fact.handler, decisions=count + 1,
+            message="decisions without a signature by STEPWIRE_DECISION_KEY were thrown away; their gates still wait. "
+            "Look at who decides without that key, or with another one",
+        )  # fmt: skip
 
     def _lost(self, fact: Lost) -> None:
         self._log.error("lost", group=fact.group, topic=fact.topic, partition=fact.partition, offsets=fact.offsets)

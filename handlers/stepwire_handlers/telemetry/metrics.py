@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from stepwire import App
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
-from stepwire_handlers.telemetry import console, door, runs
+from stepwire_handlers.telemetry import console, door, runs, tools
 from stepwire_handlers.telemetry.backlog import Backlog
 from stepwire_handlers.telemetry.open_gates import open_gates
 from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
@@ -121,6 +121,7 @@ TOOL_CALLS = Family(
     "stepwire_tool_call_duration_seconds", "histogram", ("server", "tool", "outcome"), "Calls of tools", CALL
 )
 BUILD = Family("stepwire_build", "gauge", ("version", "app"), "The release")  # fmt: skip
+BUILDS = (BUILD, door.DOOR_BUILD, tools.MCP_BUILD)
 
 NO_BUS, NO_EVENT = "BusUnavailable", "DecodeError"  #: what the kernel's facts mean today; the label is there for more
 
@@ -307,11 +308,13 @@ never for a stream, so the first chunk is the last one."""
 def page() -> str:
     """The table of metrics as docs/metrics.md has it."""
     lines = ["# Metrics", "", ABOUT, "", "| name | from | type | labels | meaning |", "|---|---|---|---|---|"]
-    of_door = (*door.FAMILIES, *runs.FAMILIES)
-    for family in sorted((*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD, *of_door, *console.FAMILIES)):
-        suffix = "_total" if family.kind == "counter" else "_info" if family in (BUILD, door.DOOR_BUILD) else ""
+    of = {
+        "worker": (*COUNTERS, *HISTOGRAMS, *GAUGES, BUILD), "door": (*door.FAMILIES, *runs.FAMILIES),
+        "console": console.FAMILIES, "mcp": tools.FAMILIES,
+    }  # fmt: skip
+    for family, whose in sorted((family, whose) for whose, families in of.items() for family in families):
+        suffix = "_total" if family.kind == "counter" else "_info" if family in BUILDS else ""
         labels = ", ".join(family.labels)
-        whose = "door" if family in of_door else "console" if family in console.FAMILIES else "worker"
         lines.append(f"| `{family.name}{suffix}` | {whose} | {family.kind} | {labels} | {family.about} |")
     lines += ["", "## Buckets", "", "| name | upper bounds |", "|---|---|"]
     lines += [

@@ -9,12 +9,28 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* What is selected by stays; the user's own go before the usual ones; . = {root, component, role, more} */}}
 {{- define "stepwire.labels" -}}
-{{ include "stepwire.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: {{ .root.Chart.Name }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- $kept := include "stepwire.selector" . | fromYaml -}}
+{{- with .role }}{{ $_ := set $kept "stepwire/role" . }}{{ end -}}
+{{- $usual := dict
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/part-of" .root.Chart.Name
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version) -}}
+{{- merge $kept (.more | default dict) (.root.Values.commonLabels | default dict) $usual | toYaml -}}
+{{- end -}}
+
+{{/* Of every object; . = {root, component, name, more, annotations} */}}
+{{- define "stepwire.metadata" -}}
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "stepwire.labels" . | nindent 4 }}
+  {{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "stepwire.account" -}}

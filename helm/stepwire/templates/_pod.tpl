@@ -2,7 +2,7 @@
      on a root that is read-only: a worker whose app opens a store does not start, and says this name; doors take no files. */}}
 {{- define "stepwire.env" -}}
 {{- $values := .root.Values -}}
-{{- $secrets := merge (dict) (.secrets | default dict) $values.secrets -}}
+{{- $secrets := merge (dict) (.secrets | default dict) ($values.secrets | default dict) -}}
 {{- $env := dict
   "STEPWIRE_APP" $values.app
   "STEPWIRE_BUS" $values.bus.url
@@ -15,7 +15,7 @@
 {{- range $name, $value := $values.kafka }}
 {{- $_ := set $env (printf "STEPWIRE_KAFKA__%s" ($name | upper | replace "." "_")) (toString $value) }}
 {{- end -}}
-{{- $env = mergeOverwrite $env (deepCopy $values.env) (deepCopy (.env | default dict)) -}}
+{{- $env = mergeOverwrite $env (deepCopy ($values.env | default dict)) (deepCopy (.env | default dict)) -}}
 {{- range $name, $value := $env }}
 {{- if not (hasKey $secrets $name) }}
 - {name: {{ $name }}, value: {{ toString $value | quote }}}
@@ -27,23 +27,16 @@
 {{- end }}
 {{- end -}}
 
-{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, secrets, drain, resources, mounts, data, access} */}}
+{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, secrets, from, drain, resources, mounts, data, access} */}}
 {{- define "stepwire.container" -}}
 image: {{ include "stepwire.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 workingDir: {{ .root.Values.workingDir }}
 securityContext:
-  allowPrivilegeEscalation: false
-  privileged: false
-  readOnlyRootFilesystem: true
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  capabilities: {drop: [ALL]}
-  seccompProfile: {type: RuntimeDefault}
+  {{- toYaml .root.Values.containerSecurityContext | nindent 2 }}
 env:
   {{- include "stepwire.env" . | trim | nindent 2 }}
-{{- with .root.Values.secretsFrom }}
+{{- with concat (.root.Values.secretsFrom | default list) (.from | default list) | uniq }}
 envFrom:
   {{- range . }}
   - secretRef: {name: {{ . }}}
@@ -60,7 +53,7 @@ volumeMounts:
   {{- with .access }}
   - {name: access, mountPath: /etc/stepwire, readOnly: true}
   {{- end }}
-  {{- with .mounts }}
+  {{- with concat (.root.Values.extraVolumeMounts | default list) (.mounts | default list) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}
@@ -69,7 +62,7 @@ volumeMounts:
 {{- define "stepwire.annotations" -}}
 annotations:
   {{- $values := .root.Values }}
-  checksum/config: {{ list $values.configVersion $values.app $values.bus $values.kafka $values.blobs $values.env $values.secrets $values.secretsFrom (.group.env | default dict) (.group.secrets | default dict) (.access | default dict) | toJson | sha256sum }}
+  checksum/config: {{ list $values.configVersion $values.app $values.bus $values.kafka $values.blobs $values.env $values.secrets $values.secretsFrom (.group.env | default dict) (.group.secrets | default dict) (.group.secretsFrom | default list) (.access | default dict) | toJson | sha256sum }}
   {{- with .group.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -81,16 +74,11 @@ serviceAccountName: {{ .account }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  fsGroup: 65532
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: {type: RuntimeDefault}
+  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - {name: {{ . }}}
+  - {name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}}
   {{- end }}
 {{- end }}
 {{- with .group }}
@@ -120,7 +108,7 @@ volumes:
   - name: access
     secret: {secretName: {{ .secret }}, items: [{key: {{ .key | quote }}, path: access.toml}]}
   {{- end }}
-  {{- with .group.extraVolumes }}
+  {{- with concat (.root.Values.extraVolumes | default list) (.group.extraVolumes | default list) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}

@@ -33,6 +33,11 @@
 {{- if and $local (ne .Values.bus.prefix "") -}}
   {{- fail "bus.prefix is for names on Kafka; a bus in a file has none: leave it empty" -}}
 {{- end -}}
+{{- range $name := list "door" "console" "mcp" "workers" "jobs" "topics" "data" "metrics" -}}
+  {{- if hasKey ($.Values.workers | default dict) $name -}}
+    {{- fail (printf "workers.%s: the chart has something of that name itself; call the group otherwise" $name) -}}
+  {{- end -}}
+{{- end -}}
 {{- range $name, $group := $groups -}}
   {{- with $group.autoscaling -}}
     {{- if and (ne .kind "none") (lt (int .maxReplicas) (int .minReplicas)) -}}
@@ -60,9 +65,9 @@
   {{- end -}}
 {{- end -}}
 {{- with .Values.console -}}
-{{- $known := or (hasKey (merge (dict) .secrets $.Values.secrets) "STEPWIRE_CONSOLE_SECRET") (hasKey (merge (dict) .env $.Values.env) "STEPWIRE_CONSOLE_SECRET_FILE") -}}
-{{- if and .enabled (gt (int .replicas) 1) (not $known) -}}
-  {{- $unseen := $.Values.secretsFrom | empty | ternary "" " (which keys those of secretsFrom have cannot be seen here: if one has it, name it so)" -}}
+{{- $has := include "stepwire.has" (dict "root" $ "its" . "name" "STEPWIRE_CONSOLE_SECRET") -}}
+{{- if and .enabled (gt (int .replicas) 1) (ne $has "yes") -}}
+  {{- $unseen := eq $has "no" | ternary "" " (which keys those of secretsFrom have cannot be seen here: if one has it, name it so)" -}}
   {{- fail (printf "console.replicas: %d consoles know each other's sessions only by one secret: console.secrets: {STEPWIRE_CONSOLE_SECRET: {name: SECRET, key: KEY}}%s" (int .replicas) $unseen) -}}
 {{- end -}}
 {{- end -}}
@@ -85,14 +90,11 @@
     {{- fail (printf "workers has %d groups, and storage.enabled gives them one volume that one node mounts (ReadWriteOnce): %s" (len $groups) $cure) -}}
   {{- end -}}
 {{- end -}}
-{{- $secret := list "STEPWIRE_DECISION_KEY" "STEPWIRE_DOOR_KEY" "STEPWIRE_CONSOLE_SECRET" "STEPWIRE_CONSOLE_OIDC_SECRET" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "STEPWIRE_REGISTRY__BASIC_AUTH_USER_INFO" "STEPWIRE_REGISTRY__SSL_KEY_PASSWORD" "ANTHROPIC_API_KEY" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "SLACK_TOKEN" "GMAIL_TOKEN" "OTEL_EXPORTER_OTLP_HEADERS" "OTEL_EXPORTER_OTLP_TRACES_HEADERS" "OTEL_EXPORTER_OTLP_METRICS_HEADERS" "OTEL_EXPORTER_OTLP_LOGS_HEADERS" -}}
-{{- $plain := dict "env" .Values.env "door.env" .Values.door.env "console.env" .Values.console.env "mcp.env" .Values.mcp.env -}}
-{{- range $name, $group := $groups }}{{ $_ := set $plain (printf "workers.%s.env" $name) $group.env }}{{ end -}}
-{{- range $place, $one := $plain -}}
-  {{- range $name, $value := $one -}}
-    {{- if or (has $name $secret) (regexMatch "://[^/@:\\s]*:[^/@\\s]+@" (toString $value)) -}}
-      {{- fail (printf "%s.%s is a secret%s: put it into a Secret and name that: secrets: {%s: {name: SECRET, key: KEY}}" $place $name (has $name $secret | ternary "" ", it carries a password") $name) -}}
-    {{- end -}}
+{{- range $name, $one := include "stepwire.budgets" . | fromJson -}}
+  {{- $kept := $one.budget.minAvailable -}}
+  {{- if and $kept (or (eq (toString $kept) "100%") (and (not (kindIs "string" $kept)) (ge (int $kept) (int $one.least)))) -}}
+    {{- fail (printf "%s.podDisruptionBudget.minAvailable: %v of %v pods leaves none that may go, and a drain of their node would never end: say less, or maxUnavailable: 1" $one.place $kept $one.least) -}}
   {{- end -}}
 {{- end -}}
+{{- include "stepwire.refusals.settings" . -}}
 {{- end -}}

@@ -10,10 +10,7 @@ behavior:
 {{- define "stepwire.hpa" -}}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
-metadata:
-  name: {{ .target }}
-  labels:
-    {{- include "stepwire.labels" . | nindent 4 }}
+{{ include "stepwire.metadata" (dict "root" .root "component" .component "name" .target) }}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: {{ .target }}}
   minReplicas: {{ .min }}

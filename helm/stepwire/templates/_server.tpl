@@ -6,10 +6,7 @@
 {{- $access = ternary $access nil (ne $access.secret "") }}
 apiVersion: apps/v1
 kind: Deployment
-metadata:
-  name: {{ $name }}
-  labels:
-    {{- include "stepwire.labels" . | nindent 4 }}
+{{ include "stepwire.metadata" (dict "root" .root "component" .component "name" $name) }}
 spec:
   {{- if not ($its.autoscaling | default dict).enabled }}
   replicas: {{ $its.replicas }}
@@ -21,11 +18,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "stepwire.labels" . | nindent 8 }}
-        stepwire/role: {{ .component }}
-        {{- with $its.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "stepwire.labels" (dict "root" .root "component" .component "role" .component "more" $its.podLabels) | nindent 8 }}
       {{- include "stepwire.annotations" (dict "root" .root "group" $its "access" $access) | nindent 6 }}
     spec:
       terminationGracePeriodSeconds: 30 # 5 until nobody sends here, 10 for what is under way
@@ -59,21 +52,14 @@ spec:
             failureThreshold: 6
           lifecycle: # the load balancer forgets a pod later than the pod hears of its end
             preStop: {sleep: {seconds: 5}}
-          {{- include "stepwire.container" (dict "root" .root "env" $its.env "secrets" $its.secrets "resources" $its.resources "mounts" $its.extraVolumeMounts "access" $access) | nindent 10 }}
+          {{- include "stepwire.container" (dict "root" .root "env" $its.env "secrets" $its.secrets "from" $its.secretsFrom "resources" $its.resources "mounts" $its.extraVolumeMounts "access" $access) | nindent 10 }}
         {{- with $its.extraContainers }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
 ---
 apiVersion: v1
 kind: Service
-metadata:
-  name: {{ $name }}
-  labels:
-    {{- include "stepwire.labels" . | nindent 4 }}
-  {{- with $its.service.annotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+{{ include "stepwire.metadata" (dict "root" .root "component" .component "name" $name "annotations" $its.service.annotations) }}
 spec:
   type: {{ $its.service.type }}
   selector:
@@ -85,11 +71,7 @@ spec:
 # Apart from the other one, which may be reachable from outside.
 apiVersion: v1
 kind: Service
-metadata:
-  name: {{ $name }}-metrics
-  labels:
-    {{- include "stepwire.labels" . | nindent 4 }}
-    stepwire/serves: metrics
+{{ include "stepwire.metadata" (dict "root" .root "component" .component "name" (printf "%s-metrics" $name) "more" (dict "stepwire/serves" "metrics")) }}
 spec:
   clusterIP: None
   selector:
@@ -99,34 +81,35 @@ spec:
 {{- end }}
 {{- with $its.ingress }}
 {{- if .enabled }}
+{{- $hosts := include "stepwire.hosts" . | fromJsonArray }}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
-metadata:
-  name: {{ $name }}
-  labels:
-    {{- include "stepwire.labels" $ | nindent 4 }}
-  {{- with .annotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+{{ include "stepwire.metadata" (dict "root" $.root "component" $.component "name" $name "annotations" .annotations) }}
 spec:
   {{- with .className }}
   ingressClassName: {{ . }}
   {{- end }}
   {{- with .tlsSecret }}
   tls:
-    - {hosts: [{{ $its.ingress.host | quote }}], secretName: {{ . }}}
+    - {hosts: {{ toJson $hosts }}, secretName: {{ . }}}
   {{- end }}
   rules:
-    - host: {{ .host | quote }}
+    {{- range $hosts }}
+    - host: {{ . | quote }}
       http:
         paths:
-          - path: /
-            pathType: Prefix
+          - path: {{ $its.ingress.path | quote }}
+            pathType: {{ $its.ingress.pathType }}
             backend: {service: {name: {{ $name }}, port: {name: http}}}
+    {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* All names of an Ingress; . = its values; as JSON */}}
+{{- define "stepwire.hosts" -}}
+{{- prepend (.hosts | default list) .host | uniq | toJson -}}
 {{- end -}}
 
 {{/* Who may come in there: its own access file, else the door's; as JSON */}}
@@ -140,7 +123,7 @@ spec:
 {{- $name := printf "%s-mcp" (include "stepwire.fullname" .) -}}
 {{- $inside := printf "%s.%s" $name .Release.Namespace -}}
 {{- $hosts := list $name $inside (printf "%s.svc" $inside) (printf "%s.svc.cluster.local" $inside) -}}
-{{- with .Values.mcp.ingress }}{{ if .enabled }}{{ $hosts = append $hosts .host }}{{ end }}{{ end -}}
+{{- with .Values.mcp.ingress }}{{ if .enabled }}{{ $hosts = include "stepwire.hosts" . | fromJsonArray | concat $hosts }}{{ end }}{{ end -}}
 {{- concat $hosts .Values.mcp.allowHosts | uniq | toJson -}}
 {{- end -}}
 

@@ -148,17 +148,17 @@ class LocalBus:
             if id_ not in known:
                 self.store.save_progress([(number, id_, n, self.store.end(id_, n), "") for n in range(partitions)])
 
-    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, int]:
+    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, tuple[int, int]]:
         """Groups whose names begin so, but those known -> records behind them and entries they keep."""
         names = {id_: name for name, (id_, _) in self.log.topics.items()}
-        found: dict[str, int] = {}
+        found: dict[str, tuple[int, int]] = {}
         for name, (number, _) in self.store.groups().items():
             if name.startswith(prefix) and name not in known:
                 lag = sum(
                     max(0, self.log.end(Partition(names[topic], part)) - progress.watermark)
                     for (topic, part), progress in self.store.progress(number).items()
                 )
-                found[name] = lag + self.store.entries(number, "i/") + self.store.entries(number, "j/")
+                found[name] = lag, self.store.entries(number, "i/") + self.store.entries(number, "j/")
         return found
 
     async def remember(self, app: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:

@@ -151,11 +151,11 @@ class Bus(Protocol):
     async def found(self, groups: Mapping[str, Sequence[str]]) -> None:
         """R15: let each group that never read one of its topics start at that topic's present end."""
 
-    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, int]:
-        """Groups whose names begin so, but those known -> how many records and stored entries they have left."""
+    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, tuple[int, int]]:
+        """Groups whose names begin so, but those known -> how many records and how many stored entries are left."""
 
     async def remember(self, app: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
-        """What was stored of an app's wiring before (empty: nothing); a table given is stored instead."""
+        """What was stored of an app's wiring, or as `<app>/<name>` (empty: nothing); a table given is stored."""
 
     async def open_joins(self, group: str) -> int:
         """How many entries of open joins a group has stored; stubs of fired ones do not count."""

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from stepwire.bus.protocol import Partition, Record
-from stepwire.codec import Decoded, derived_run
+from stepwire.codec import Codec, Decoded, Other, derived_run
 from stepwire.dispatch.delivery import Delivery
 from stepwire.dispatch.step import Step
 from stepwire.envelope import ROOT, Scope, parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import Decision, Event, identity
 from stepwire.join import LIST, JoinState
+from stepwire.outcome import NoRun
+from stepwire.signature import EventType
 from stepwire.state import Mailbox, decode_entry, kept
 from stepwire.wiring.wiring import ITEM
 
@@ -27,7 +29,10 @@ class Builder:
     def __init__(self, step: Step) -> None:
         self._step = step
         self._ours = f"stepwire:{step.app}/"
-        self._emitted = step.wiring.graph.emitted
+        self._answers, emitted = step.wiring.answers, step.wiring.graph.emitted
+        outer = {answer for answer, external in self._answers.items() if external.ask not in emitted}
+        #: what always stands where this app put it; an answer stands where its ask does
+        self._inside = {e for e in step.wiring.events if e in emitted and e not in outer and not e.spec.entry}
         self._single = next((part.name for part in step.handler.signature.parts), "")
 
     def from_record(self, record: Record, decoded: Decoded) -> Delivery:
@@ -45,18 +50,44 @@ class Builder:
 
     def scope(self, event: type[Event], source: str, text: str) -> Scope:
         """Where an event stands; what a foreign app wrote there is a prefix of our root scope."""
-        ours = event in self._emitted and (not event.spec.entry or source.startswith(self._ours))
-        return parse_scope(text, ours=ours)
+        return parse_scope(text, ours=event in self._inside or source.startswith(self._ours))
 
-    def unreadable(self, record: Record) -> Delivery:
-        """As much of a delivery as the headers of a record say whose value is damaged."""
+    def decode(self, codec: Codec, record: Record) -> Decoded | Other:
+        """Read a record. Raises DecodeError, also for an event that stands where none of its type can; NoRun."""
+        decoded = codec.decode(record)
+        if not isinstance(decoded, Decoded):
+            return decoded
+        event, envelope = type(decoded.event), decoded.envelope
+        depth, asked = self._step.wiring.depth[event], not envelope.run and self._answers.get(event)
+        if asked and asked.match is None:
+            raise NoRun(
+                record.topic, "the answer echoes no ce_swrun header; echo our headers, or set match= on external()"
+            )
+        if asked or not (envelope.scope or depth) or self.scope(event, envelope.source, envelope.scope).fits(depth):
+            return decoded  # of an answer by a field its ask says where it stands
+        raise DecodeError(record.topic, f"it stands below {depth} scatters, and its ce_swscope is {envelope.scope!r}")
+
+    def type_of(self, record: Record) -> EventType | None:
+        """Which event a record was to be, of whatever version."""
+        kind = record.headers.get("ce_type", "")
+        base = kind.rpartition(".v")[0]
+        return next((e for e in self._step.wiring.events if kind == e.spec.type or base == e.spec.base), None)
+
+    def unreadable(self, record: Record, run: str = "") -> Delivery:
+        """As much of a delivery as the headers of a record say whose value is damaged; without a run it owes nothing.
+
+        `run` is that of a record that does not say its own.
+        """
         headers = record.headers
         source = headers.get("ce_source", record.topic)
         id_ = identity(source, headers.get("ce_id", f"{record.partition}/{record.offset}"))
-        scope = parse_scope(headers.get("ce_swscope", ""), ours=source.startswith(self._ours))
         where = (Partition(record.topic, record.partition), record.offset)
-        run, time = headers.get("ce_swrun", ""), record.time
-        return Delivery(id_, run, scope, record=record, time=time, topic=record.topic, offset=where)
+        delivery = Delivery(id_, "", record=record, time=record.time, topic=record.topic, offset=where)
+        event = self.type_of(record)
+        scope = ROOT if event is None else self.scope(event, source, headers.get("ce_swscope", ""))
+        if event is not None and scope.fits(self._step.wiring.depth[event]):
+            delivery.run, delivery.scope = headers.get("ce_swrun") or run, scope
+        return delivery
 
     def from_item(
         self, mailbox: Mailbox, key: str, meta: Mapping[str, Any], record: Record, decoded: Decoded

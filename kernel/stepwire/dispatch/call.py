@@ -126,7 +126,7 @@ class Caller:
             return Done(returned.value), context
         except asyncio.CancelledError:
             return self._failed(delivery, self._cancelled()), context
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             return self._failed(delivery, error), context
         raise RuntimeError(f"{self._step.name} waits, although its code has no await")
 
@@ -146,7 +146,7 @@ class Caller:
             task.uncancel()
             delivery.timed_out = False
             return self._failed(delivery, self._too_slow()), context
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             return self._failed(delivery, error), context
         finally:
             self._deadlines.pop(delivery, None)
@@ -161,8 +161,8 @@ class Caller:
             deadline=delivery.started + step.timeout, now=step.clock.now,
         )  # fmt: skip
 
-    def _failed(self, delivery: Delivery, error: Exception) -> Outcome:
-        step, error = self._step, alone(error)
+    def _failed(self, delivery: Delivery, raised: Exception | SystemExit) -> Outcome:
+        step, error = self._step, alone(raised)
         signal = explain(error, step.classifiers)
         if step.once and not decide_once(error, signal):
             return Unknown(error)

@@ -147,9 +147,7 @@ class Committer:
         for partition in transaction.progress:
             self.ledgers[partition].finish(done[partition])
             self._commits[partition] += 1
-        outputs: dict[str, int] = {}
-        for out in transaction.outputs:
-            outputs[out.topic] = outputs.get(out.topic, 0) + 1
+        outputs = Counter([out.topic for out in transaction.outputs])
         self._step.telemetry(Committed(self._step.group, len(batch), outputs, loop.time() - begun))
         for finished in batch:
             self._follow(finished)

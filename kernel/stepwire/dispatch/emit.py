@@ -100,7 +100,7 @@ class Emitter:
         outputs = [self._dead_letter(delivery, error)]
         if slot is not None:
             self.settle(delivery, [slot], delivery.scope, "blocked", outputs)
-        elif not self.step.is_join and delivery.run:
+        elif not self.step.is_join:
             self.settle(delivery, self.step.wiring.owes(self.step.name), self._base(delivery), "blocked", outputs)
         return self._finished(delivery, outputs, "replayed")
 
@@ -220,7 +220,7 @@ class Emitter:
     ) -> list[str]:
         """Tell the joins of these slots that no part comes: ever (absent), or until `by` is replayed (blocked, R8)."""
         joins = []
-        for slot in owed:
+        for slot in owed if delivery.run else ():  # of no run, it stands nowhere
             said = {"kind": kind, "at": self.step.clock.now(), "by": by or delivery.key(self.step.app, self.step.name)}
             entry = Entry({**self.address(slot, delivery.run, scope), **said})
             joins.append(str(entry.meta["id"]))
@@ -271,6 +271,7 @@ class Emitter:
             "sw_replay": str(delivery.replay),
             "sw_grant": str(int(isinstance(error, VisitLimit) or delivery.meta.get("grant", False))),  # of a visit more
             "sw_key": record.key or "" if record else "",
+            **({"sw_order": delivery.meta["order"]} if "order" in delivery.meta else {}),
         }
         value = record.value if record is not None else self._parts(delivery)
         return Out(dead_letter_topic(step.app, step.name), delivery.run or delivery.id, headers, value)

@@ -21,7 +21,7 @@ from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import digest
 from stepwire.join import goes_without
-from stepwire.outcome import DeadLetter, NewerType, NoRun, RetryAt
+from stepwire.outcome import DeadLetter, NewerType, RetryAt
 from stepwire.state import VERDICT, Entry, Mailbox, keep, kept
 from stepwire.telemetry import Skipped
 from stepwire.wiring.wiring import Owed
@@ -39,7 +39,6 @@ class Intake:
         self.step, self._dispatcher = step, dispatcher
         self.builder, self.emitter, self.mail = Builder(step), Emitter(step), Mail(step)
         self._plain = not step.is_join and not step.keeps_first
-        self._answers = step.wiring.answers
 
     def admit(self, record: Record) -> None:
         """Steps 2 to 4."""
@@ -48,7 +47,7 @@ class Intake:
             self._message(record)
             return
         try:
-            decoded = codec.decode(record)
+            decoded = self.builder.decode(codec, record)
         except DecodeError as error:
             self.unreadable(record, self.builder.unreadable(record), error)
             return
@@ -64,8 +63,8 @@ class Intake:
             return
         delivery = self.builder.from_record(record, decoded)
         delivery.offset = where
-        if not decoded.envelope.run and type(decoded.event) in self._answers:
-            self._without_run(record, decoded, delivery)
+        if not decoded.envelope.run and type(decoded.event) in self.step.wiring.answers:
+            self._skip(record.topic, "correlated", where)  # its correlator emits it again
         elif self._plain:
             if not self._dispatcher.pump.at_limit(delivery):
                 self._dispatcher.start(delivery)
@@ -75,6 +74,10 @@ class Intake:
     def _skip(self, topic: str, why: str, where: tuple[Partition, int], kind: str = "") -> None:
         self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why, kind))
         self._dispatcher.committer.add(Finished(done=[where]))
+
+    def _say_skipped(self, why: str, entry: Entry) -> None:
+        run = str(entry.meta.get("run", ""))
+        self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, why, run=run))
 
     # -- forward
 
@@ -89,15 +92,6 @@ class Intake:
         return self.posted(keep(record, kind="item", id=delivery.id, run=delivery.run, **extra), delivery.offset, order)
 
     # -- external steps
-
-    def _without_run(self, record: Record, decoded: Decoded, delivery: Delivery) -> None:
-        """An answer from outside that echoes no header: its correlator emits it again, or nobody knows its run."""
-        if self._answers[type(decoded.event)].match is not None:
-            assert delivery.offset is not None
-            self._skip(record.topic, "correlated", delivery.offset)
-            return
-        reason = "the answer echoes no ce_swrun header; echo our headers, or set match= on external()"
-        self.unreadable(record, delivery, NoRun(reason))
 
     def _correlate(self, record: Record, decoded: Decoded, where: tuple[Partition, int]) -> None:
         """Ask and answer meet by the value of a field; the ask says in which run and scope."""
@@ -137,7 +131,7 @@ class Intake:
         mailbox = mailboxes[dispatcher.step.partition(key, len(mailboxes))]
         applied = self.mail.apply(mailbox, entry)
         if applied.skipped:
-            self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, applied.skipped))
+            self._say_skipped(applied.skipped, entry)
         return Finished(self._notices(mailbox, entry), applied.changes, done, applied=True)
 
     def _notices(self, mailbox: Mailbox, entry: Entry) -> list[Out]:
@@ -177,7 +171,7 @@ class Intake:
         mailbox = self._dispatcher.committer.mailboxes[record.partition]
         applied = self.mail.apply(mailbox, entry)
         if applied.skipped:
-            self.step.telemetry(Skipped(self.step.app, self.step.name, record.topic, applied.skipped))
+            self._say_skipped(applied.skipped, entry)
         notices = self._notices(mailbox, entry)
         self._dispatcher.committer.add(Finished(notices, applied.changes, [where], applied=True))
 
@@ -197,8 +191,7 @@ class Intake:
 
     def _replayed_part(self, entry: Entry, record: Record, where: tuple[Partition, int]) -> Finished:
         """The part as it can be read now; absent, if it was given up; or another dead letter."""
-        delivery = self.builder.unreadable(record)
-        delivery.run = delivery.run or entry.meta["run"]
+        delivery = self.builder.unreadable(record, entry.meta["run"])
         slot = self._slot_by_type(record)
         if entry.meta["drop"]:
             outputs: list[Out] = []
@@ -206,12 +199,12 @@ class Intake:
                 self.emitter.settle(delivery, [slot], delivery.scope, "absent", outputs)
             return Finished(outputs, done=[where])
         try:
-            decoded = self.step.codec(record.topic).decode(record)
+            decoded = self.builder.decode(self.step.codec(record.topic), record)
             if not isinstance(decoded, Decoded):
                 raise DecodeError(f"a part of {self.step.name}", f"its type is {decoded} to this worker")
         except DecodeError as error:
             delivery.replay, delivery.offset = entry.meta["replay"], where
-            finished = self.emitter.dead_part(delivery, slot if delivery.run else None, error)
+            finished = self.emitter.dead_part(delivery, slot, error)
             finished.delivery = None
             return finished
         if self.step.match is None:
@@ -224,8 +217,7 @@ class Intake:
     def unreadable(self, record: Record, delivery: Delivery, error: Exception) -> None:
         """Step 2: dead letter with the original bytes; the partition goes on."""
         self.step.telemetry(Skipped(self.step.app, self.step.name, record.topic, "undecodable"))
-        slot = self._slot_by_type(record) if delivery.run else None
-        finished = self.emitter.dead_part(delivery, slot, error)
+        finished = self.emitter.dead_part(delivery, self._slot_by_type(record), error)
         self._dispatcher.active += 1
         self._dispatcher.finish(finished, delivery, DeadLetter(error))
 
@@ -233,8 +225,8 @@ class Intake:
         """The slot of a join of ours; which events a correlator brings together, only a readable value tells."""
         if not self.step.is_join or self.step.match is not None:
             return None
-        kind = record.headers.get("ce_type", "")
-        return next((Owed(self.step.name, s) for event, s in self.step.slots.items() if event.spec.type == kind), None)
+        slot = next((s for event, s in self.step.slots.items() if event is self.builder.type_of(record)), None)
+        return None if slot is None else Owed(self.step.name, slot)
 
 
 def newer(delivery: Delivery) -> NewerType:

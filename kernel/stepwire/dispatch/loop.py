@@ -58,13 +58,15 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch until cancelled. Raises BusCorrupt."""
-        assignment = Assignment(-1, frozenset())
+        assignment, fenced = Assignment(-1, frozenset()), False
         while True:
             try:
                 if self._member is None:
                     self._member = await self._bus.join(self.step.group, list(self.step.codecs), self.step.control)
                     self._member.handed_over = handed_over
-                assignment = self._member.assignment
+                while fenced and self._member.assignment.generation == assignment.generation:
+                    await self._member.fetch({}, 0)  # until it is said what is ours now
+                assignment, fenced = self._member.assignment, False
                 await self._attach(assignment)
                 self.committer.trouble = ""
                 async with asyncio.TaskGroup() as loops:
@@ -76,9 +78,8 @@ class Dispatcher:
                 self.committer.behind = False
                 self.committer.trouble = str(errors.exceptions[0])
                 await asyncio.sleep(RECONNECT)
-            except* Fenced:  # until it is said what is ours now
-                while self._member is not None and self._member.assignment.generation == assignment.generation:
-                    await asyncio.sleep(0.02)
+            except* Fenced:
+                fenced = True
 
     @property
     def joined(self) -> bool:
@@ -259,8 +260,7 @@ class Dispatcher:
         kept = {p for p in wanted if p in stored and committer.owns(p, stored[p])}
         self._drop(set(committer.ledgers) - kept, "revoked")
         gained = [partition for partition in wanted if partition not in kept]
-        for partition in gained:
-            committer.ledgers[partition] = Ledger(stored.get(partition, Progress(0)))
+        committer.ledgers |= {partition: Ledger(stored.get(partition, Progress(0))) for partition in gained}
         for partition in gained:
             if partition.topic == control:
                 await self._restore(member, partition.number)

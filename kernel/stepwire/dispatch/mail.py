@@ -166,7 +166,8 @@ class Mail:
             return Applied([self.put(mailbox, f"{JOIN}{id_}/#call", call)])
         if id_ in mailbox.items:
             return Applied([], "refused")
-        item = Entry({**meta, "kind": "item"}, entry.headers, entry.value)
+        mailbox.sequence += 1  # in an order, its turn comes after those that wait already
+        item = Entry({**meta, "kind": "item", "seq": mailbox.sequence}, entry.headers, entry.value)
         return Applied([self.put(mailbox, ITEM + id_, item)])
 
     def _resolve(self, mailbox: Mailbox, entry: Entry) -> Applied:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stepwire.bus.protocol import Bus, Change, Partition, Record
@@ -184,12 +185,6 @@ class Pump:
         else:
             self._begin(delivery)
 
-    def _done(self, delivery: Delivery, value: Any) -> None:
-        """It ends with a value that no call returned. Raises WrongReturn, TooManyOutputs."""
-        finished = self._dispatcher.intake.emitter.done(delivery, value)
-        self._dispatcher.active += 1
-        self._dispatcher.finish(finished, delivery, Done(value))
-
     def _dead(self, delivery: Delivery, error: Exception) -> None:
         """A dead letter without a call."""
         self._dispatcher.active += 1
@@ -213,12 +208,11 @@ class Pump:
             return
         mailbox.calling.add(id_)
         intake = self._dispatcher.intake
-        unread = intake.builder.unreadable(record)
+        unread = intake.builder.unreadable(record, meta.get("run", ""))
         unread.mailbox, unread.entry, unread.meta, unread.offset = mailbox, id_, meta, None
         unread.replay = meta.get("replay", 0)
-        unread.run = unread.run or meta.get("run", "")
         try:
-            decoded = self._step.codec(record.topic).decode(record)
+            decoded = intake.builder.decode(self._step.codec(record.topic), record)
         except DecodeError as error:
             if meta.get("drop"):
                 self._settled(unread, "dropped")
@@ -263,7 +257,8 @@ class Pump:
     def _begin(self, delivery: Delivery) -> None:
         """Limits first, then a claim where effects must not repeat, then the call."""
         if delivery.meta.get("resolved") == "done":
-            self._resolved(delivery)
+            meta = delivery.meta  # R13: a person said what the call returned
+            self._returned(delivery, lambda: self._declared(meta["done_type"], json.loads(meta["done"])))
         elif not self.at_limit(delivery):
             if self._step.once:
                 self._claim(delivery)
@@ -278,15 +273,25 @@ class Pump:
             return True
         if options.max_visits is None or delivery.visit <= options.max_visits or delivery.meta.get("grant"):
             return False
-        if options.on_limit is None:
-            times = f"{self._step.name} was visited {options.max_visits} times in this run"
-            self._dead(delivery, VisitLimit(f"{times}; a replay grants one more visit"))
-            return True
-        try:
-            self._done(delivery, options.on_limit(next(iter(delivery.args.values()))))
-        except Exception as error:  # noqa: BLE001 - the author's function; its failure is a dead letter like any other
-            self._dead(delivery, error)
+
+        def limited() -> Event:
+            if options.on_limit is None:
+                reached = f"{self._step.name} was visited {options.max_visits} times in this run"
+                raise VisitLimit(f"{reached}; a replay grants one more visit")
+            return options.on_limit(next(iter(delivery.args.values())))
+
+        self._returned(delivery, limited)
         return True
+
+    def _returned(self, delivery: Delivery, value: Callable[[], Event | None]) -> None:
+        """It comes to a value without a call; whatever fails at that is a dead letter."""
+        dispatcher, emitter = self._dispatcher, self._dispatcher.intake.emitter
+        dispatcher.active += 1
+        try:
+            done = Done(value())
+            dispatcher.finish(emitter.done(delivery, done.value), delivery, done)
+        except Exception as error:  # noqa: BLE001 - the author's function, or what a person says
+            dispatcher.finish(emitter.dead(delivery, error), delivery, DeadLetter(error))
 
     def _claim(self, delivery: Delivery) -> None:
         """R13: transaction 1. The call is made only right after its commit, under the same assignment."""
@@ -308,20 +313,13 @@ class Pump:
 
         dispatcher.committer.add(Finished(changes=[claimed], then=call_if_in_time, holds=True))
 
-    def _resolved(self, delivery: Delivery) -> None:
-        """R13: a person said what the call returned."""
-        try:
-            self._done(delivery, self._declared(delivery.meta["done_type"], json.loads(delivery.meta["done"])))
-        except (ValueError, WrongReturn) as error:
-            self._dead(delivery, error)
-
     def _declared(self, name: str, data: Any) -> Event | None:
         if not name:
             return None
-        for term in self._step.handler.signature.returns:
-            for event in term.events:
-                if name in (event.__name__, event.spec.type):
-                    return event.model_validate(data)
+        events = [event for term in self._step.handler.signature.returns for event in term.events]
+        for event in events:
+            if name in (event.__name__, event.spec.type):
+                return event.model_validate(data)
         raise WrongReturn(f"{self._step.name} never returns {name}")
 
     # -- park

@@ -115,9 +115,9 @@ def _step(step: Step, view: RunView, whole: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _said(said: Said) -> tuple[str, str, str]:
-    """Who did what, their remark, and the fields that they changed."""
-    return said.words, said.why, "" if said.edited is None else pretty(said.edited)
+def _said(said: Said) -> tuple[str, str, str, bool]:
+    """Who did what, their remark, the fields that they changed, and whether it counts."""
+    return said.words, said.why, "" if said.edited is None else pretty(said.edited), not said.doubt
 
 
 def _event(event: object) -> tuple[str, str]:

@@ -31,6 +31,7 @@ from stepwire_handlers.services.door.places import Places
 from stepwire_handlers.services.door.process import places_of
 from stepwire_handlers.services.door.reloading import reloaded
 from stepwire_handlers.services.health import listen, serving
+from stepwire_handlers.services.signing import key_of
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
 
 LOGINS, FIRST_LOGINS = 0.5, 30.0  #: of one address: a second for long, and at once; a proxy's address is one
@@ -47,11 +48,10 @@ def console_of(values: Configuration, places: Places, access: Access | None, hos
         """Whatever the level of the log."""
         pipeline.write("info", {"event": event, **fields})
 
-    key = values.decision_key.get_secret_value() if values.decision_key else ""
     hosts = frozenset({host, *LOCAL}) if access is None else None
     sessions = Sessions(access, secret or secrets.token_bytes(32))
     return Console(
-        places, sessions, Decisions(places, key, audit), Limits(LOGINS, FIRST_LOGINS, time.monotonic),
+        places, sessions, Decisions(places, key_of(values), audit), Limits(LOGINS, FIRST_LOGINS, time.monotonic),
         for_callers(access, time.monotonic), Measures(), hosts, signin_of(values, access, sessions, places),
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ from stepwire_handlers.services.mark import Mark
 Audit = Callable[..., None]
 B = TypeVar("B", bound=BaseModel)
 MOST = 100  #: dead letters whose ids begin alike
+CURE = "Set STEPWIRE_DECISION_KEY here to the workers' key and start this process anew; then decide again"
 
 
 class Verdict(BaseModel):
@@ -84,7 +85,9 @@ class Decisions:
     """
 
     def __init__(self, places: Places, key: str, audit: Audit) -> None:
-        self._places, self._key, self._audit = places, key, audit
+        self._places, self._audit = places, audit
+        for place in places.all:
+            place.sign(key)
         self._aside = Aside()  # of its own: a decision does not wait behind lists
 
     def _seen(self, caller: Caller, only: Only) -> Iterator[Place]:
@@ -106,14 +109,18 @@ class Decisions:
         if (waiting.kind == GATE) != (verdict.decision in ("approve", "decline")):
             fits = "approve or decline" if waiting.kind == GATE else "done, redo or drop"
             raise Problem(422, "invalid", f"this is a{'n' * (waiting.kind != GATE)} {waiting.kind}: decide {fits}")
+        if refusal := (await place.signing.ask()).refusal:
+            raise Problem(409, "decision-key", f"nothing was decided: {refusal}. {CURE}")
         if waiting.kind == GATE:
             await gates.decide(
                 waiting, approved=verdict.decision == "approve", by=caller.name, why=verdict.why,
-                edited=verdict.edited, key=self._key,
+                edited=verdict.edited, key=place.signing.key,
             )  # fmt: skip
         else:
             data = to_json(verdict.event).decode()
-            await gates.resolve(waiting, verdict.decision, by=caller.name, kind=verdict.type, data=data, key=self._key)
+            await gates.resolve(
+                waiting, verdict.decision, by=caller.name, kind=verdict.type, data=data, key=place.signing.key
+            )
         place.watch.stir()
         self._say(
             caller, place, verdict.decision, waiting.handler, waiting.id, waiting.run, edited=bool(verdict.edited)

@@ -34,6 +34,12 @@ from stepwire_handlers.telemetry.runs import (
 from stepwire_handlers.telemetry.series import Counter, Histogram, Spread, gauge
 
 RARE = ("500", "503")
+TAKEN = ("published", "repeated")  #: what becomes of an event that is taken
+
+
+def taken(*, known: bool) -> str:
+    """Which of these."""
+    return TAKEN[known]
 
 
 class Measures(Collector):
@@ -53,7 +59,7 @@ class Measures(Collector):
             for runs in self._runs:
                 runs.at(app)
             self._took.at(app)
-            for outcome in ("published", "repeated"):
+            for outcome in TAKEN:
                 self._events.at(app, outcome)
             for decision in ("approve", "decline", "done", "redo", "drop", "replay"):
                 self._decisions.at(app, decision)
@@ -67,7 +73,7 @@ class Measures(Collector):
 
     def event(self, app: str, *, known: bool) -> None:
         """One event that was taken."""
-        self._events.at(app, "repeated" if known else "published").value += 1
+        self._events.at(app, taken(known=known)).value += 1
 
     def decision(self, app: str, decision: str) -> None:
         """One decision that was sent to the worker."""

@@ -23,6 +23,7 @@ from stepwire_handlers.services.door.runs import gate as gate_shown
 from stepwire_handlers.services.door.runs import seen
 from stepwire_handlers.services.gates import Gates
 from stepwire_handlers.services.mark import Mark, mark_of
+from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.telemetry.mask import masked
 
 DEFAULT, MOST = 100, 500  #: items of one page
@@ -112,7 +113,10 @@ class Pages:
         def look(app: App, bus: LocalBus) -> list[dict[str, Any]]:
             letters = DeadLetters(app, bus)
             found = letters.after(Mark(), MOST, Filter(wanted.handler), id_, every=True)
-            return [_whole(app, letters, letter, status) for _, letter, status in found if letter.id == id_][:1]
+            signing = self._places[app.name].signing
+            return [_whole(app, letters, letter, status, signing) for _, letter, status in found if letter.id == id_][
+                :1
+            ]
 
         for found in await self._aside.look(self._seen(caller, wanted.app), look):
             if found:
@@ -136,11 +140,13 @@ def shown(app: App, letter: DeadLetter, status: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _whole(app: App, letters: DeadLetters, letter: DeadLetter, status: str) -> dict[str, Any]:
+def _whole(
+    app: App, letters: DeadLetters, letter: DeadLetter, status: str, signing: Signing
+) -> dict[str, Any]:  # fmt: skip
     """With its cause; the payload is null if this release cannot read it, for then nobody knows what is sensitive."""
     payload, safe = letters.payload(letter), letters.shown(letter)
     return shown(app, safe, status) | {
         "headers": dict(safe.record.headers), "payload": None if payload is None else masked(payload, shorten=False),
         "blocks": [each._asdict() for each in letters.blocked_by(letter)],
-        "said": [each.data() for each in letters.said(letter)],
+        "said": [each.data() for each in letters.said(letter, signing)],
     }  # fmt: skip

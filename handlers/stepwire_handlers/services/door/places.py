@@ -18,6 +18,7 @@ from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.known import Turns
 from stepwire_handlers.services.runs import Runs
+from stepwire_handlers.services.signing import Signing
 
 LOOK = 0.02  #: seconds between two looks for somebody else's commit, however many wait for one
 RUN = 128  #: characters of a run's name that are looked up
@@ -72,13 +73,19 @@ class Place:
 
     def __init__(self, app: App, bus: LocalBus, watch: Watch, turns: Turns) -> None:
         self.app, self.bus, self.watch, self.turns = app, bus, watch, turns
-        self.runs = Runs(app, bus)
+        self.sign("")
         self.outdated = False  #: do its workers run another release than ours?
+        self.refused = ""  #: why its workers would throw away what is decided here; empty: they take it
         self.entries: Mapping[str, type[Event]] = {kind.__name__: kind for kind in _sorted(app.wiring.graph.entries)}
         topics = {kind.spec.topic for kind in app.wiring.events}
         self.codecs = {
             topic: Codec(topic, [kind for kind in app.wiring.events if kind.spec.topic == topic]) for topic in topics
         }
+
+    def sign(self, key: str) -> None:
+        """Decide, and check what was decided, with this key; empty: there is none."""
+        self.signing = Signing(self.app.name, self.bus, key)
+        self.runs = Runs(self.app, self.bus, self.signing)
 
     @property
     def history(self) -> History:

@@ -34,6 +34,7 @@ from stepwire_handlers.services.door.releases import watch_releases
 from stepwire_handlers.services.door.reloading import reloaded
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.known import Turns
+from stepwire_handlers.services.signing import key_of
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
 from stepwire_handlers.telemetry.otlp import publishing
 
@@ -76,12 +77,11 @@ def door_of(
         """Whatever the level of the log."""
         pipeline.write("info", {"event": event, **fields})
 
-    key = values.decision_key.get_secret_value() if values.decision_key else ""
     clock = asyncio.get_running_loop().time
     limits = for_callers(access, clock)
     blobs = blob_store(values.blobs, max_bytes=max_bytes) if max_bytes else BlobStore(Nowhere())
     return Door(
-        places, Identity(access), limits, blobs, Decisions(places, key, audit),
+        places, Identity(access), limits, blobs, Decisions(places, key_of(values), audit),
         Measures(place.app.name for place in places.all), window(values), max_bytes, tracer,
     )  # fmt: skip
 

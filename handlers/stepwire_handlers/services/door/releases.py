@@ -1,8 +1,9 @@
-"""Is what workers run the release that this process knows? An older door sees no gates of steps that are new.
+"""Is what workers run the release that this process knows, and do they take what is decided here?
 
-In: places. Out: `Place.outdated`, and a line of the log at each change. A worker leaves the table of what its release's
-events owe when it starts; one that differs from our own is of another release. Steps that neither join nor ask are not
-in the table: of these an older process only lacks the lines in a run.
+In: places. Out: `Place.outdated`, `Place.refused`, and a line of the log at each change. An older door sees no gates of
+steps that are new; one without the workers' decision key refuses to decide. A worker leaves the table of what the
+events of its release owe when it starts; one that differs from our own is of another release. Steps that neither join
+nor ask are not in the table: of these an older process only lacks the lines in a run.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ async def watch_releases(places: Places) -> None:
         for place in places.all:
             try:
                 found = await place.bus.remember(place.app.name, None)
+                refused = (await place.signing.ask()).refusal
             except Exception:  # noqa: BLE001, S112 - away, or damaged: /readyz tells of it, the next look may be better
                 continue
             _tell(place, outdated=_differs(found, place.app.wiring.table()))
+            _tell_of_key(place, refused)
         await asyncio.sleep(LOOK)
 
 
@@ -40,3 +43,11 @@ def _tell(place: Place, *, outdated: bool) -> None:
     elif place.outdated and not outdated:
         log.info("workers of %s run the release of this process again", place.app.name)
     place.outdated = outdated
+
+
+def _tell_of_key(place: Place, refused: str) -> None:
+    if refused and not place.refused:
+        log.warning("gates of %s cannot be decided by this process: %s", place.app.name, refused)
+    elif place.refused and not refused:
+        log.info("gates of %s can be decided by this process again", place.app.name)
+    place.refused = refused

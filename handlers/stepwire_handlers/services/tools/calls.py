@@ -34,6 +34,7 @@ from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.tools.answers import answer, refusal
 from stepwire_handlers.services.tools.arguments import agree, agree_look, wrong
 from stepwire_handlers.services.tools.files import stored
+from stepwire_handlers.services.tools.measures import Measures
 from stepwire_handlers.services.tools.offered import KEY, LOOK, Offered, look_tool, offered
 
 CALLER = "stepwire.caller"  #: in an HTTP request's scope: who makes it
@@ -53,6 +54,7 @@ class Calls:
 
     def __init__(self, door: Door, wait: float, url: str, local: Caller | None) -> None:
         self._door, self._wait, self._url, self._local = door, wait, url, local
+        self.measures = Measures(place.app.name for place in door.places.all)
         self._tools = offered(door.places.all)
         self._look = look_tool()
 
@@ -115,7 +117,7 @@ class Calls:
         except OutcomeUnknown:
             said = f"it is not known whether the event was written; call again with {KEY} {key}: it begins one run only"
             raise Problem(503, "unknown", said) from None
-        self._door.measures.event(place.app.name, known=begun.known)
+        self.measures.event(place.app.name, known=begun.known)
         return await self._answer(ctx, caller, place, begun.run, repeated=begun.known)
 
     async def _again(self, ctx: Context, caller: Caller, given: dict[str, Any]) -> CallToolResult:

@@ -19,7 +19,11 @@ from typing import Any
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
@@ -32,6 +36,7 @@ from stepwire_handlers.services.door.reloading import reloaded
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.tools.calls import Calls
 from stepwire_handlers.services.tools.entrance import Entrance, security
+from stepwire_handlers.services.tools.measures import Measures
 from stepwire_handlers.telemetry.otlp import publishing
 
 LOCAL = Caller("stdio", ALL)  #: whoever starts the process may do what the process may
@@ -93,10 +98,11 @@ async def serve_http(
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(listen(where.host, where.port, "--port (0: any free one) or --host"))
         door = await _door(stack, opened, values, where.access, terms)
+        calls = Calls(door, terms.wait, terms.url, None)
         if values.http_port is not None:
-            inner = stack.enter_context(listen(values.http_host, values.http_port))
-            await stack.enter_async_context(serving(door.inner(), inner))
-        server = Calls(door, terms.wait, terms.url, None).server()
+            listening_inside = stack.enter_context(listen(values.http_host, values.http_port))
+            await stack.enter_async_context(serving(inner(door, calls.measures), listening_inside))
+        server = calls.server()
         application = application_of(server, door, where.names, terms.max_bytes)
         await stack.enter_async_context(server.session_manager.run())
         told = _signalled()
@@ -104,6 +110,15 @@ async def serve_http(
             say(f"http://{where.host}:{listening.getsockname()[1]}{PATH}")
             await told.wait()
             door.rest.stop(door.places)
+
+
+def inner(door: Door, measures: Measures) -> Starlette:
+    """Probes as a door has them, and metrics of its own, for a port that only the cluster reaches."""
+
+    async def metrics(_: Request) -> Response:
+        return Response(measures.scrape(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return Starlette(routes=[*door.probes(), Route("/metrics", metrics)])
 
 
 def application_of(server: Server[Any], door: Door, names: Sequence[str], max_bytes: int) -> Starlette:

@@ -2,18 +2,14 @@
 {{- define "stepwire.check" -}}
 apiVersion: v1
 kind: Pod
-metadata:
-  name: {{ include "stepwire.fullname" .root }}-{{ .component }}
-  labels:
-    {{- include "stepwire.labels" . | nindent 4 }}
-    stepwire/role: job
-  annotations:
-    helm.sh/hook: test
-    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- $its := .root.Values.tests }}
+{{- $name := printf "%s-%s" (include "stepwire.fullname" .root) .component }}
+{{- $hook := dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" }}
+{{ include "stepwire.metadata" (dict "root" .root "component" .component "name" $name "role" "job" "more" $its.podLabels "annotations" (merge $hook ($its.podAnnotations | default dict))) }}
 spec:
   restartPolicy: Never
-  activeDeadlineSeconds: {{ .root.Values.tests.deadlineSeconds }}
-  {{- include "stepwire.pod" (dict "root" .root "group" .root.Values.tests "account" (include "stepwire.account" .root)) | nindent 2 }}
+  activeDeadlineSeconds: {{ $its.deadlineSeconds }}
+  {{- include "stepwire.pod" (dict "root" .root "group" $its "account" (include "stepwire.account" .root)) | nindent 2 }}
   containers:
     - name: check
       {{- with .command }}
@@ -22,5 +18,5 @@ spec:
       {{- with .args }}
       args: {{ toJson . }}
       {{- end }}
-      {{- include "stepwire.container" (dict "root" .root "secrets" .secrets "resources" .root.Values.tests.resources) | nindent 6 }}
+      {{- include "stepwire.container" (dict "root" .root "secrets" .secrets "resources" $its.resources) | nindent 6 }}
 {{- end -}}

@@ -25,7 +25,7 @@ from stepwire.bus.kafka.membership import KafkaMembership
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.kafka.reader import PATIENCE, Reader, latest, settled_ends
 from stepwire.bus.kafka.records import message, partition_of, record
-from stepwire.bus.kafka.wiring_topic import WiringTopic
+from stepwire.bus.kafka.wiring_topic import OWED, WiringTopic
 from stepwire.bus.protocol import Formats, Out, Partition, Progress, Record, TopicInfo
 from stepwire.errors import BusUnavailable, Fenced, RecordRefused, SettingsError, StepwireError
 
@@ -190,7 +190,10 @@ class KafkaBus:
             await apps[group].bear({(group, topic) for topic in topics} - born)
 
     async def _begin(self, group: str, topics: Sequence[str]) -> None:
-        progress = {self.cluster_place(p): Progress(end) for p, end in (await self.ends(topics, PATIENCE)).items()}
+        ends = await self.ends(topics, PATIENCE)
+        if unknown := {*topics} - {place.topic for place in ends}:
+            raise BusUnavailable(f"topic {self.cluster_name(min(unknown))} is not known to every broker yet; try again")
+        progress = {self.cluster_place(place): Progress(end) for place, end in ends.items()}
         try:
             await kafka_groups.commit(self._connection, self.cluster_name(group), progress, patience=30.0)
         except Fenced:
@@ -207,13 +210,13 @@ class KafkaBus:
             f"{group} has members, and nobody stored where it starts; stop them, then run topics apply"
         )
 
-    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, int]:
+    async def unfinished(self, prefix: str, known: Collection[str]) -> Mapping[str, tuple[int, int]]:
         """Groups whose names begin so, but those known -> records behind them and entries they keep."""
-        found: dict[str, int] = {}
+        found: dict[str, tuple[int, int]] = {}
         for name in await kafka_topics.groups(self._connection):
             group = self.own_name(name)
             if name.startswith(self.prefix) and group.startswith(prefix) and group not in known:
-                found[group] = await self._behind(group) + await self._entries(group, ("i/", "j/"))
+                found[group] = await self._behind(group), await self._entries(group, ("i/", "j/"))
         return found
 
     async def _behind(self, group: str) -> int:
@@ -233,8 +236,9 @@ class KafkaBus:
         return await self._entries(group, ("j/",))
 
     async def remember(self, app: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
-        """What was stored of an app's wiring before."""
-        return await WiringTopic(self, app).owed(table)
+        """What was stored of an app's wiring before, or under that name below it."""
+        app, _, name = app.partition("/")
+        return await WiringTopic(self, app).table(name or OWED, table)
 
     async def join(self, group: str, topics: Sequence[str], control: str) -> KafkaMembership:
         """Take a seat in a group."""

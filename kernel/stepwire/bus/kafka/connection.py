@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, UnknownError, for_code
 from aiokafka.protocol.api import Request
 
 from stepwire.bus.protocol import Partition
@@ -29,8 +29,8 @@ DENIED = {NO_TOPIC_RIGHT: "topic", 30: "group", 31: "cluster", 53: "transactiona
 DUPLICATE_SEQUENCE = 46  #: a repeated produce that had arrived the first time
 UNSTABLE = 88  #: an open transaction may still change these offsets
 COORDINATOR_MOVED = frozenset({15, 16, NETWORK})
-LEADER_MOVED = frozenset({3, 5, 6, 9, 56, 72, 74, 75, 76, NETWORK})
-PASSING = COORDINATOR_MOVED | LEADER_MOVED | {7, 14, 19, 20, 51, UNSTABLE}  #: ask again
+LEADER_MOVED = frozenset({3, 5, 6, 9, 56, 72, 74, 75, 76, 78, NETWORK})
+PASSING = COORDINATOR_MOVED | LEADER_MOVED | {7, 14, 19, 20, 41, 51, UNSTABLE, 89}  #: ask again
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.2  #: seconds between two tries; a marker being written takes a few ms
 PATIENCE = 30.0  #: seconds to wait for any broker at all
 #: what aiokafka raises while it connects and asks; the last two from SASL, and where it knows no broker
@@ -42,9 +42,14 @@ CLOSING = 5.0  #: seconds that closing may take; aiokafka's own waits have no en
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
+def worst(codes: Iterable[int]) -> int:
+    """Of several codes one that is final, else one that passes, else 0."""
+    return min({*codes} - {0}, key=lambda code: code in PASSING, default=0)
+
+
 def meaning(code: int) -> str:
     """An error code as Kafka names it; where a right is missing, with the cure."""
-    name = str(for_code(code).__name__)
+    name = f"Kafka's error {code}" if (known := for_code(code)) is UnknownError else str(known.__name__)
     if code not in DENIED:
         return name
     return f"{name}: this user has no right to the {DENIED[code]}; give it: stepwire topics plan --format acls"
@@ -125,6 +130,23 @@ class Connection:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
         return code
+
+    async def agree(
+        self, what: str, kind: CoordinationType, key: str, request: Request[Any], until: float,
+        codes: Callable[[Any], Iterable[int]] = lambda answer: (answer.error_code,),
+    ) -> int:  # fmt: skip
+        """Ask the broker in charge, whoever that is by then, as often as `insist` does; of several codes the worst."""
+
+        async def attempt() -> int:
+            answer = await self.ask_coordinator(kind, key, request)
+            found = {NETWORK} if answer is None else set(codes(answer))
+            if found & COORDINATOR_MOVED:
+                self.forget(kind, key)
+            if found & LEADER_MOVED:
+                await self.refresh()  # a topic may be gone
+            return worst(found)
+
+        return await self.insist(what, attempt, until)
 
     # -- who is in charge
 

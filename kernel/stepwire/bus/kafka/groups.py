@@ -6,13 +6,14 @@ In: a group's name and partitions. Out: progress, once no open transaction can c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from aiokafka.client import CoordinationType
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import NETWORK, PASSING, STALE, UNSTABLE, Connection, meaning
+from stepwire.bus.kafka.connection import STALE, Connection, meaning
 from stepwire.bus.protocol import Partition, Progress
 from stepwire.errors import BusUnavailable, Fenced
 
@@ -31,23 +32,16 @@ async def committed(
     request = wire.OffsetFetch(group, wanted)
     found: dict[Partition, Progress] = {}
 
-    async def attempt() -> int:
-        answer = await connection.ask_coordinator(CoordinationType.GROUP, group, request)
-        if answer is None:
-            return NETWORK
-        codes = {answer.error_code}
+    def codes(answer: Any) -> Iterator[int]:
+        yield answer.error_code
         for topic, rows, _ in answer.topics:
             for number, offset, _, metadata, code, _ in rows:
-                codes.add(code)
+                yield code
                 if not code and offset >= 0:
                     found[Partition(topic, number)] = Progress(offset, metadata or "")
-        if codes & {15, 16}:
-            connection.forget(CoordinationType.GROUP, group)
-        return UNSTABLE if UNSTABLE in codes else min(codes - {0}, key=lambda code: code in PASSING, default=0)
 
-    code = await connection.insist(
-        f"read the progress of {group}", attempt, asyncio.get_running_loop().time() + patience
-    )
+    until = asyncio.get_running_loop().time() + patience
+    code = await connection.agree(f"read the progress of {group}", CoordinationType.GROUP, group, request, until, codes)
     if code:
         raise BusUnavailable(f"cannot read the progress of {group}: {meaning(code)}")
     return found
@@ -60,16 +54,11 @@ async def commit(connection: Connection, group: str, progress: Mapping[Partition
         topics.setdefault(topic, []).append((number, offset, metadata))
     request = OffsetCommitRequest(group, -1, "", -1, list(topics.items()))
 
-    async def attempt() -> int:
-        answer = await connection.ask_coordinator(CoordinationType.GROUP, group, request)
-        if answer is None:
-            return NETWORK
-        codes = {code for _, rows in answer.topics for _, code in rows} - {0}
-        if codes & {15, 16}:
-            connection.forget(CoordinationType.GROUP, group)
-        return min(codes, key=lambda code: code in PASSING, default=0)
+    def codes(answer: Any) -> set[int]:
+        return {code for _, rows in answer.topics for _, code in rows}
 
-    code = await connection.insist(f"store where {group} starts", attempt, asyncio.get_running_loop().time() + patience)
+    until = asyncio.get_running_loop().time() + patience
+    code = await connection.agree(f"store where {group} starts", CoordinationType.GROUP, group, request, until, codes)
     if code in STALE:
         raise Fenced(f"{group} has members; stop them before its offsets are set from outside")
     if code:

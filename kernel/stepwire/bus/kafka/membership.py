@@ -23,10 +23,10 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from stepwire.bus.kafka import wire
-from stepwire.bus.kafka.connection import CLOSING, stopped, told, undivided
+from stepwire.bus.kafka.connection import CLOSING, closed, stopped, told, undivided
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
-from stepwire.bus.kafka.reader import EARLIEST, latest, offsets
+from stepwire.bus.kafka.reader import EARLIEST, LATEST, UNCOMMITTED, latest, offsets
 from stepwire.bus.kafka.records import record
 from stepwire.bus.protocol import Assignment, Formats, Partition, Progress, Record, Transaction
 from stepwire.errors import BusError, BusUnavailable, Fenced, RecordsLost
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 WAIT = 0.25  #: seconds that one fetch waits; a worker that stops is noticed after that
 PURGE = 10_000  #: finished control records that are deleted at once
 AWAY = 1.0  #: seconds before records are read again that need a schema registry which does not answer
+GLANCE = 0.02  #: seconds between two looks for the new assignment of whoever waits with a commit
 LOOK = 5.0  #: seconds between two looks at aiokafka's tasks while nothing is wanted
 
 
@@ -54,6 +55,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._passed: dict[Partition, int] = {}  #: where reading goes on: gaps behind that record are behind us
         self._turn: list[TopicPartition] = []  #: what the last fetch read first
         self._writing: asyncio.Task[Any] | None = None
+        self._seating: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()  #: one transaction at a time
         self._last: dict[Partition, Progress] = {}  #: what is surely stored, under the names of the cluster
         self._stable = asyncio.Event()  #: unset between giving partitions up and having new ones
@@ -76,6 +78,7 @@ class KafkaMembership(ConsumerRebalanceListener):
             raise
 
     async def _sit_down(self) -> None:
+        await self._stand_up()
         bus = self._bus
         # aiokafka's sticky assignor keeps what it knows in its class, so groups of one process would mix it up
         sticky = type("Sticky", (StickyPartitionAssignor,), {})
@@ -105,6 +108,8 @@ class KafkaMembership(ConsumerRebalanceListener):
         """Give the partitions back at once; waits for a commit that is under way."""
         if self._writing is not None:
             await asyncio.wait([self._writing], timeout=CLOSING)
+        if self._seating is not None:
+            await closed(self._seating)
         await self._stand_up()
         await self._connection.close()
         self._bus.left(self)
@@ -154,15 +159,15 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._stable.set()
         self._news.set()
 
-    async def _check(self) -> None:
-        """The tasks of aiokafka end silently: then the seat is taken anew, under a new generation."""
-        consumer = self._consumer
-        if consumer is not None:
-            tasks = (consumer._coordinator._coordination_task, consumer._fetcher._fetch_task)  # noqa: SLF001
-            if not any(task.done() for task in tasks):
-                return
-            await self._stand_up()
-        await self._sit_down()
+    async def _check(self) -> bool:
+        """Take the seat anew, under a new generation, if aiokafka gave it up: it says so to nobody, or once."""
+        if self._seating is None or self._seating.done():
+            if not _given_up(self._consumer):
+                return False
+            self._seating = asyncio.create_task(self._sit_down())
+            self._seating.add_done_callback(_heard)
+        await asyncio.shield(self._seating)  # of a fetch that is cut off nobody gives the seat back: it would not end
+        return True
 
     # -- reading
 
@@ -200,6 +205,8 @@ class KafkaMembership(ConsumerRebalanceListener):
         except OffsetOutOfRangeError as error:
             raise await self._lost(error.args[0]) from error
         except KafkaError as error:
+            if await self._check():
+                return ()
             raise BusUnavailable(f"{self.group} cannot read: {told(error)}") from error
 
     def _seek(self, positions: Mapping[Partition, int], places: Mapping[Partition, TopicPartition]) -> None:
@@ -248,7 +255,10 @@ class KafkaMembership(ConsumerRebalanceListener):
     async def _lost(self, gone: Mapping[TopicPartition, int]) -> BusError:
         places = {Partition(*place): offset for place, offset in gone.items()}
         first = await offsets(self._connection, [*places], EARLIEST)
+        end = await offsets(self._connection, [*places], LATEST, UNCOMMITTED)
         where = ", ".join(f"{p.topic}[{p.number}]@{at}, there is {first[p]} and on" for p, at in places.items())
+        if all(first[place] <= at <= end[place] for place, at in places.items()):
+            return BusUnavailable(f"{self.group}: {where}: asked was a broker that lags behind; it is asked again")
         if any(first[place] <= at for place, at in places.items()):
             return BusError(
                 f"{self.group}: {where}: the topic is shorter than what was read of it; it was made anew, or lost "
@@ -266,23 +276,30 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def commit(self, transaction: Transaction, generation: int) -> None:
         """Write all of it or nothing, under the generation that it was computed in."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._bus.session):
-                await self._stable.wait()
+        until = asyncio.get_running_loop().time() + self._bus.session
+        while not (self._stable.is_set() or _given_up(self._consumer)) and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(GLANCE)
         await self._written()
-        if generation != self._assignment.generation or self._consumer is None:
+        if generation != self._assignment.generation or _given_up(self._consumer):
             raise Fenced(f"{self.group} was assigned anew")
         seat = self._seat  # taken before anything is awaited: it must be the seat of this very generation
         messages = [*await self._bus.messages(transaction.outputs, self._connection), *self._changes(transaction)]
         progress = {self._bus.cluster_place(place): value for place, value in transaction.progress.items()}
         self._writing = asyncio.create_task(self._write(messages, progress, seat))
+        self._writing.add_done_callback(_heard)
         await asyncio.shield(self._writing)  # a cancelled caller does not take its write back
 
     async def _write(self, messages: list[Message], progress: Mapping[Partition, Progress], seat: wire.Member) -> None:
         async with self._lock:
             for place in progress:
                 self._last.pop(place, None)
-            await self._producer.write(messages, progress, seat)
+            try:
+                await self._producer.write(messages, progress, seat)
+            except Fenced:  # whether that is news to aiokafka or not: the coordinator is asked what is ours now
+                consumer: Any = self._consumer
+                if seat is self._seat and self._stable.is_set() and not _given_up(consumer):
+                    consumer._coordinator.request_rejoin()  # noqa: SLF001
+                raise
             self._last.update(progress)
         for place, (watermark, _) in progress.items():
             if place.topic == self._mail and watermark - self._purged.get(place, 0) >= PURGE:
@@ -318,3 +335,20 @@ class KafkaMembership(ConsumerRebalanceListener):
         """Every key and value of one control partition."""
         for row in (await latest(self._connection, [Partition(self._state, partition)])).items():
             yield row
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Whoever waited for it may be gone; its error is no news to anybody else."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _given_up(consumer: AIOKafkaConsumer | None) -> bool:
+    """Did an error that aiokafka does not expect end one of its tasks? Those that may end in order have none then."""
+    if consumer is None or consumer._coordinator is None:  # noqa: SLF001 - that one is being started
+        return True
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001
+    lasting = (coordinator._coordination_task, fetcher._fetch_task)  # noqa: SLF001
+    passing = (coordinator._heartbeat_task, coordinator._commit_refresh_task)  # noqa: SLF001
+    failed = any(task and task.done() and not task.cancelled() and task.exception() for task in passing)
+    return failed or any(task.done() for task in lasting) or coordinator._pending_exception is not None  # noqa: SLF001

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.client import CoordinationType
@@ -23,15 +23,14 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import (
-    COORDINATOR_MOVED,
     DUPLICATE_SEQUENCE,
     LEADER_MOVED,
     NETWORK,
-    PASSING,
     REFUSED,
     STALE,
     Connection,
     meaning,
+    worst,
 )
 from stepwire.bus.protocol import Partition, Progress
 from stepwire.errors import BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
@@ -40,7 +39,6 @@ BATCH = 512 * 1024  #: bytes of one batch; below a topic's usual limit of 1 MiB
 TIMEOUT = 10.0  #: seconds after which the brokers give up a transaction whose writer died; others wait so long at most
 SEQUENCES = 1 << 31
 T = TypeVar("T")
-Attempt = Callable[[], Awaitable[int]]
 
 
 class Message(NamedTuple):
@@ -91,34 +89,18 @@ class Producer:
     async def _begin_epoch(self, until: float) -> None:
         request = wire.InitProducerId(self._writer.transactional_id, self._timeout)
 
-        async def attempt() -> int:
-            answer = await self._coordinator(request)
-            if answer is None:
-                return NETWORK
+        def codes(answer: Any) -> tuple[int]:
             self._writer = self._writer._replace(id=answer.producer_id, epoch=answer.producer_epoch)
-            return int(answer.error_code)
+            return (answer.error_code,)
 
-        self._check("begin", await self._connection.insist("begin a transaction", self._moving(attempt), until))
+        self._check("begin", await self._agree("begin a transaction", request, until, codes))
         self._sequences.clear()
 
-    async def _coordinator(self, request: Request[Any]) -> Any:
+    async def _agree(
+        self, what: str, request: Request[Any], until: float, *codes: Callable[[Any], Iterable[int]]
+    ) -> int:
         id_ = self._writer.transactional_id
-        return await self._connection.ask_coordinator(CoordinationType.TRANSACTION, id_, request)
-
-    def _moving(
-        self, attempt: Attempt, kind: CoordinationType = CoordinationType.TRANSACTION, key: str = ""
-    ) -> Attempt:
-        """The same attempt, which looks its coordinator up again when that has moved."""
-
-        async def once() -> int:
-            code = await attempt()
-            if code in COORDINATOR_MOVED:
-                self._connection.forget(kind, key or self._writer.transactional_id)
-                if code == NETWORK:
-                    await self._connection.refresh()
-            return code
-
-        return once
+        return await self._connection.agree(what, CoordinationType.TRANSACTION, id_, request, until, *codes)
 
     def _check(self, what: str, code: int) -> None:
         """Raise what a final code means; nothing was or will be written."""
@@ -179,19 +161,11 @@ class Producer:
         writer = self._writer
         request = AddPartitionsToTxnRequest(writer.transactional_id, writer.id, writer.epoch, list(topics.items()))
 
-        async def attempt() -> int:
-            answer = await self._coordinator(request)
-            if answer is None:
-                return NETWORK
-            codes = {code for _, rows in answer.errors for _, code in rows} - {0, 55}  # 55: another one failed
-            if codes & LEADER_MOVED:
-                await self._connection.refresh()  # a topic may be gone
-            return min(codes, key=lambda code: code in PASSING, default=0)
+        def codes(answer: Any) -> set[int]:
+            return {code for _, rows in answer.errors for _, code in rows} - {55}  # 55: another one failed
 
-        names = ", ".join(sorted(topics))
-        self._check(
-            f"write to {names}", await self._connection.insist(f"write to {names}", self._moving(attempt), until)
-        )
+        what = f"write to {', '.join(sorted(topics))}"
+        self._check(what, await self._agree(what, request, until, codes))
 
     async def _send(self, round_: dict[Partition, Batch], until: float) -> dict[Partition, int]:
         """Write one batch of each partition; a batch whose answer was lost is sent again under its number."""
@@ -218,7 +192,7 @@ class Producer:
         codes = set(await asyncio.gather(*(self._send_to(node, topics, offsets) for node, topics in nodes.items())))
         if codes & LEADER_MOVED:
             await self._connection.refresh()
-        return min(codes - {0}, key=lambda code: code in PASSING, default=0)
+        return worst(codes)
 
     async def _send_to(
         self, node: int | None, topics: dict[str, list[tuple[int, bytes]]], offsets: dict[Partition, int]
@@ -227,14 +201,14 @@ class Producer:
         answer = await self._connection.ask(node, request)
         if answer is None:
             return NETWORK
-        failed = 0
+        failed: set[int] = set()
         for topic, rows in answer.topics:
             for number, code, offset, *_ in rows:
                 if code in (0, DUPLICATE_SEQUENCE):
                     offsets[Partition(topic, number)] = offset
-                elif failed in PASSING | {0}:
-                    failed = code
-        return failed
+                else:
+                    failed.add(code)
+        return worst(failed)
 
     # -- offsets
 
@@ -243,26 +217,17 @@ class Producer:
             return
         group, writer = member.group, self._writer
         add = AddOffsetsToTxnRequest(writer.transactional_id, writer.id, writer.epoch, group)
-
-        async def added() -> int:
-            answer = await self._coordinator(add)
-            return NETWORK if answer is None else int(answer.error_code)
-
-        self._check("add offsets", await self._connection.insist("add offsets", self._moving(added), until))
+        self._check("add offsets", await self._agree("add offsets", add, until))
         topics: dict[str, list[tuple[int, int, str]]] = {}
         for (topic, number), (watermark, map_) in progress.items():
             topics.setdefault(topic, []).append((number, watermark, map_))
         request = wire.TxnOffsetCommit(writer, member, topics)
 
-        async def committed() -> int:
-            answer = await self._connection.ask_coordinator(CoordinationType.GROUP, group, request)
-            if answer is None:
-                return NETWORK
-            codes = {row[1] for _, rows, *_ in answer.errors for row in rows} - {0}
-            return min(codes, key=lambda code: code in PASSING, default=0)
+        def codes(answer: Any) -> set[int]:
+            return {row[1] for _, rows, *_ in answer.errors for row in rows}
 
-        moving = self._moving(committed, CoordinationType.GROUP, group)
-        self._check("commit offsets", await self._connection.insist("commit offsets", moving, until))
+        agreed = self._connection.agree("commit offsets", CoordinationType.GROUP, group, request, until, codes)
+        self._check("commit offsets", await agreed)
 
     # -- the end
 
@@ -270,14 +235,9 @@ class Producer:
         """Commit. From here on only an answer tells; asking again is safe, the coordinator remembers."""
         writer = self._writer
         request = EndTxnRequest(writer.transactional_id, writer.id, writer.epoch, transaction_result=True)
-
-        async def attempt() -> int:
-            answer = await self._coordinator(request)
-            return NETWORK if answer is None else int(answer.error_code)
-
         until = asyncio.get_running_loop().time() + 2 * self._timeout
         try:
-            code = await self._connection.insist("commit", self._moving(attempt), until)
+            code = await self._agree("commit", request, until)
         except Exception as error:  # whatever it is, the commit was asked for
             raise OutcomeUnknown(str(error)) from error
         if code:

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.offset import OffsetRequest
 
-from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, PASSING, Connection, meaning, stopped, undivided
+from stepwire.bus.kafka.connection import LEADER_MOVED, NETWORK, Connection, meaning, stopped, undivided, worst
 from stepwire.bus.protocol import Partition
 from stepwire.errors import BusUnavailable
 
@@ -40,7 +40,7 @@ async def offsets(
         codes = {await _ask(connection, node, topics, isolation, found) for node, topics in nodes.items()}
         if codes & LEADER_MOVED:
             await connection.refresh()
-        return min(codes - {0}, key=lambda code: code in PASSING, default=0)
+        return worst(codes)
 
     code = await connection.insist("read offsets", attempt, asyncio.get_running_loop().time() + PATIENCE)
     if code:

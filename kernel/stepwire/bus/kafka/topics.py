@@ -9,20 +9,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aiokafka.errors import KafkaError
-from aiokafka.protocol.admin import (
-    ApiVersionRequest,
-    CreateTopicsRequest,
-    ListGroupsRequest,
-)
+from aiokafka.protocol.admin import ApiVersionRequest, CreateTopicsRequest, ListGroupsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from stepwire.bus.kafka.connection import NETWORK, NO_TOPIC_RIGHT, PASSING, PATIENCE, Connection, meaning
+from stepwire.bus.kafka.connection import NETWORK, NO_TOPIC_RIGHT, PATIENCE, Connection, meaning, worst
 from stepwire.errors import BusUnavailable, SettingsError
 
 LARGE = 8 * 1024 * 1024  #: bytes; an entry wraps a record whole, a dead letter adds its cause
 MONTH = 30 * 86_400_000  #: milliseconds
-ALREADY_EXISTS, INVALID_REPLICATION = 36, 38
+ALREADY_EXISTS, NOT_THERE = 36, (3, 17, NO_TOPIC_RIGHT)  #: unknown, no topic's name, and what this user may not know
 
 
 class Spec(NamedTuple):
@@ -66,9 +61,12 @@ async def _metadata(connection: Connection, topics: Sequence[str] | None) -> Any
 
 
 async def counts(connection: Connection, topics: Sequence[str]) -> dict[str, int]:
-    """Topics that exist -> partitions."""
-    answer = (await _metadata(connection, topics)).to_object()
-    return {row["topic"]: len(row["partitions"]) for row in answer["topics"] if row["error_code"] == 0}
+    """Topics that exist -> partitions. Raises BusUnavailable where a broker says neither that one exists nor not."""
+    rows = (await _metadata(connection, topics)).to_object()["topics"]
+    for row in rows:
+        if row["error_code"] not in (0, *NOT_THERE):
+            raise BusUnavailable(f"cannot look for topic {row['topic']}: {meaning(row['error_code'])}; try again")
+    return {row["topic"]: len(row["partitions"]) for row in rows if row["error_code"] == 0}
 
 
 async def hidden(connection: Connection, topics: Sequence[str]) -> list[str]:
@@ -85,8 +83,7 @@ async def groups(connection: Connection) -> list[str]:
         brokers = (await _metadata(connection, [])).to_object()["brokers"]  # one that went down is not among them
         answers = [await connection.ask(broker["node_id"], ListGroupsRequest()) for broker in brokers]
         names.update(name for answer in answers if answer is not None for name, *_ in answer.groups)
-        codes = {NETWORK if answer is None else int(answer.error_code) for answer in answers} - {0}
-        return min(codes, key=lambda code: code in PASSING, default=0)
+        return worst(NETWORK if answer is None else int(answer.error_code) for answer in answers)
 
     code = await connection.insist("list the groups", attempt, asyncio.get_running_loop().time() + PATIENCE)
     if code:
@@ -101,26 +98,25 @@ async def create(connection: Connection, topics: Mapping[str, Spec], replication
     wanted: list[Any] = [
         (name, spec.partitions, copies, [], list(spec.config.items())) for name, spec in topics.items()
     ]
-    controller = answer["controller_id"]
-    try:
-        made = await connection.ask(controller, CreateTopicsRequest(wanted, 30_000, validate_only=False))
-    except KafkaError as error:
-        raise BusUnavailable(f"cannot create topics: {error}") from error
-    if made is None:
-        raise BusUnavailable("the cluster's controller did not answer; try again")
-    for name, code, *said in made.topic_errors:
-        if code not in (0, ALREADY_EXISTS):
-            raise SettingsError(
-                f"cannot create topic {name}: {meaning(code)} {said[0] if said and said[0] else ''}".rstrip()
-            )
-    await _until_known(connection, list(topics))
-
-
-async def _until_known(connection: Connection, names: list[str]) -> None:
-    """Metadata reaches the brokers one after another."""
+    rows: list[Any] = []
 
     async def attempt() -> int:
-        await connection.know(names)
-        return 0 if len(await counts(connection, names)) == len(names) else 3
+        controller = (await _metadata(connection, [])).to_object()["controller_id"]
+        made = await connection.ask(controller, CreateTopicsRequest(wanted, 30_000, validate_only=False))
+        if made is None:
+            return NETWORK
+        rows[:] = [row for row in made.topic_errors if row[1] != ALREADY_EXISTS]
+        return worst(row[1] for row in rows)
 
-    await connection.insist("create topics", attempt, asyncio.get_running_loop().time() + 30.0)
+    async def known() -> int:
+        """Metadata reaches the brokers one after another."""
+        await connection.know(topics)
+        return 0 if len(await counts(connection, list(topics))) == len(topics) else 3
+
+    until = asyncio.get_running_loop().time() + PATIENCE
+    if code := await connection.insist("create topics", attempt, until):
+        name, _, *said = next(row for row in rows if row[1] == code)
+        raise SettingsError(
+            f"cannot create topic {name}: {meaning(code)} {said[0] if said and said[0] else ''}".rstrip()
+        )
+    await connection.insist("create topics", known, until)

@@ -1,6 +1,7 @@
 """What an app's releases leave for the next one: a compacted topic with a few keys.
 
-In: an app. Out: the table of owed slots that was stored with its last release; which groups ever began to read what.
+In: an app. Out: the table of owed slots that was stored with its last release, and which releases there were; which
+groups ever began to read what.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ class WiringTopic:
             record.key or "": record.value for record in await self._bus.read(Partition(self._topic, 0), 0, 1 << 30)
         }
 
-    async def owed(self, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
-        """The table that was stored; one that is given and differs is stored instead."""
-        stored = (await self.read()).get(OWED)
+    async def table(self, key: str, table: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
+        """The table that was stored there; one that is given and differs is stored instead."""
+        stored = (await self.read()).get(key)
         before: Mapping[str, Sequence[str]] = load(stored) if stored else {}
         if table is not None and dump(table) != stored:
-            await self._bus.publish([Out(self._topic, OWED, {}, dump(table), 0)])
+            await self._bus.publish([Out(self._topic, key, {}, dump(table), 0)])
         return before
 
     async def born(self) -> set[tuple[str, str]]:
