@@ -141,30 +141,18 @@ def show(run: Run, app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = No
     async def main() -> int:
         from stepwire.errors import StepwireError
         from stepwire_handlers.services.runs import Runs
-<<<<<<< HEAD
+        from stepwire_handlers.services.signing import signing_of
         from stepwire_handlers.services.telling import whole
 
         hint = ""
         if door is not None:
             remote = door_at(door, bus)
             told = steps_there(remote, a_run(remote, app, run))
-=======
-        from stepwire_handlers.services.signing import signing_of
-
-        loaded, values = target(app, bus)
-        async with existing(values, loaded) as where:
-            view = Runs(loaded, where, await signing_of(values, loaded, where)).view(_named(where, run))
-            hint = _nobody_works(loaded, where, [view], where_else(app, bus))
-        if not view.lines and not view.open:
-            raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
-        if json:
-            echo_json(_whole(view))
->>>>>>> main
         else:
             name = app_named(app)
             loaded, values = target(name, bus)
             async with existing(values, loaded) as where:
-                view = Runs(loaded, where).view(_named(where, run))
+                view = Runs(loaded, where, await signing_of(values, loaded, where)).view(_named(where, run))
                 hint = _nobody_works(loaded, where, [view], where_else(name, bus))
             if not view.lines and not view.open:
                 raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
@@ -204,7 +192,6 @@ def watch(
     """Follow a run until it is closed: completed (exit 0) or failed (4); 5 if time is up."""
 
     async def main() -> int:
-<<<<<<< HEAD
         from stepwire_handlers.services.runs import at_rest
 
         if door is not None:
@@ -222,20 +209,6 @@ def watch(
                         return COMPLETED if told["state"] == "completed" else DEAD_LETTER
         what = ", ".join(sorted({f"{item['kind']}: {item['handler']}" for item in told["open"]}))
         complain(f"time is up; the run is {told['state']}: {what}")
-=======
-        from stepwire_handlers.services.runs import Runs, follow
-        from stepwire_handlers.services.signing import signing_of
-
-        loaded, values = target(app, bus)
-        async with existing(values, loaded) as where:
-            name, signing = _named(where, run), await signing_of(values, loaded, where)
-            with _screen() as screen:
-                async for view in follow(Runs(loaded, where, signing), where, name, timeout):
-                    screen(view)
-                    if view.state == "completed" or (view.state == "failed" and view.rests):
-                        return COMPLETED if view.state == "completed" else DEAD_LETTER
-        complain(f"time is up; the run is {view.state}: {_waits(view)}")
->>>>>>> main
         return TIMED_OUT
 
     execute(main)
@@ -244,11 +217,13 @@ def watch(
 async def _looks(app: str, bus: str | None, run: str, seconds: float) -> AsyncGenerator[dict[str, Any], None]:
     """A run at the bus, as data, whenever it moved."""
     from stepwire_handlers.services.runs import Runs, follow
+    from stepwire_handlers.services.signing import signing_of
     from stepwire_handlers.services.telling import whole
 
     loaded, values = target(app, bus)
     async with existing(values, loaded) as where:
-        async for view in follow(Runs(loaded, where), where, _named(where, run), seconds):
+        name, signing = _named(where, run), await signing_of(values, loaded, where)
+        async for view in follow(Runs(loaded, where, signing), where, name, seconds):
             yield whole(view)
 
 

@@ -37,25 +37,15 @@ def lines(run: Data) -> list[Text]:
         if not step["handler"]:
             found[-1].append("".join(map(_event, outputs[:1])), style="dim")
             continue
-<<<<<<< HEAD
         if step["last_error"]:
             found.append(Text(f"{indent}{short('after ' + ' '.join(step['last_error'].split()))}", style="yellow"))
         if step["stamps"]:
             found.append(Text(f"{indent}{_stamps(step['stamps'])}", style="dim italic"))
-        found += [Text(f"{indent}{line_of(Said(**said))}", style="bold") for said in step["said"]]
+        answers = map(answer_of, step["said"])
+        found += [Text(f"{indent}{line_of(said)}", style="yellow" if said.doubt else "bold") for said in answers]
         found += [Text(f"{indent}{_event(event)}", style="dim") for event in outputs[:MOST]]
         if len(outputs) > MOST:
             found.append(Text(f"{indent}and {len(outputs) - MOST} more", style="dim"))
-=======
-        if step.last_error:
-            found.append(Text(f"{indent}{short('after ' + ' '.join(step.last_error.split()))}", style="yellow"))
-        if step.stamps:
-            found.append(Text(f"{indent}{_stamps(step.stamps)}", style="dim italic"))
-        found += [Text(f"{indent}{line_of(said)}", style="yellow" if said.doubt else "bold") for said in step.said]
-        found += [Text(f"{indent}{_event(line.event)}", style="dim") for line in step.outputs[:MOST]]
-        if len(step.outputs) > MOST:
-            found.append(Text(f"{indent}and {len(step.outputs) - MOST} more", style="dim"))
->>>>>>> main
     for line in found:
         line.plain = harmless(line.plain)
     return found
@@ -91,6 +81,11 @@ def _step(step: Data, started: float, wide: int) -> Text:
     if step["about"]:
         text.append(f"  {step['about']}")
     return text
+
+
+def answer_of(data: Data) -> Said:
+    """What a person did, from its form in `--json`."""
+    return Said(**{name: data[name] for name in Said._fields if name in data})
 
 
 def line_of(said: Said) -> str:

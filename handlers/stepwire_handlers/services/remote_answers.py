@@ -68,6 +68,8 @@ class Said(Answer):
     why: str
     edited: dict[str, Any] | None
     time: Moment
+    counts: bool = True
+    doubt: str = ""
 
 
 class WholeLetter(Letter):

@@ -169,16 +169,10 @@ class Console:
 
     def _page(self, request: Request, name: str, code: int = 200, **values: Any) -> Response:
         caller = getattr(request.state, "caller", None)
-<<<<<<< HEAD
         open_ = seen(self.places, caller) if caller else []
         here = {"caller": caller, "apps": [place.app.name for place in open_], "path": request.scope["path"],
                 "outdated": [place for place in open_ if place.outdated], "login": self.sessions.needs_login,
-=======
-        seen = look.visible(self.places, caller) if caller else []
-        here = {"caller": caller, "apps": [place.app.name for place in seen], "path": request.scope["path"],
-                "outdated": [place for place in seen if place.outdated], "login": self.sessions.needs_login,
-                "refused": [place for place in seen if place.refused],
->>>>>>> main
+                "refused": [place for place in open_ if place.refused],
                 "said": SAID.get(request.query_params.get("said", ""), "")}  # fmt: skip
         return Html(self._pages.get_template(name).render(**here, **values), code)
 

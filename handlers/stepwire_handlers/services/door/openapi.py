@@ -249,7 +249,6 @@ def _own() -> dict[str, Any]:
         "Run": _object("run", "app", state=states, started=time, result=EVENT, open=_list("Open"), gates=_list("Gate"),
                        dead_letters=_list("DeadLetter"), retried=_list("Retried"), said=_list("Said"),
                        links=_object("self", "stream")),
-<<<<<<< HEAD
         "ListedRun": _object("run", "app", "url", state=states, started=time, result=EVENT, events=count,
                              waits={"type": "array", "items": text}, dead_letter={"type": ["object", "null"]}),
         "StepByStep": _object("run", "app", state=states, started=time, result=EVENT, events=_list("Event"),
@@ -259,14 +258,9 @@ def _own() -> dict[str, Any]:
                         ended=later, seconds=later, due=later, attempts={"type": ["integer", "null"]},
                         inputs={"type": "array"}, outputs={"type": "array"}, stamps={"type": "object"},
                         said=_list("Said")),
-        "Said": _object("handler", "id", "decision", "by", "why", edited={"type": ["object", "null"]}, time=time),
-=======
-        "ListedRun": _object("run", "app", "url", state=states, started=time, result=EVENT,
-                             dead_letter={"type": ["object", "null"]}),
         "Said": _object("handler", "id", "decision", "by", "why", edited={"type": ["object", "null"]}, time=time,
                         counts={"type": "boolean", "description": "false: see doubt, such as a missing signature"},
                         doubt=text),
->>>>>>> main
         "Open": _object("handler", "kind", "id", "about", since=time, due=later),
         "Gate": _object("id", "handler", "kind", "run", "why", since=time, until=later, event=EVENT),
         "OpenGate": {"allOf": [_ref("Gate"), _object("app")]},
