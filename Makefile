@@ -16,6 +16,7 @@ help: ## this list
 
 # uv resolves from uv.lock, so that every machine gets the same versions
 $(VENV)/.ready: pyproject.toml uv.lock
+	@echo "setting up $(VENV) from uv.lock: about a minute, once" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.13,<0.14'
 	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --all-extras --inexact --compile-bytecode
@@ -24,9 +25,11 @@ $(VENV)/.ready: pyproject.toml uv.lock
 setup: $(VENV)/.ready ## install everything into .venv
 
 demo: $(VENV)/.ready ## the main job on real PDFs, no key: make demo FLOW=invoices|support|articles|review|polish BUS=local|kafka
+	@echo "make demo: the flow $(FLOW), BUS=$(BUS)" >&2
 	@$(or $(DEMO_$(BUS)),echo 'BUS=$(BUS): there is local and kafka'; exit 2)
 
 operate: $(VENV)/.ready ## Kafka (or a file), workers, door, console, Prometheus; a PDF goes through; STAY=1 keeps it up
+	@echo "make operate: starting Kafka or a file as bus, workers, door, console and Prometheus; what is missing of Kafka and Prometheus is fetched, once" >&2
 	@$(BIN)/python -m tests.operate.run
 
 test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips

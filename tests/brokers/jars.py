@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,7 @@ def _fetch(version: str, jars: Path) -> None:
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix=f"{jars.name}.part-", ignore_cleanup_errors=True) as part:
         folder = Path(part)
         (folder / "pom.xml").write_text(POM.format(kafka=version, log4j=LOG4J))
+        sys.stderr.write(f"fetching Kafka {version} by Maven into {jars}, once\n")
         command = ["mvn", "-q", "-B", "--strict-checksums", COPY, f"-DoutputDirectory={folder / 'jars'}"]
         try:
             done = subprocess.run(

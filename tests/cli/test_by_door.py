@@ -13,14 +13,14 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, ended
 
 from stepwire_handlers.services import remote
 from stepwire_handlers.services.door.access import new_key
 
 SIGN = "hunter2hunter2"
-KEYS = {name: new_key() for name in ("boss", "eye")}
-ROLES = {"boss": '["operator", "approver"]', "eye": '["viewer"]'}
+KEYS = {name: new_key() for name in ("boss", "eye", "crm")}
+ROLES = {"boss": '["operator", "approver"]', "eye": '["viewer"]', "crm": '["publisher"]'}
 
 
 @pytest.fixture
@@ -93,6 +93,111 @@ def test_an_unknown_outcome_is_resolved_and_signed(shell: Shell, door: str) -> N
     assert said.out.endswith("of charge: done\n")
     shell.work(SIGN)
     assert shell.seen(run)["state"] == "completed"
+
+
+def test_runs_are_the_same(shell: Shell, door: str) -> None:
+    """Lists by state, time and number, and each run step by step, as tables and as JSON, word for word."""
+    runs = [*filled(shell), shell("publish", "Busy", "--json-data", '{"card": "4111 1111"}').out.strip()]
+    shell.work(SIGN)
+    (id_,) = [each["id"] for each in shell("gates", "list", "--json").data if each["kind"] == "gate"]
+    shell("gates", "decide", id_, "--approve", "--edit", '{"n": 60}', "--why", "fair", "--door", door)
+    shell.work(SIGN)
+    assert {run["state"] for run in shell("runs", "list", "--json", schema="runs-list").data} == {
+        "completed", "waiting", "failed"
+    }  # fmt: skip
+    commands = [["list"], ["list", "--state", "failed"], ["list", "--since", "1h"], ["list", "--since", "2999-01-01"],
+                ["list", "--limit", "1"], *(["show", run[:9]] for run in runs)]  # fmt: skip
+    for command in commands:
+        for more in ([], ["--json"]):
+            there = shell("runs", *command, *more, "--door", door)
+            here = shell("runs", *command, *more)
+            assert there.out == here.out, command
+            assert [line for line in here.err.splitlines() if line not in there.err] == []
+            assert "4111" not in there.out
+            assert shell("runs", *command, *more, "--door", door, "--app", "market").out == there.out
+    for wrong, code, says in ((["show", "0123"], 1, "no run begins with"), (["show", ""], 2, "the id is empty"),
+                              (["watch", "0123"], 1, "no run begins with"), (["list", "--limit", "101"], 2, "1 to 100"),
+                              (["list", "--state", "well"], 2, "there are"), (["list", "--app", "no"], 1, "such app"),
+                              (["list", "--since", "x"], 2, "write 30m")):  # fmt: skip
+        said = shell("runs", *wrong, "--door", door, code=code)
+        assert says in said.err and len(said.err.splitlines()) == 1 and said.out == ""
+
+
+def test_a_run_is_watched_to_its_end(shell: Shell, door: str) -> None:
+    """The same lines and exit codes: completed, failed, time is up."""
+    _, unknown, dead = filled(shell)
+    done = shell.order(1)
+    shell.work(SIGN)
+    for run, code in ((done, 0), (dead, 4)):
+        assert (
+            shell("runs", "watch", run[:9], "--door", door, code=code).out == shell("runs", "watch", run, code=code).out
+        )
+    up = shell("runs", "watch", unknown, "--timeout", "0", "--door", door, code=5)
+    assert up.err == "time is up; the run is waiting: unknown outcome: charge\n"
+    hold = shell.folder / "hold"
+    run = shell("publish", "Order", "--json-data", json.dumps({"n": 1, "hold": str(hold)})).out.strip()
+    watching = shell.begin("runs", "watch", run, "--door", door, STEPWIRE_DOOR_KEY=KEYS["eye"][0])
+    assert watching.stdout is not None and "published" in watching.stdout.readline()
+    hold.touch()
+    shell.work(SIGN)
+    assert f"run {run}: completed" in ended(watching).out
+
+
+@pytest.mark.parametrize(
+    ("n", "code", "state"), [(1, 0, "completed"), (0, 0, "completed"), (500, 3, "waiting"), (-1, 4, "failed")]
+)
+def test_an_event_is_published_and_waited_for(shell: Shell, door: str, n: int, code: int, state: str) -> None:
+    """The same data, the same exit codes, and commands that go through the door again; a repeat follows its run."""
+    order = ("publish", "Order", "--json-data", json.dumps({"n": n}), "--id", "a", "--door", door)
+    run = shell(*order, "--json", schema="publish").data["run"]
+    shell.work(SIGN)
+    said = shell(*order, "--wait", "5", "--json", code=code, schema="publish-wait")
+    assert (said.data["run"], said.data["state"]) == (run, state)
+    assert said.data["result"] == ({"type": "Done", "n": 1} if n == 1 else None)
+    assert (said.data["dead_letter"] or {}).get("error") == ("Reject" if n < 0 else None)
+    assert f"published before under this id; following run {run}\n" in said.err
+    if n == 500:
+        printed = said.err.partition("stepwire gates")[2].partition(" (")[0]
+        assert shell("gates", *printed.split()).out.endswith("of approve: approved\n")
+
+
+def test_a_file_is_sent_through_the_door(shell: Shell, door: str) -> None:
+    """With fields beside it; the same file again is the same run, and what a form cannot hold is refused."""
+    paper = shell.folder / 'a "b" é.pdf'
+    paper.write_bytes(b"\r\n--x\0" * 100_000)
+    scan = ("publish", "Scan", "--attach", f"paper={paper}", "--door", door)
+    run = shell(*scan, "--json-data", '{"note": "é 1"}').out.strip()
+    shell.work(SIGN)
+    assert shell(*scan, "--json-data", '{"note": "é 1"}', "--wait", "5", "--json").data["run"] == run
+    (event, read) = shell.seen(run)["events"]
+    assert (event["event"]["note"], event["event"]["paper"]["size"], read["event"]["size"]) == ("é 1", 600_000, 600_000)
+    assert event["event"]["paper"]["name"].endswith(" é.pdf")
+    assert "another body" in shell(*scan, "--json-data", '{"note": "2"}', code=2).err
+    for wrong, says in ((("--json-data", '{"note": []}'), "no single value"), (("--attach", "paper=/no"), "exists"),
+                        (("--source", "x"), "--source does not go"), (("--id", "a b"), "visible ASCII"),
+                        (("--app", ""), "name the app")):  # fmt: skip
+        said = shell(*scan, *wrong, code=2)
+        assert says in said.err and len(said.err.splitlines()) == 1
+
+
+def test_a_wait_gives_up_at_the_door_too(shell: Shell, door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 5 with how to look again; a key that only publishes is told its run, and that it may not see more."""
+    order = ("publish", "Order", "--json-data", '{"n": 1}', "--wait", "0", "--door", door)
+    said = shell(*order, code=5)
+    assert "check (running)" in said.err and f"--app market --door {door}" in said.err
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", KEYS["crm"][0])
+    said = shell(*order, code=1)
+    assert re.fullmatch("published as run [0-9a-f]{32}, but what comes of it is not known: .*\n", said.err)
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", KEYS["eye"][0])
+    assert "is no publisher of market" in shell(*order, code=1).err
+
+
+def test_whoever_may_not_look_learns_nothing_of_runs(shell: Shell, door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that only publishes sees no run, whether it is there or not."""
+    run = shell.order(1)
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", KEYS["crm"][0])
+    for id_ in (run, "0123"):
+        assert shell("runs", "show", id_, "--door", door, code=1).err == "there is no such app that you may see\n"
 
 
 def test_dead_letters_are_answered(shell: Shell, door: str) -> None:
@@ -228,6 +333,54 @@ def test_whatever_is_no_answer_of_a_door_is_said_to_be_none(
         for command in (["list"], ["list", "--json"], ["show", "a"]):
             said = shell("gates", *command, "--door", url, code=1)
             assert "door" in said.err and len(said.err.splitlines()) == 1 and said.out == ""
+
+
+def test_of_several_apps_a_list_says_whose_it_is(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column more, of gates and of runs; of one app there is none."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    monkeypatch.delenv("STEPWIRE_APP")
+    pages = {
+        "gates": [GATE, GATE | {"app": "yard"}],
+        "runs": [LISTED, LISTED | {"app": "yard"}],
+        "next": None,
+        "whole": True,
+    }
+    for several in (True, False):
+        told = pages if several else pages | {"gates": [GATE], "runs": [LISTED]}
+        with answering(200, {}, json.dumps(told).encode()) as (url, _):
+            for group in ("gates", "runs"):
+                said = shell(group, "list", "--door", url).out
+                assert all((word in said) == several for word in ("app", "yard", "market"))
+                shell(group, "list", "--door", url, "--json", schema=f"{group}-list")
+
+
+LISTED = {"run": "r", "app": "market", "state": "waiting", "started": 1.5, "result": None, "dead_letter": None,
+          "events": 1, "waits": []}  # fmt: skip
+STEP = {"handler": "h", "id": "a", "outcome": "gate", "begun": 1.5, "ended": None, "seconds": None, "attempts": 1,
+        "inputs": [], "outputs": [{"type": "T", "identity": "nowhere"}], "about": "", "last_error": "", "due": None,
+        "stamps": {"usage": "$x"}, "said": []}  # fmt: skip
+TOLD = {"app": "market", "run": "r", "state": "waiting", "started": 1.5, "result": None, "dead_letter": None,
+        "events": [], "steps": [STEP], "open": []}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("listed", "told", "code"),
+    [
+        (LISTED, TOLD, 0), (LISTED, TOLD | {"events": [{}]}, 1), (LISTED, TOLD | {"steps": [STEP | {"due": 1e300}]}, 1),
+        (LISTED, TOLD | {"steps": [STEP | {"said": [{}]}]}, 1), (LISTED, [], 1), (LISTED, TOLD | {"state": "well"}, 1),
+        *((LISTED | spoilt, TOLD, 1) for spoilt in ({"run": ""}, {"started": "x"}, {"waits": [5]}, {"run": "another"},
+                                                    {"dead_letter": {}}, {"state": None})), ("x", TOLD, 1),
+    ],
+)  # fmt: skip
+def test_a_run_is_shown_only_if_it_can_be(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, listed: object, told: object, code: int
+) -> None:
+    """Whatever else is answered is said to be no answer of a door, or no such run: exit 1 and one line."""
+    monkeypatch.setenv("STEPWIRE_DOOR_KEY", "sw_key")
+    answers = [{"runs": [listed], "whole": True}, told] * 3
+    monkeypatch.setattr(remote.Remote, "_ask", lambda *_, **__: answers.pop(0))
+    said = shell("runs", "show", "r", "--door", "http://127.0.0.1:9", code=code)
+    assert code == 0 or (len(said.err.splitlines()) == 1 and said.out == "")
 
 
 @pytest.mark.parametrize("cursor", ["again", 5, ""])

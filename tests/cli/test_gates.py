@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import BaseModel
 from tests.cli.shell import Shell
+
+from stepwire import Event, SettingsError
+from stepwire_handlers.services.gates import Gates, Waiting
 
 
 def waiting(shell: Shell, *publish: str) -> tuple[str, str]:
@@ -29,6 +33,14 @@ def test_a_gate_is_listed_shown_and_decided(shell: Shell) -> None:
     assert "decided already?" in shell("gates", "decide", id_[:6], "--decline", code=1).err
     shell.work()
     assert shell.seen(run)["result"] == {"type": "Done", "n": 60}
+
+
+def test_a_list_says_what_is_asked_about(shell: Shell) -> None:
+    """The event's short values, so that nobody opens each to find theirs; never what is sensitive."""
+    waiting(shell, "Order", "--json-data", '{"n": 500, "card": "4111 1111"}')
+    (line,) = [line for line in shell("gates", "list").out.splitlines() if "approve" in line]
+    assert line.split()[-1] == "n=500"
+    assert "4111" not in line and "***" not in line
 
 
 def test_a_declined_gate_ends_the_run_without_a_result(shell: Shell) -> None:
@@ -116,3 +128,25 @@ def test_an_empty_id_decides_nothing(shell: Shell) -> None:
     waiting(shell, "Order", "--json-data", '{"n": 500}')
     assert "the id is empty" in shell("gates", "decide", "", "--approve", code=2).err
     assert len(shell("gates", "list", "--json").data) == 1
+
+
+def test_an_edit_takes_nested_fields_whole() -> None:
+    """One that gives a part of them is refused, and says so; nothing is merged behind anybody's back."""
+
+    class Bill(BaseModel):
+        vendor: str
+        total: int
+
+    class Asked(Event, topic="gates.asked"):
+        bill: Bill
+        n: int
+
+    event = Asked(bill=Bill(vendor="ACME", total=5), n=1)
+    waiting = Waiting("a", "approve", "gate", "r", 0.0, None, event)
+    with pytest.raises(SettingsError, match=r"bill.vendor: Field required; what is nested is given whole"):
+        Gates._edited(waiting, {"bill": {"total": 6}})
+    with pytest.raises(SettingsError) as flat:
+        Gates._edited(waiting, {"n": "x"})
+    assert "nested" not in str(flat.value)
+    edited = Gates._edited(waiting, {"bill": {"vendor": "ACME", "total": 6}})
+    assert edited == Asked(bill=Bill(vendor="ACME", total=6), n=1)

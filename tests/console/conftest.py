@@ -22,8 +22,8 @@ from stepwire_handlers.services.console.process import console_of
 from stepwire_handlers.services.door.access import Access, new_key
 from stepwire_handlers.services.door.process import places_of
 
-KEYS = {name: new_key() for name in ("eye", "crm", "boss", "stranger")}
-ROLES = {"eye": ["viewer"], "crm": ["operator"], "boss": ["approver", "operator"]}
+KEYS = {name: new_key() for name in ("eye", "crm", "boss", "stranger", "feed")}
+ROLES = {"eye": ["viewer"], "crm": ["operator"], "boss": ["approver", "operator"], "feed": ["publisher"]}
 ACCESS = Access.model_validate({"keys": [
     *({"name": name, "hash": KEYS[name][1], "roles": {"office": roles}} for name, roles in ROLES.items()),
     {"name": "stranger", "hash": KEYS["stranger"][1], "roles": {"other": ["viewer", "approver", "operator"]}},

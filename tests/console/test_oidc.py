@@ -145,7 +145,7 @@ async def test_a_session_lasts_as_long_as_it_is_told_and_reads_grants_anew(opene
         assert (await desk.client.get("/")).status_code == 303
         seal.now = time.time
         desk.console.sessions._access = access(issuer).model_copy(update={"grants": {}})
-        await desk.get("/apps/office", 404)
+        await desk.get("/apps/office", 403)
         desk.console.sessions._access = ACCESS
         assert (await desk.client.get("/")).status_code == 303
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import html
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +15,11 @@ import pytest
 from tests.console.conftest import ACCESS
 from tests.console.office import OFFICE, Booked, Invoice
 from tests.door.doors import damage
+from typer.testing import CliRunner
 
 from stepwire.bus.protocol import Out
 from stepwire.event import identity
+from stepwire_handlers.cli.main import cli
 from stepwire_handlers.services.console import forms
 from stepwire_handlers.services.door.limits import Limits
 
@@ -101,6 +107,55 @@ async def test_empty_pages_say_what_to_do(opened: Opened) -> None:
         assert "Nothing waits for a person" in await desk.get("/gates")
         assert "No dead letters" in await desk.get("/dead-letters")
         assert "No run fits" in await desk.get("/?q=nothing")
+
+
+async def test_gates_are_listed_with_what_they_are_about(opened: Opened) -> None:
+    """An approver sees which invoice it is without opening each; markup is text, and what is sensitive is not there."""
+    async with opened() as desk:
+        await desk.publish("Müller & Co", 500, IBAN)
+        await desk.publish(XSS + "\u202e\x1b[2J", 600, IBAN)
+        await desk.work()
+        await desk.login("eye")
+        page = await desk.get("/gates")
+        assert "customer=&#34;Müller &amp; Co&#34; amount=500</td>" in page and "amount=600" in page
+        assert not any(text in page for text in (IBAN, "***", "<script>alert", "\u202e", "\x1b"))
+
+
+async def test_the_command_on_the_empty_page_works(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With the app's module and the event's fields in their places it publishes, and the page lists the run."""
+    monkeypatch.setenv("STEPWIRE_BUS", f"sqlite:///{tmp_path / 'bus.db'}")
+    async with opened() as desk:
+        await desk.login("eye")
+        (command,) = re.findall(r"<pre[^>]*>(stepwire publish .*?)</pre>", await desk.get("/"))
+        name, *arguments = shlex.split(html.unescape(command))
+        at = arguments.index("MODULE:app"), arguments.index('{"field": "value"}')
+        arguments[at[0]], arguments[at[1]] = "tests.console.office:OFFICE", '{"customer": "Ada", "amount": 1}'
+        done = await asyncio.to_thread(CliRunner().invoke, cli, arguments)
+        assert (name, done.exit_code) == ("stepwire", 0), done.stderr
+        assert done.stdout.strip()[:12] in await desk.get("/")
+
+
+async def test_a_key_that_may_not_look_is_told_so(opened: Opened) -> None:
+    """It is not shown an empty list, as if there were no runs."""
+    async with opened() as desk:
+        await desk.publish("Ada", 500)
+        await desk.login("feed")
+        for page in ("/", "/gates", "/dead-letters"):
+            text = await desk.get(page, 403)
+            assert "key:feed has no role here that may look" in text and "access file" in text
+            assert "No runs yet" not in text and "Log out" in text
+
+
+async def test_an_address_that_takes_a_form_says_so(opened: Opened) -> None:
+    """Opened as a page, it is no page that is missing."""
+    async with opened() as desk:
+        await desk.login("boss")
+        answer = await desk.client.get("/logout")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert "takes POST, not GET" in answer.text and "no such page" not in answer.text
+        assert "no such page" in await desk.get("/nowhere", 404)
 
 
 async def test_payloads_with_html_are_text_and_secrets_are_stars(opened: Opened) -> None:
@@ -219,9 +274,9 @@ async def test_nobody_sees_an_app_without_a_role_in_it(opened: Opened) -> None:
         await desk.login("boss")
         gate = await desk.link("/gates", "/gates/office/")
         await desk.login("stranger")
-        assert run not in await desk.get("/") and "Nothing waits" in await desk.get("/gates")
-        for page in (f"/runs/{run}", gate, "/apps/office", "/apps/none"):
-            await desk.get(page, 404)
+        for page in (f"/runs/{run}", gate, "/apps/office", "/apps/none", "/", "/gates", "/dead-letters"):
+            text = await desk.get(page, 403)
+            assert "key:stranger has no role here that may look" in text and "Ada" not in text and run[:12] not in text
         assert (await desk.post(gate, decision="approve")).status_code == 404
 
 

@@ -113,6 +113,24 @@ BINARY = {
 }
 
 
+WRONG_TIMES = ("yesterday", "", "2026-01-31", "2026-01-31T12:00:00", "2026-01-31 12:00:00Z", "2026-02-30T12:00:00Z",
+               "2026-01-31T24:00:01Z", "2026-01-31T12:00:00+99:00", "1769860800")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2026-01-31T12:00:00Z", "2026-01-31t12:00:00.123456789z", "1985-04-12T23:20:50.52+05:30", "2016-12-31T23:59:60Z"],
+)
+async def test_a_time_is_one_of_rfc_3339(inside: Inside, time: str) -> None:
+    """And is kept as it was said; any other is refused by its name."""
+    answer = await inside.client.post("/events", json=plain(time=time), headers=STRUCTURED)
+    assert answer.status_code == 202, answer.text
+    (record,) = inside.door.places.all[0].history.of_run(answer.json()["run"])
+    assert record.headers["ce_time"] == time
+    refused = await inside.client.post("/events", json=plain(time=f"{time} or so"), headers=STRUCTURED)
+    assert "the attribute time is no time" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "status", "kind"),
     [
@@ -124,6 +142,8 @@ BINARY = {
         (STRUCTURED, plain(extension="x" * 3_000), 400, "bad-event"),
         (STRUCTURED, plain(extension="a\nb"), 400, "bad-event"),
         (STRUCTURED, plain(data_base64="?"), 400, "bad-event"),
+        *((STRUCTURED, plain(time=time), 400, "bad-event") for time in WRONG_TIMES),
+        ({**BINARY, "ce-time": "yesterday"}, {"n": 1}, 400, "bad-event"),
         (STRUCTURED, [plain()], 400, "bad-event"),
         (STRUCTURED, plain(datacontenttype="text/xml"), 415, "unsupported-media-type"),
         (STRUCTURED, plain(type="nobody.knows.v1"), 422, "unknown-type"),

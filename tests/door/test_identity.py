@@ -48,7 +48,8 @@ async def test_nothing_is_told_to_strangers(guarded: Inside) -> None:
     """Every route but the two probes is 401 with a challenge, whatever is asked; the probes say ok and no more."""
     document = [
         ("POST", "/events"), ("POST", "/apps/shop/Order"), ("POST", "/apps/no/No"), ("GET", "/runs"),
-        ("GET", "/runs/x"), ("GET", "/runs/x/stream"), ("GET", "/gates"), ("POST", "/gates/x"),
+        ("GET", "/runs/x"), ("GET", "/runs/x/steps"), ("GET", "/runs/x/stream"), ("GET", "/gates"),
+        ("GET", "/gates/x"), ("POST", "/gates/x"),
         ("GET", "/dead-letters"), ("POST", "/dead-letters/x/replay"), ("POST", "/dead-letters/x/drop"),
         ("GET", "/dead-letters/x"), ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/metrics"),
     ]  # fmt: skip
@@ -374,8 +375,8 @@ async def test_a_proxy_that_is_not_configured_is_nobody(guarded: Inside) -> None
     [
         ("", "nobody could come in"),
         ("x = 1", "x: Extra inputs"),
-        ("[[keys]]\nname='a'\nhash='secret'\nroles={}", "keys.0.hash: .*stepwire door --new-key"),
-        ("[[keys]]\nname='a'\nhash='secret'\nroles={shop=['boss']}", "keys.0.hash: .*keys.0.roles.shop"),
+        ("[[keys]]\nname='a'\nhash='secret'\nroles={}", 'key "a" hash: .*stepwire door --new-key'),
+        ("[[keys]]\nname='a'\nhash='secret'\nroles={shop=['boss']}", 'key "a" hash: .*key "a" roles.shop: '),
         (2 * f"[[keys]]\nname='crm'\nhash='{new_key()[1]}'\nroles={{}}\n", "several keys are named crm"),
         ("[oidc]\nissuer='http://far.example'\naudience='a'", "oidc.issuer: write https"),
         ("[oidc]\nissuer='https://a'\naudience='a'\nalgorithms=['HS256']", "oidc.algorithms.0"),
@@ -393,3 +394,17 @@ def test_a_wrong_access_file_refuses_to_start(tmp_path: Path, text: str, why: st
     with pytest.raises(SettingsError, match=why) as caught:
         load_access(path)
     assert "secret" not in str(caught.value)
+
+
+def test_a_key_without_a_name_is_counted(tmp_path: Path) -> None:
+    """From one, as people count; a name that no terminal should show is none."""
+    path = tmp_path / "access.toml"
+    good = f"[[keys]]\nname='a'\nhash='{new_key()[1]}'\nroles={{}}\n"
+    for spoilt in ("hash='x'", "name=5\nhash='x'", "name=\"\\u001b[2J\"\nhash='x'"):
+        path.write_text(f"{good}[[keys]]\n{spoilt}\n")
+        with pytest.raises(SettingsError, match="key 2 hash: this is no hash"):
+            load_access(path)
+    for strange in ("keys = 5", "keys = [5]", "keys = {a = 1}"):
+        path.write_text(strange)
+        with pytest.raises(SettingsError, match=r"keys|key 1"):
+            load_access(path)

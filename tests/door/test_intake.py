@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,61 @@ async def test_what_is_too_large_is_refused_before_it_is_read(inside: Inside) ->
 
 
 # -- what is refused
+
+
+async def test_an_empty_file_is_no_upload(inside: Inside) -> None:
+    """422 that names it, as the body and in a form; a browser's field in which no file was chosen is left out."""
+    pdf = {"content-type": "application/pdf"}
+    body = await inside.client.post("/apps/files/Scan", content=b"", headers=pdf)
+    form = await inside.client.post("/apps/files/Scan", files={"pdf": ("a.pdf", b"", "application/pdf")})
+    for answer in (body, form):
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["errors"] == [{"pointer": "/pdf", "reason": "the file is empty"}]
+    chosen = [("pictures", ("a.png", b"x", "image/png")), ("cover", ("", b"", "application/octet-stream"))]
+    raw = b"".join(
+        b'--b\r\ncontent-disposition: form-data; name="%b"; filename="%b"\r\ncontent-type: %b\r\n\r\n%b\r\n'
+        % (field.encode(), name.encode(), media.encode(), content)
+        for field, (name, content, media) in chosen
+    )
+    sent = {"content-type": "multipart/form-data; boundary=b"}
+    answer = await inside.client.post("/apps/files/Album", content=raw + b"--b--\r\n", headers=sent)
+    assert answer.status_code == 202, answer.text
+    (record,) = inside.door.places.all[1].history.of_run(answer.json()["run"])
+    assert json.loads(record.value)["cover"] is None
+
+
+async def test_a_refusal_says_what_would_be_taken(inside: Inside) -> None:
+    """A file under the type that curl gives it, a file that is too large, and JSON that is: each has its own cure."""
+    curl = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await inside.client.post("/apps/files/Scan", content=PDF, headers=curl)
+    detail = answer.json()["detail"]
+    assert answer.headers["accept-post"] == "application/json, multipart/form-data, */*"
+    assert "*/*" not in detail and "under its own type, such as application/pdf" in detail
+    large = await inside.client.post("/apps/files/Scan", content=bytes(65 * 1024), headers={"content-type": "x/y"})
+    assert "--max-upload" in large.json()["detail"] and "as a file" not in large.json()["detail"]
+    text = {"pdf": {}, "title": "x" * 1_100_000}
+    assert "goes into pdf, as a file" in (await inside.client.post("/apps/files/Scan", json=text)).json()["detail"]
+    plain = await inside.client.post("/apps/shop/Order", json={"n": 1, "x": "y" * 1_100_000})
+    assert plain.json()["detail"].endswith("send less at once")
+
+
+async def test_a_query_that_nobody_reads_is_refused(inside: Inside) -> None:
+    """A misspelt filter would answer with everything; the names that there are are told, and what was sent is not."""
+    for path, known in (
+        ("/runs?stat=failed", "app, id, state, since, limit"), ("/runs/x?stat=1", "takes app"),
+        ("/gates?error=x", "takes app, id, limit, cursor"), ("/dead-letters/x?id=1", "takes app, handler"),
+        ("/runs/x/stream?x", "app"), ("/runs/x/steps?x", "app"), ("/gates/x?app=shop&hunter2=1", "app, handler"),
+        ("/dead-letters?Limit=2", "app, id, limit, cursor, handler, error, run, every"),
+    ):  # fmt: skip
+        answer = await inside.client.get(path)
+        assert (answer.status_code, known in answer.json()["detail"]) == (400, True), answer.text
+        assert "hunter2" not in answer.text
+    assert "takes none" in (await inside.client.post("/apps/shop/Order?wait=5", json={"n": 1})).json()["detail"]
+    for path in ("/docs?v=1", "/openapi.json?v=1", "/metrics?name[]=up"):
+        assert (await inside.client.get(path)).status_code == 200
+    event = {"specversion": "1.0", "id": "q", "source": "/crm", "type": "shop.orders.Order.v1", "data": {"n": 1}}
+    sent = {"content-type": "application/cloudevents+json"}
+    assert (await inside.client.post("/events?code=x", json=event, headers=sent)).status_code == 202
 
 
 CASES: list[tuple[str, dict[str, Any], int, str]] = [

@@ -61,7 +61,9 @@ async def there(inside: Inside) -> Mapping[str, list[Sent]]:
         "/events": [{"headers": BINARY}, {"body": EVENT, "media_type": STRUCTURED},
                     {"body": [EVENT, EVENT | {"id": "2"}], "media_type": "application/cloudevents-batch+json"},
                     *({"body": answer, "media_type": STRUCTURED} for answer in ANSWERS)],
-        "/runs": [{"query": {"app": "shop", "state": "failed", "since": "1h", "limit": 2}}],
+        "/runs": [{"query": {"app": "shop", "state": "failed", "since": "1h", "limit": 2}},
+                  {"query": {"id": done["run"][:9]}}],
+        "/runs/{run}/steps": [{"path_parameters": run} for run in (done, waits, failed)],
         "/runs/{run}": [*({"path_parameters": run} for run in (done, waits, failed)),
                         {"path_parameters": done, "headers": STREAM}, {"path_parameters": waits, "headers": WAIT}],
         "/runs/{run}/stream": [{"path_parameters": done}],  # the others' streams do not end
@@ -161,7 +163,7 @@ async def test_the_door_does_what_its_document_says(inside: Inside, there: Mappi
     await asyncio.to_thread(fuzz.boundaries, 3)
     await asyncio.to_thread(fuzz.drawn, 1, MODES[:1])
     all_ = {operation.label for operation in fuzz.operations()}
-    assert len(all_) == 15
+    assert len(all_) == 17
     assert {label for label, status in fuzz.seen if status < 300} == all_
     assert {label for label, status in fuzz.seen if status >= 400} == all_
 

@@ -67,13 +67,14 @@ async def test_a_list_is_filtered(inside: Inside) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=501", "limit=x", "cursor=1:" + "a" * 600, "cursor=x", "cursor=1:", "every=1", "id=a&id=b"],
+    ["limit=0", "limit=501", "limit=x", "cursor=1:" + "a" * 600, "cursor=x", "cursor=1:", "id=a&id=b"],
 )
 async def test_a_query_that_makes_no_sense_is_422(inside: Inside, query: str) -> None:
     """And an app that is not there is 404."""
     for path in ("/gates", "/dead-letters"):
         await inside.get(f"{path}?{query}", 422)
         await inside.get(f"{path}?app=none", 404)
+    await inside.get("/dead-letters?every=1", 422)
 
 
 @pytest.mark.parametrize("odd", ["%00", "%EE%80%80", "%EF%BF%BF", "%F0%9F%98%80", "%25", "_", "a" * 5_000])
@@ -85,6 +86,49 @@ async def test_an_id_that_nothing_has_finds_nothing(inside: Inside, odd: str) ->
     for path, body in ((f"/gates/{odd}", {"decision": "approve"}), (f"/dead-letters/{odd}/replay", None)):
         assert (await inside.client.post(path, json=body)).status_code == 404
     await inside.get(f"/dead-letters/{odd}", 404)
+
+
+async def test_a_gate_has_an_address(inside: Inside) -> None:
+    """What a list says of it, to who may see it; 404 once it is decided; other methods are told which there are."""
+    await filled(inside, gates=2)
+    one, other = (await inside.get("/gates"))["gates"]
+    for each in (one, other):
+        assert await inside.get(f"/gates/{each['id']}?app=shop&handler=approve") == each
+        assert await inside.get(f"/gates/{each['id']}") == each
+    for query in ("?app=files", "?handler=check"):
+        await inside.get(f"/gates/{one['id']}{query}", 404)
+    answer = await inside.client.delete(f"/gates/{one['id']}")
+    assert (answer.status_code, {*answer.headers["allow"].split(", ")}) == (405, {"GET", "HEAD", "POST"})
+    await inside.client.post(f"/gates/{one['id']}", json={"decision": "decline"})
+    await inside.get(f"/gates/{one['id']}", 404)
+
+
+async def test_runs_are_found_by_how_their_ids_begin(inside: Inside) -> None:
+    """With state and time, as in a list; each with its number of events and what it waits for."""
+    runs = [(await inside.order(n)).json()["run"] for n in (1, 500)]
+    await inside.work(APP)
+    for run, state, events, waits in ((runs[0], "completed", 3, []), (runs[1], "waiting", 2, ["gate: approve"])):
+        (found,) = (await inside.get(f"/runs?id={run[:12]}"))["runs"]
+        assert (found["run"], found["state"], found["events"], found["waits"]) == (run, state, events, waits)
+        assert (await inside.get(f"/runs?id={run[:12]}&state=failed"))["runs"] == []
+        assert (await inside.get(f"/runs?id={run[:12]}&since=2999-01-01"))["runs"] == []
+        assert (await inside.get(f"/runs?id={run[:12]}&app=files"))["runs"] == []
+    assert await inside.get("/runs?id=none") == {"runs": [], "whole": True}
+
+
+async def test_a_run_is_told_step_by_step(inside: Inside) -> None:
+    """Every event and every step of it, what is sensitive masked; nobody else's run is found."""
+    run = (await inside.client.post("/apps/shop/Order", json={"n": 1, "card": "4111 1111"})).json()["run"]
+    await inside.work(APP)
+    told = await inside.get(f"/runs/{run}/steps")
+    assert [event["type"] for event in told["events"]] == ["Order", "Checked", "Done"]
+    assert [step["handler"] for step in told["steps"]] == [None, "check", "finish"]
+    named = {event["identity"] for event in told["events"]}
+    assert all(each["identity"] in named for step in told["steps"] for each in step["inputs"] + step["outputs"])
+    assert "4111" not in str(told) and told["events"][0]["event"]["card"] == "***"
+    assert (await inside.get(f"/runs/{run}/steps?app=shop")) == told
+    await inside.get(f"/runs/{run}/steps?app=files", 404)
+    await inside.get("/runs/none/steps", 404)
 
 
 async def test_a_dead_letter_is_shown_whole(inside: Inside) -> None:

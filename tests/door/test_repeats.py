@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.door.doors import Inside
 
-from stepwire.event import digest
+from stepwire.event import digest, identity
 from stepwire_handlers.services.history import History
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -28,10 +28,54 @@ async def _batch(inside: Inside, *events: dict[str, object]) -> list[dict[str, A
 
 async def test_of_two_events_with_one_identity_in_a_batch_the_first_counts(inside: Inside) -> None:
     """As with two requests: what came first is published, what came second is told as a repeat."""
-    first, second, other = await _batch(inside, _event("a", {"n": 1}), _event("a", {"n": 2}), _event("b", {"n": 3}))
+    first, second, other = await _batch(inside, _event("a", {"n": 1}), _event("a", {"n": 1}), _event("b", {"n": 3}))
     assert (first["repeated"], second["repeated"], other["repeated"]) == (False, True, False)
     (record,) = History(inside.bus.store).of_run(first["run"])
     assert first["run"] == second["run"] and json.loads(record.value)["n"] == 1
+
+
+async def test_an_event_with_other_data_is_no_repeat(inside: Inside) -> None:
+    """422, and what was sent first counts; by its value: another order, spacing or mode is the same event."""
+
+    async def send(body: str, **headers: str) -> tuple[int, bool | str]:
+        answer = await inside.client.post("/events", content=body, headers=headers)
+        said = answer.json()
+        return answer.status_code, said["type"] if "type" in said else said["repeated"]
+
+    structured = {"content-type": "application/cloudevents+json"}
+    whole = _event("a", {"n": 1, "slow": 0.5})
+    assert await send(json.dumps(whole), **structured) == (202, False)
+    turned = _event("a", {"slow": 0.5, "n": 1})
+    assert await send(json.dumps(turned, indent=2), **structured) == (202, True)
+    named = {f"ce-{name}": str(text) for name, text in whole.items() if name != "data"}
+    assert await send('{"slow": 0.5, "n": 1}', **named, **{"content-type": "application/json"}) == (202, True)
+    reused = (422, "urn:stepwire:problem:key-reused")
+    assert await send(json.dumps(_event("a", {"n": 2, "slow": 0.5})), **structured) == reused
+    assert await send('{"n": 2}', **named, **{"content-type": "application/json"}) == reused
+    (record,) = History(inside.bus.store).of_run(identity("urn:crm", "a"))
+    assert json.loads(record.value)["n"] == 1
+
+
+async def test_a_batch_with_other_data_under_a_known_identity_is_refused_whole(inside: Inside) -> None:
+    """422 that says which, whether the first one lies there or is in the batch; nothing of it is written."""
+    await _batch(inside, _event("a", {"n": 1}))
+    for events, wrong in (
+        ([_event("new", {"n": 5}), _event("a", {"n": 2})], ["/1"]),
+        ([_event("new", {"n": 5}), _event("new", {"n": 6}), _event("a", {"n": 1})], ["/1"]),
+    ):
+        answer = await inside.client.post("/events", content=json.dumps(events), headers=BATCH)
+        assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (422, wrong)
+        assert "none was taken" in answer.json()["detail"]
+        assert inside.bus.store.find_run(identity("urn:crm", "new")) is None
+
+
+async def test_an_event_that_came_another_way_is_followed(inside: Inside) -> None:
+    """Its producer wrote it to the bus, or an older door did: nobody knows what was sent, so nobody is refused."""
+    place = inside.door.places["shop"]
+    out, _ = place.app.record(place.entries["Order"](n=1), id="a", source="urn:crm", now=1.0)
+    await place.bus.publish([out])
+    (again,) = await _batch(inside, _event("a", {"n": 2}))
+    assert again["repeated"] is True
 
 
 async def test_a_run_is_read_once_for_a_batch(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

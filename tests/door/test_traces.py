@@ -120,7 +120,7 @@ async def test_what_the_spans_say(traced: Callable[..., Any]) -> None:
     """The conventions' words for HTTP and messaging, the same message id as its consumer's; no payload."""
     async with traced() as seen:
         answer = await seen.inside.client.post(
-            "/apps/shop/Order?secret=planted", json={"n": 1, "card": "4711-0815"},
+            "/apps/shop/Order", json={"n": 1, "card": "4711-0815"},
             headers={"idempotency-key": "planted"},
         )  # fmt: skip
         await seen.work()
@@ -138,6 +138,9 @@ async def test_what_the_spans_say(traced: Callable[..., Any]) -> None:
             "messaging.message.body.size": said(consumer, "messaging.message.body.size"),
             "messaging.message.conversation_id": run, "stepwire.run": run,
         }  # fmt: skip
+        batch = {"content-type": "application/cloudevents-batch+json"}
+        more = await seen.inside.client.post("/events?secret=planted", json=[], headers=batch)
+        assert more.status_code == 202
         assert server.status.status_code is producer.status.status_code is StatusCode.UNSET
         told = "".join(span.to_json() for span in seen.spans)
         assert not [word for word in ("planted", "4711") if word in told]

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -118,6 +119,7 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
             with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}.part-", ignore_cleanup_errors=True) as part:
                 inside = Path(part) / "whole"
                 inside.mkdir()
+                sys.stderr.write(f"fetching {name} into {folder}, once\n")
                 make(inside)
                 inside.rename(folder)
     return folder

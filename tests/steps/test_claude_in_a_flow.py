@@ -15,6 +15,7 @@ from stepwire.worker import Worker
 from stepwire_handlers.cli.timeline import lines, total
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.services.runs import Runs, RunView
+from stepwire_handlers.services.telling import whole
 from stepwire_handlers.steps.claude import Claude
 from stepwire_handlers.steps.prompt import prompt
 from stepwire_handlers.telemetry import Metrics, build
@@ -111,10 +112,10 @@ async def test_what_each_model_took_is_counted_and_shown_with_the_prompts_versio
     assert f'error_type="OverloadedError",gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="{CHEAP}"' in told  # fmt: skip  # noqa: E501
 
     assert (headers["ce_swprompt"], headers["ce_swusage"]) == ("strong.md@7", f"{CHEAP} 1000 in 100 out $0.0001")
-    shown = "\n".join(line.plain for line in lines(view))
+    shown = "\n".join(line.plain for line in lines(whole(view)))
     assert f"prompt=ask.md@2  {CHEAP}+{STRONG} 2000 in 200 out $0.0032" in shown
     assert f"prompt=strong.md@7  {CHEAP} 1000 in 100 out $0.0001" in shown
-    assert ", $0.0033, started" in total(view).plain
+    assert ", $0.0033, started" in total(whole(view)).plain
 
 
 async def test_a_rate_limit_is_waited_for_as_long_as_the_provider_says(prompts: Path) -> None:

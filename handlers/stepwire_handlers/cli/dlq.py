@@ -160,13 +160,12 @@ def _payload(letters: DeadLetters, letter: DeadLetter, raw: bool) -> object:
 
 
 def _draw(data: dict[str, Any]) -> None:
-    from stepwire_handlers.cli.timeline import line_of
-    from stepwire_handlers.services.said import Said
+    from stepwire_handlers.cli.timeline import answer_of, line_of
 
     for name in ("id", "handler", "run", "status", "error", "message", "attempts", "replays"):
         say(f"{name}: {data[name]}")
     say(f"since: {moment(data['time'])}")
-    for done in (Said(**{name: each[name] for name in Said._fields if name in each}) for each in data["said"]):
+    for done in map(answer_of, data["said"]):
         say(f"answered: {line_of(done)} ({moment(done.time)})")
     for each in data["blocks"]:
         say(f"holds up: {each['handler']} ({each['id'][:12]}, {each['slot']})")

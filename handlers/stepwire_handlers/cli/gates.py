@@ -52,19 +52,23 @@ def listing(app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = None, jso
 
     async def main() -> int:
         from stepwire_handlers.services.gates import Gates
+        from stepwire_handlers.services.gist import gist
 
         if door is not None:
-            found = [data for data, _ in gates_there(door_at(door, bus), app, shorten=True)]
+            found = list(gates_there(door_at(door, bus), app))
         else:
             loaded, values = target(app_named(app), bus)
             async with existing(values, loaded) as where:
-                found = [_data(waiting, shorten=True)[0] for waiting in Gates(loaded, where).open()]
+                found = [("", _data(waiting, shorten=True)[0]) for waiting in Gates(loaded, where).open()]
         if json:
-            echo_json(found)
+            echo_json([each for _, each in found])
         else:
-            rows = [(w["id"][:12], w["handler"], w["kind"], w["run"][:8], clock(w["since"]), clock(w["until"]),
-                     w["why"]) for w in found]  # fmt: skip
-            table("waiting for a person", ("id", "handler", "kind", "run", "since", "until", "why"), rows)
+            several = len({name for name, _ in found}) > 1
+            rows = [(w["id"][:12], *([name] if several else []), w["handler"], w["kind"], w["run"][:8],
+                     clock(w["since"]), clock(w["until"]), gist(w["event"]), w["why"])
+                    for name, w in found]  # fmt: skip
+            names = ("handler", "kind", "run", "since", "until", "event", "why")
+            table("waiting for a person", ("id", *(["app"] if several else []), *names), rows)
         return COMPLETED
 
     execute(main)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WHOLE = frozenset({"id", "run", "since", "until", "started"})  #: columns that are never cut: people copy them
 PROSE = frozenset(
-    {"message", "why", "waits for", "value", "source", "configuration"}
+    {"message", "why", "waits for", "value", "source", "configuration", "event"}
 )  #: columns that may take several lines
 WIDE = 160  #: columns of a table that goes into a file or a pipe
 LONG = 100  #: characters of an event in a table

@@ -1,4 +1,4 @@
-"""`stepwire publish`: an event into an app, and if asked what came of it.
+"""`stepwire publish`: an event into an app, at the bus or through a door, and if asked what came of it.
 
 A known identity, the same id and source, is not published again: its run is followed. Two processes that publish the
 same identity at once take turns, so one of them finds it known.
@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from stepwire_handlers.cli.remote import (
+    AppOrName,
+    DoorUrl,
+    app_named,
+    door_at,
+    name_there,
+    publish_there,
+    rested_there,
+)
 from stepwire_handlers.cli.target import (
     COMPLETED,
     DEAD_LETTER,
     TIMED_OUT,
     WAITING,
-    AppName,
     AsJson,
     BusUrl,
     complain,
@@ -63,16 +71,22 @@ def _is_number(arguments: list[str]) -> bool:
 
 def command(
     type: Annotated[str, typer.Argument(help="The event: its class, or its ce_type.")],
-    app: AppName,
+    app: AppOrName = None,
     json_data: Annotated[str | None, typer.Option(help="The event's fields: JSON, @file, or - for stdin.")] = None,
     attach: Annotated[list[str] | None, typer.Option(help="field=FILE, put into the blob store first.")] = None,
-    id: Annotated[str | None, typer.Option("--id", help="Default: random, or the hash of the attached file.")] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(
+            "--id", help="Default: random, or the hash of the attached file. With --door: its Idempotency-Key."
+        ),
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Who publishes; with --id it identifies the event.")] = None,
     wait: Annotated[
         float | None,
         typer.Option("--wait", metavar="[SECONDS]", min=0.0, help=f"Wait for the result; {PATIENCE:g} s if not said."),
     ] = None,
     bus: BusUrl = None,
+    door: DoorUrl = None,
     json: AsJson = False,
 ) -> None:
     """Publish an event; with --wait: what came of it.
@@ -82,29 +96,58 @@ def command(
 
     async def main() -> int:
         from stepwire.errors import SettingsError
-        from stepwire.worker import prepare
-        from stepwire_handlers.services.fields import event_of
-        from stepwire_handlers.services.known import Turns
-        from stepwire_handlers.telemetry.otlp import publishing
 
         if id == "" or source == "":
             raise SettingsError("--id and --source must not be empty; without --id, one is made")
-        loaded, values = target(app, bus)
-        kind = _entry(loaded, type)
-        files = _files(kind, attach or [])
         given = {} if json_data is None else fields_of(json_data, "--json-data")
-        fields, key = await _attached(kind, given, files, values)
-        event = event_of(kind, fields)
-        async with publishing("stepwire-publish", values.bus) as tracer, looking(values, loaded) as where:
-            await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
-            run = await _publish(loaded, Turns(where, tracer), event, id or key, source)
-            if wait is None:
-                echo_json({"run": run}) if json else say(run)
-                return COMPLETED
-            view = await _result(loaded, app, where, run, wait)
-        return _report(view, json, where_else(app, bus))
+        pairs = _pairs(attach or [])
+        if door is None:
+            name = app_named(app)
+            run, told = await _here(name, bus, type, given, pairs, id, source, wait)
+            there = where_else(name, bus)
+        else:
+            if source is not None:
+                raise SettingsError("--source does not go with --door: the event comes from whoever the key is of")
+            run, told, there = _there(door, bus, app, type, given, pairs, id, wait)
+        if told is not None:
+            return _report(told, json, there)
+        echo_json({"run": run}) if json else say(run)
+        return COMPLETED
 
     execute(main)
+
+
+async def _here(
+    app: str, bus: str | None, type_: str, given: dict[str, Any], pairs: list[tuple[str, Path]], id_: str | None,
+    source: str | None, wait: float | None,
+) -> tuple[str, dict[str, Any] | None]:  # fmt: skip
+    """At the bus itself; the run, and what it came to if that is waited for."""
+    from stepwire.worker import prepare
+    from stepwire_handlers.services.fields import event_of
+    from stepwire_handlers.services.known import Turns
+    from stepwire_handlers.telemetry.otlp import publishing
+
+    loaded, values = target(app, bus)
+    kind = _entry(loaded, type_)
+    fields, key = await _attached(kind, given, _files(kind, pairs), values)
+    event = event_of(kind, fields)
+    async with publishing("stepwire-publish", values.bus) as tracer, looking(values, loaded) as where:
+        await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
+        run = await _publish(loaded, Turns(where, tracer), event, id_ or key, source)
+        return run, None if wait is None else _told(await _result(loaded, app, where, run, wait))
+
+
+def _there(
+    door: str, bus: str | None, app: str | None, type_: str, given: dict[str, Any], pairs: list[tuple[str, Path]],
+    id_: str | None, wait: float | None,
+) -> tuple[str, dict[str, Any] | None, str]:  # fmt: skip
+    """Through a door; the same, and how another command finds it."""
+    from shlex import quote
+
+    remote, name = door_at(door, bus), name_there(app)
+    run = publish_there(remote, name, type_, given, pairs, id_)
+    told = None if wait is None else rested_there(remote, name, run, wait)
+    return run, told, f"--app {quote(name)} --door {quote(door)}"
 
 
 # -- the event
@@ -120,21 +163,29 @@ def _entry(app: App, name: str) -> type[Event]:
     return kind
 
 
-def _files(kind: type[Event], attach: list[str]) -> list[tuple[str, Path]]:
-    """(field, file) of each --attach. Raises SettingsError for a field that takes none, and for no file."""
+def _pairs(attach: list[str]) -> list[tuple[str, Path]]:
+    """(field, file) of each --attach. Raises SettingsError for no file."""
     from stepwire.errors import SettingsError
 
-    takes = [name for name, info in kind.model_fields.items() if _holds_attachment(info.annotation)]
     found = []
     for each in attach:
         field, _, file = each.partition("=")
         if not file or not Path(file).is_file():
             raise SettingsError(f"--attach {each}: write field=FILE with a file that exists")
-        if field not in takes:
-            known = f"it takes one in {', '.join(takes)}" if takes else "it takes none"
-            raise SettingsError(f"--attach {each}: {kind.__name__} has no attachment {field!r}; {known}")
         found.append((field, Path(file)))
     return found
+
+
+def _files(kind: type[Event], pairs: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """The same, of fields that take one. Raises SettingsError for others."""
+    from stepwire.errors import SettingsError
+
+    takes = [name for name, info in kind.model_fields.items() if _holds_attachment(info.annotation)]
+    for field, path in pairs:
+        if field not in takes:
+            known = f"it takes one in {', '.join(takes)}" if takes else "it takes none"
+            raise SettingsError(f"--attach {field}={path}: {kind.__name__} has no attachment {field!r}; {known}")
+    return pairs
 
 
 def _holds_attachment(annotation: Any) -> bool:
@@ -209,24 +260,34 @@ async def _result(app: App, name: str, bus: LocalBus, run: str, seconds: float) 
     return view
 
 
-def _report(view: RunView, as_json: bool, there: str) -> int:
-    from stepwire_handlers.services.gates import GATE
+def _told(view: RunView) -> dict[str, Any]:
+    """A run as a door answers it to who waits for it; its result is not masked: whoever published it may see it."""
     from stepwire_handlers.services.runs import summary
 
-    for waiting in view.gates:
-        answer, else_ = ("--approve", "--decline") if waiting.kind == GATE else ("--redo", "--drop, --done JSON")
-        complain(f"waits for a person: {waiting.handler} ({waiting.kind}): "
-                 f"stepwire gates decide {waiting.id[:12]} {answer} {there} (or {else_})")  # fmt: skip
-    for letter in view.dead:
-        complain(f"dead letter: {letter.handler}: {letter.error}: {letter.message} "
-                 f"(stepwire dlq show {letter.id[:12]} {there})")  # fmt: skip
-    data = summary(view)
-    code = _code(view)
+    return summary(view) | {
+        "open": [{"handler": item.handler, "kind": item.kind} for item in view.open],
+        "gates": [{"handler": each.handler, "kind": each.kind, "id": each.id} for each in view.gates],
+        "dead_letters": [{"handler": x.handler, "error": x.error, "message": x.message, "id": x.id} for x in view.dead],
+    }  # fmt: skip
+
+
+def _report(run: dict[str, Any], as_json: bool, there: str) -> int:
+    from stepwire_handlers.services.gates import GATE
+
+    for waiting in run["gates"]:
+        answer, else_ = ("--approve", "--decline") if waiting["kind"] == GATE else ("--redo", "--drop, --done JSON")
+        complain(f"waits for a person: {waiting['handler']} ({waiting['kind']}): "
+                 f"stepwire gates decide {waiting['id'][:12]} {answer} {there} (or {else_})")  # fmt: skip
+    for letter in run["dead_letters"]:
+        complain(f"dead letter: {letter['handler']}: {letter['error']}: {letter['message']} "
+                 f"(stepwire dlq show {letter['id'][:12]} {there})")  # fmt: skip
+    code = _code(run)
     if code == TIMED_OUT:
-        open_ = ", ".join(sorted({f"{item.handler} ({item.kind})" for item in view.open}))
-        complain(f"time is up; open: {open_}. It goes on without you, if a worker runs: "
-                 f"stepwire run {there.removeprefix('--app ')}; look again with: "
-                 f"stepwire runs show {view.id[:12]} {there}")  # fmt: skip
+        open_ = ", ".join(sorted({f"{item['handler']} ({item['kind']})" for item in run["open"]}))
+        worker = f": stepwire run {there.removeprefix('--app ')}" if "--door" not in there else ""
+        complain(f"time is up; open: {open_}. It goes on without you, if a worker runs{worker}; "
+                 f"look again with: stepwire runs show {run['run'][:12]} {there}")  # fmt: skip
+    data = {name: run[name] for name in ("run", "state", "result", "dead_letter")}
     if as_json:
         echo_json(data)
     else:
@@ -237,9 +298,11 @@ def _report(view: RunView, as_json: bool, there: str) -> int:
     return code
 
 
-def _code(view: RunView) -> int:
-    if view.result is not None or view.state == "completed":
+def _code(run: dict[str, Any]) -> int:
+    from stepwire_handlers.services.runs import at_rest
+
+    if run["result"] is not None or run["state"] == "completed":
         return COMPLETED
-    if not view.rests:
+    if not at_rest(item["kind"] for item in run["open"]):
         return TIMED_OUT
-    return WAITING if view.gates else DEAD_LETTER
+    return WAITING if run["gates"] else DEAD_LETTER

@@ -1,18 +1,27 @@
-"""`stepwire runs`: what runs, what waits and for what."""
+"""`stepwire runs`: what runs, what waits and for what; at the bus, or through a door (`--door`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stepwire_handlers.cli.remote import (
+    AppOrName,
+    DoorUrl,
+    a_run,
+    app_named,
+    door_at,
+    looks_there,
+    runs_there,
+    steps_there,
+)
 from stepwire_handlers.cli.target import (
     COMPLETED,
     DEAD_LETTER,
     TIMED_OUT,
-    AppName,
     AsJson,
     BusUrl,
     complain,
@@ -30,20 +39,21 @@ if TYPE_CHECKING:
     from stepwire import App
     from stepwire.bus.local import LocalBus
     from stepwire_handlers.services.runs import RunView
-    from stepwire_handlers.services.timeline import Step
 
 app = typer.Typer(no_args_is_help=True, help="Runs: list, show, watch.")
 Run = Annotated[str, typer.Argument(help="The run's id, or how it begins.")]
+LISTED = ("run", "state", "result", "dead_letter", "started")
 STATES = ("running", "waiting", "completed", "failed")
 
 
 @app.command("list")
 def listing(
-    app: AppName,
+    app: AppOrName = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
     state: Annotated[str | None, typer.Option(help="running, waiting, completed or failed.")] = None,
     since: Annotated[str | None, typer.Option(help="30m, 12h, 7d, or a date: 2026-01-31[T12:00].")] = None,
     bus: BusUrl = None,
+    door: DoorUrl = None,
     json: AsJson = False,
 ) -> None:
     """The newest runs."""
@@ -51,27 +61,45 @@ def listing(
     async def main() -> int:
         from stepwire.errors import SettingsError
         from stepwire_handlers.cli.output import clock
-        from stepwire_handlers.services.listing import newest
 
         if state is not None and state not in STATES:
             raise SettingsError(f"--state {state}: there are {', '.join(STATES)}")
-        loaded, values = target(app, bus)
         begin = _since(since)
-        async with existing(values, loaded) as where:
-            found = newest(loaded, where, limit, state, begin)
-            hint = _nobody_works(loaded, where, found.views, where_else(app, bus))
-        if json:
-            echo_json([_summary(view) | {"started": view.started} for view in found.views])
+        if door is not None:
+            found, hints = runs_there(door_at(door, bus), app, limit, state, begin)
         else:
-            rows = [(v.id[:12], v.state, clock(v.started), len(v.lines), _waits(v)) for v in found.views]
-            table("runs", ("run", "state", "started", "events", "waits for"), rows)
-        if not found.whole and len(found.views) < limit:
-            complain(f"looked into the newest {found.looked} runs; there are older ones")
-        if hint:
+            found, hints = await _here(app_named(app), bus, limit, state, begin)
+        if json:
+            echo_json([{name: each[name] for name in LISTED} for each in found])
+        else:
+            several = len({each["app"] for each in found}) > 1
+            rows = [(x["run"][:12], *([x["app"]] if several else []), x["state"], clock(x["started"]), x["events"],
+                     ", ".join(x["waits"])) for x in found]  # fmt: skip
+            table("runs", ("run", *(["app"] if several else []), "state", "started", "events", "waits for"), rows)
+        for hint in hints:
             complain(hint)
         return COMPLETED
 
     execute(main)
+
+
+async def _here(
+    app: str, bus: str | None, limit: int, state: str | None, begin: float
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """From the bus itself: runs, and what there is to say about them."""
+    from stepwire_handlers.services.listing import newest
+    from stepwire_handlers.services.telling import brief, waits
+
+    loaded, values = target(app, bus)
+    async with existing(values, loaded) as where:
+        found = newest(loaded, where, limit, state, begin)
+        hint = _nobody_works(loaded, where, found.views, where_else(app, bus))
+    more = not found.whole and len(found.views) < limit
+    hints = [f"looked into the newest {found.looked} runs; there are older ones"] if more else []
+    told = [
+        brief(v) | {"app": loaded.name, "events": len(v.lines), "waits": waits(v)} for v in found.views
+    ]  # fmt: skip
+    return told, hints + ([hint] if hint else [])
 
 
 def _since(text: str | None) -> float:
@@ -95,21 +123,6 @@ def _nobody_works(app: App, bus: LocalBus, views: Sequence[RunView], there: str)
     return f"no worker runs {what}, so nothing goes on there; start one: stepwire run {there.removeprefix('--app ')}"
 
 
-def _waits(view: RunView) -> str:
-    return ", ".join(sorted({f"{item.kind}: {item.handler}" for item in view.open}))
-
-
-def _summary(view: RunView) -> dict[str, Any]:
-    """The form of `--json`, with what is sensitive masked: a run is shown to others than who published it."""
-    from stepwire_handlers.services.runs import summary
-    from stepwire_handlers.telemetry.mask import masked
-
-    data = summary(view)
-    if view.result is not None:
-        data["result"] = {"type": type(view.result).__name__, **masked(view.result, shorten=False)}
-    return data
-
-
 def _named(bus: LocalBus, run: str) -> str:
     """The whole id. Raises StepwireError."""
     from stepwire.errors import StepwireError
@@ -122,24 +135,32 @@ def _named(bus: LocalBus, run: str) -> str:
 
 
 @app.command()
-def show(run: Run, app: AppName, bus: BusUrl = None, json: AsJson = False) -> None:
+def show(run: Run, app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = None, json: AsJson = False) -> None:
     """One run, step by step, and what it waits for."""
 
     async def main() -> int:
         from stepwire.errors import StepwireError
         from stepwire_handlers.services.runs import Runs
         from stepwire_handlers.services.signing import signing_of
+        from stepwire_handlers.services.telling import whole
 
-        loaded, values = target(app, bus)
-        async with existing(values, loaded) as where:
-            view = Runs(loaded, where, await signing_of(values, loaded, where)).view(_named(where, run))
-            hint = _nobody_works(loaded, where, [view], where_else(app, bus))
-        if not view.lines and not view.open:
-            raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
-        if json:
-            echo_json(_whole(view))
+        hint = ""
+        if door is not None:
+            remote = door_at(door, bus)
+            told = steps_there(remote, a_run(remote, app, run))
         else:
-            _draw(view)
+            name = app_named(app)
+            loaded, values = target(name, bus)
+            async with existing(values, loaded) as where:
+                view = Runs(loaded, where, await signing_of(values, loaded, where)).view(_named(where, run))
+                hint = _nobody_works(loaded, where, [view], where_else(name, bus))
+            if not view.lines and not view.open:
+                raise StepwireError(f"run {view.id} has no event of {loaded.name}; is it a run of another app?")
+            told = whole(view)
+        if json:
+            echo_json(told)
+        else:
+            _draw(told)
         if hint:
             complain(hint)
         return COMPLETED
@@ -147,75 +168,67 @@ def show(run: Run, app: AppName, bus: BusUrl = None, json: AsJson = False) -> No
     execute(main)
 
 
-def _whole(view: RunView) -> dict[str, Any]:
-    """A run with its events, its steps and what is open."""
-    from stepwire_handlers.services.timeline import timeline
-    from stepwire_handlers.telemetry.mask import masked
-
-    events = [
-        {"time": line.time, "handler": line.handler, "type": type(line.event).__name__, "event": masked(line.event)}
-        for line in view.lines
-    ]
-    return _summary(view) | {
-        "started": view.started,
-        "events": events,
-        "steps": [_step(step) for step in timeline(view)],
-        "open": [item._asdict() for item in view.open],
-    }
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {
-        "handler": step.handler or None, "id": step.id, "outcome": step.outcome, "begun": step.begun,
-        "seconds": step.seconds, "attempts": step.attempts,
-        "inputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.inputs],
-        "outputs": [{"type": type(line.event).__name__, "identity": line.identity} for line in step.outputs],
-        "about": step.about, "last_error": step.last_error, "due": step.due, "stamps": dict(step.stamps),
-        "said": [said.data() for said in step.said],
-    }  # fmt: skip
-
-
-def _draw(view: RunView) -> None:
+def _draw(run: dict[str, Any]) -> None:
     from stepwire_handlers.cli.output import console
     from stepwire_handlers.cli.timeline import headline, lines, total
 
     paper = console()
-    for line in (headline(view), *lines(view), total(view)):
+    for line in (headline(run), *lines(run), total(run)):
         paper.print(line, no_wrap=True, overflow="ellipsis", crop=False)
-    for item in view.open:
-        due = f", due {moment(item.due)}" if item.due else ""
-        complain(f"open: {item.kind} of {item.handler or 'a join'} ({item.id[:12]}){due} {item.about}".rstrip())
+    for item in run["open"]:
+        due = f", due {moment(item['due'])}" if item["due"] else ""
+        who = item["handler"] or "a join"
+        complain(f"open: {item['kind']} of {who} ({item['id'][:12]}){due} {item['about']}".rstrip())
 
 
 @app.command()
 def watch(
     run: Run,
-    app: AppName,
+    app: AppOrName = None,
     bus: BusUrl = None,
+    door: DoorUrl = None,
     timeout: Annotated[float, typer.Option(min=0.0, help="Seconds.")] = 3_600.0,
 ) -> None:
     """Follow a run until it is closed: completed (exit 0) or failed (4); 5 if time is up."""
 
     async def main() -> int:
-        from stepwire_handlers.services.runs import Runs, follow
-        from stepwire_handlers.services.signing import signing_of
+        from stepwire_handlers.services.runs import at_rest
 
-        loaded, values = target(app, bus)
-        async with existing(values, loaded) as where:
-            name, signing = _named(where, run), await signing_of(values, loaded, where)
+        if door is not None:
+            remote = door_at(door, bus)
+            looks = looks_there(remote, a_run(remote, app, run), timeout)
+        else:
+            looks = _looks(app_named(app), bus, run, timeout)
+        async with aclosing(looks):
             with _screen() as screen:
-                async for view in follow(Runs(loaded, where, signing), where, name, timeout):
-                    screen(view)
-                    if view.state == "completed" or (view.state == "failed" and view.rests):
-                        return COMPLETED if view.state == "completed" else DEAD_LETTER
-        complain(f"time is up; the run is {view.state}: {_waits(view)}")
+                async for told in looks:
+                    screen(told)
+                    if told["state"] == "completed" or (
+                        told["state"] == "failed" and at_rest(item["kind"] for item in told["open"])
+                    ):
+                        return COMPLETED if told["state"] == "completed" else DEAD_LETTER
+        what = ", ".join(sorted({f"{item['kind']}: {item['handler']}" for item in told["open"]}))
+        complain(f"time is up; the run is {told['state']}: {what}")
         return TIMED_OUT
 
     execute(main)
 
 
+async def _looks(app: str, bus: str | None, run: str, seconds: float) -> AsyncGenerator[dict[str, Any], None]:
+    """A run at the bus, as data, whenever it moved."""
+    from stepwire_handlers.services.runs import Runs, follow
+    from stepwire_handlers.services.signing import signing_of
+    from stepwire_handlers.services.telling import whole
+
+    loaded, values = target(app, bus)
+    async with existing(values, loaded) as where:
+        name, signing = _named(where, run), await signing_of(values, loaded, where)
+        async for view in follow(Runs(loaded, where, signing), where, name, seconds):
+            yield whole(view)
+
+
 @contextmanager
-def _screen() -> Iterator[Callable[[RunView], None]]:
+def _screen() -> Iterator[Callable[[dict[str, Any]], None]]:
     """Shows a run: a table that changes, on a terminal; a line for each new step, in a pipe."""
     from rich.console import Console, Group
     from rich.live import Live
@@ -226,26 +239,26 @@ def _screen() -> Iterator[Callable[[RunView], None]]:
     if paper.is_terminal:
         with Live(console=paper, auto_refresh=False) as live:
 
-            def show(view: RunView) -> None:
+            def show(run: dict[str, Any]) -> None:
                 """The newest lines, as many as there is room for."""
-                newest = lines(view)[-max(paper.height - 3, 1) :]
+                newest = lines(run)[-max(paper.height - 3, 1) :]
                 for line in newest:
                     line.no_wrap, line.overflow = True, "ellipsis"
-                live.update(Group(headline(view), *newest), refresh=True)
+                live.update(Group(headline(run), *newest), refresh=True)
 
             yield show
         return
     said: set[str] = set()
 
-    def tell(view: RunView) -> None:
-        now = [line.plain.strip() for line in lines(view)]
+    def tell(run: dict[str, Any]) -> None:
+        now = [line.plain.strip() for line in lines(run)]
         for line in now:
             if line not in said:
                 said.add(line)
                 say(line)
-        if view.state not in said:
+        if run["state"] not in said:
             said.clear()
-            said.update([view.state, *now])
-            say(f"run {view.id}: {view.state}")
+            said.update([run["state"], *now])
+            say(f"run {run['run']}: {run['state']}")
 
     yield tell

@@ -219,7 +219,9 @@ class Gates:
         try:
             return kind.model_validate({**gate.event.model_dump(mode="json"), **fields})
         except ValidationError as error:
-            raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}") from None
+            inside = any(len(issue["loc"]) > 1 for issue in error.errors(include_url=False, include_input=False))
+            whole = "; what is nested is given whole: it takes the place of the field's value" if inside else ""
+            raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}{whole}") from None
 
     async def resolve(
         self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null", key: str

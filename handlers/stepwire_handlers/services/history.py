@@ -40,13 +40,17 @@ class History:
         count, last = row.fetchone()
         return int(count), int(last)
 
-    @told("read")
     def run_named(self, prefix: str) -> str | None:
         """The one run whose name begins so; None if there is none, or more than one."""
+        found = self.runs_named(prefix)
+        return found[0] if len(found) == 1 else None
+
+    @told("read")
+    def runs_named(self, prefix: str) -> list[str]:
+        """The runs whose names begin so."""
         try:
             low, high = int(prefix[:15].ljust(15, "0"), 16), int(prefix[:15].ljust(15, "f"), 16)
         except ValueError:  # a name that is no hash, given from outside
             low = high = run_hash(prefix)
         rows = self._store.db.execute("SELECT name FROM runs WHERE number BETWEEN ? AND ?", (low, high)).fetchall()
-        found = [name for (name,) in rows if name.startswith(prefix)]
-        return found[0] if len(found) == 1 else None
+        return [name for (name,) in rows if name.startswith(prefix)]

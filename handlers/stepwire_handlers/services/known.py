@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,6 +43,9 @@ class Offer(NamedTuple):
         return self.out.headers["ce_source"], self.out.headers["ce_id"]
 
 
+Judge = Callable[[Sequence[tuple[Offer, Record | None]]], None]
+
+
 def _shard(*names: str) -> int:
     return crc32("\0".join(names).encode()) % SHARDS
 
@@ -65,10 +68,11 @@ class Turns:
         self._bus, self._tracer = bus, tracer
         self._locks = [asyncio.Lock() for _ in range(SHARDS)]
 
-    async def publish(self, offers: Sequence[Offer]) -> list[Record | None]:
+    async def publish(self, offers: Sequence[Offer], judge: Judge | None = None) -> list[Record | None]:
         """All that are new in one transaction; for each the record that was there before, None if it is new.
 
         Of two with one identity the first is new and the second finds it there, as if they had come one by one.
+        `judge` sees both before anything is written; what it raises is raised, and nothing is written.
 
         Raises BusUnavailable, RecordRefused: nothing was written; OutcomeUnknown.
         """
@@ -87,6 +91,8 @@ class Turns:
                 if earlier[-1] is None:
                     new.append(offer)
                     known[place] = _first(offer)
+            if judge is not None:
+                judge(list(zip(offers, earlier, strict=True)))
             if new:
                 await self._write(new)
             return earlier

@@ -24,6 +24,7 @@ from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import DecodeError
 from stepwire.state import ITEM, JOIN, decode_meta
 from stepwire_handlers.services.dead_letters import DeadLetters
+from stepwire_handlers.services.history import History
 from stepwire_handlers.services.runs import Runs, RunView
 from stepwire_handlers.services.snapshot import snapshot
 
@@ -57,6 +58,21 @@ def newest(app: App, bus: LocalBus, limit: int, state: str | None = None, since:
                 views.append(view)
     views.sort(key=lambda view: view.started, reverse=True)
     return Listing(views, looked, whole)
+
+
+def named(
+    app: App, bus: LocalBus, prefix: str, limit: int, state: str | None = None, since: float = 0.0
+) -> Listing:  # fmt: skip
+    """At most `limit` of the app's runs whose names begin so. At most `SCAN` are looked into."""
+    runs, views = Runs(app, bus), list[RunView]()
+    with snapshot(bus):
+        names = History(bus.store).runs_named(prefix)
+        for run in names[:SCAN]:
+            view = runs.view(run)
+            if (view.lines or view.open) and view.started >= since and state in (None, view.state):
+                views.append(view)
+    views.sort(key=lambda view: view.started, reverse=True)
+    return Listing(views[:limit], min(len(names), SCAN), len(views) <= limit and len(names) <= SCAN)
 
 
 def begun_since(text: str) -> float:

@@ -1,4 +1,4 @@
-"""A door as a caller sees it: what waits, and what a person decides, over HTTP.
+"""A door as a caller sees it: events in, runs, what waits, and what a person decides, over HTTP.
 
 In: its address and a key of its access file. Out: plain data as the door tells it. Raises SettingsError for what the
 door says makes no sense (422), else StepwireError with what to do about it. The key goes to that address alone: no
@@ -11,17 +11,21 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from stepwire.errors import SettingsError, StepwireError
 from stepwire_handlers.services.door.access import safe_address
+from stepwire_handlers.services.remote_answers import Accepted, Gate, Letter, Listed, Run, StepByStep, WholeLetter
+from stepwire_handlers.services.remote_form import Form
 
 PATIENCE = 30.0  #: seconds between two pieces of an answer; a door lists for less than one
 LONGEST = 120.0  #: seconds for all of it, however it comes: 64 MB on a slow line
@@ -30,61 +34,10 @@ KEY = "STEPWIRE_DOOR_KEY"
 PAGE = 500  #: items that are asked for at once
 PAGES = 2_000  #: a million items
 WORDS = 300  #: characters of an error that are told
+TURN = 20.0  #: seconds that a door is asked to wait with its answer, so that it comes within `PATIENCE`
+SLOW = 100_000  #: bytes a second of a line on which files go up
 Query = Mapping[str, str]
-
-
-Moment = Annotated[float, Field(ge=0, le=250_000_000_000, allow_inf_nan=False)]  #: up to the year 9892
-
-
-class _Item(BaseModel):
-    """What commands read of whatever a page lists."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    app: str
-    id: str
-    handler: str
-    run: str
-
-
-class _Gate(_Item):
-    kind: str
-    why: str
-    since: Moment
-    until: Moment | None
-    event: dict[str, Any] | None
-
-
-class _Letter(_Item):
-    status: str
-    error: str
-    message: str
-    attempts: int
-    replays: int
-    time: Moment
-
-
-class _Block(BaseModel):
-    handler: str
-    id: str
-    slot: str
-
-
-class _Done(BaseModel):
-    handler: str
-    id: str
-    decision: str
-    by: str
-    why: str
-    edited: dict[str, Any] | None
-    time: Moment
-
-
-class _Whole(_Letter):
-    headers: dict[str, str]
-    payload: Any
-    blocks: list[_Block]
-    said: list[_Done]
+Body = Mapping[str, Any] | Form | None
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -127,16 +80,16 @@ class Remote:
 
     def gates(self, **query: str) -> Iterator[dict[str, Any]]:
         """What waits for a person, oldest first."""
-        return self._pages("gates", "/gates", query, _Gate)
+        return self._pages("gates", "/gates", query, Gate)
 
     def letters(self, **query: str) -> Iterator[dict[str, Any]]:
         """Dead letters, oldest first."""
-        return self._pages("dead_letters", "/dead-letters", query, _Letter)
+        return self._pages("dead_letters", "/dead-letters", query, Letter)
 
     def letter(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """One of them whole."""
         path = f"/dead-letters/{quote(found['id'], safe='')}"
-        return self._checked(self._ask("GET", path, _where(found)), path, _Whole)
+        return self._checked(self._ask("GET", path, _where(found)), path, WholeLetter)
 
     def _pages(self, name: str, path: str, query: Query, kind: type[BaseModel]) -> Iterator[dict[str, Any]]:
         wanted = {"limit": str(PAGE)} | {name: text for name, text in query.items() if text}
@@ -164,7 +117,36 @@ class Remote:
         return found
 
     def _strange(self, path: str) -> StepwireError:
-        return StepwireError(f"{self._url} is another release's door: it gives no pages of {path}")
+        return StepwireError(f"{self._url} is another release's door: it gives no such answer at {path}")
+
+    # -- runs
+
+    def runs(self, limit: int, **query: str) -> tuple[list[dict[str, Any]], bool]:
+        """The newest runs; and whether these are all that fit."""
+        wanted = {"limit": str(limit)} | {name: text for name, text in query.items() if text}
+        page = self._ask("GET", "/runs", wanted)
+        if not isinstance(page, dict) or not isinstance(page.get("runs"), list):
+            raise self._strange("/runs")
+        return [self._checked(item, "/runs", Listed) for item in page["runs"]], page.get("whole") is True
+
+    def steps(self, run: str, app: str) -> dict[str, Any]:
+        """One of them step by step."""
+        path = f"/runs/{quote(run, safe='')}/steps"
+        return self._checked(self._ask("GET", path, {"app": app}), path, StepByStep)
+
+    def rested(self, run: str, app: str, seconds: float) -> dict[str, Any]:
+        """One of them once it has its result or waits for a person, or after so long, at most `TURN`."""
+        path, wait = f"/runs/{quote(run, safe='')}", f"wait={math.ceil(min(seconds, TURN))}"
+        return self._checked(self._ask("GET", path, {"app": app}, prefer=wait), path, Run)
+
+    def publish(
+        self, app: str, kind: str, fields: Mapping[str, Any], files: Sequence[tuple[str, Path]], key: str | None
+    ) -> dict[str, Any]:  # fmt: skip
+        """An event; a repeat with the same key follows the run that the first one began."""
+        path = f"/apps/{quote(app, safe='')}/{quote(kind, safe='')}"
+        body = Form(fields, files) if files else fields
+        headers = {} if key is None else {"idempotency_key": key}
+        return self._checked(self._ask("POST", path, {}, body, **headers), path, Accepted)
 
     # -- answers
 
@@ -183,30 +165,38 @@ class Remote:
 
     # -- one request
 
-    def _ask(self, method: str, path: str, query: Query, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer, or what went wrong, within `LONGEST`; a thread that hangs until then ends with the process."""
+    def _ask(self, method: str, path: str, query: Query, body: Body = None, **more: str) -> Any:
+        """The answer, or what went wrong, within `LONGEST`; a thread that hangs until then ends with the process.
+
+        `more` are headers, with `_` for `-`.
+        """
         found: list[Any] = []
+        longest = LONGEST + (body.size / SLOW if isinstance(body, Form) else 0.0)
 
         def ask() -> None:
             try:
-                found.append(self._tried(method, path, query, body))
+                found.append(self._tried(method, path, query, body, more))
             except Exception as error:  # noqa: BLE001 - it is raised where somebody hears it
                 found.append(error)
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
-        asking.join(LONGEST)
-        said = found[0] if found else self._unanswered(method, f"not whole within {LONGEST:g} s")
+        asking.join(longest)
+        said = found[0] if found else self._unanswered(method, f"not whole within {longest:g} s")
         if isinstance(said, Exception):
             raise said
         return said
 
-    def _tried(self, method: str, path: str, query: Query, body: Mapping[str, Any] | None) -> Any:
+    def _tried(self, method: str, path: str, query: Query, body: Body, more: Mapping[str, str]) -> Any:
         """One request: what it is answered with, or an error to raise."""
         address = self._url + path + ("?" + urlencode(query) if query else "")
-        data = None if body is None else json.dumps(body).encode()
         headers = {"authorization": f"Bearer {self._key}", "accept": "application/json"}
-        headers |= {"content-type": "application/json"} if data is not None else {}
+        headers |= {name.replace("_", "-"): text for name, text in more.items()}
+        data: Any = None
+        if isinstance(body, Form):
+            data, headers = body.pieces(), headers | body.headers
+        elif body is not None:
+            data, headers = json.dumps(body).encode(), headers | {"content-type": "application/json"}
         request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310 - its kind was looked at
         try:
             with self._opener.open(request, timeout=PATIENCE) as answer:

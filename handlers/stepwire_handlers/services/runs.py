@@ -9,7 +9,7 @@ A run is read by the index of its records, so it costs its own events, not those
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -34,6 +34,12 @@ REFRESH = 1.0  #: seconds after which a run is looked at again although nothing 
 RUNNING, TIMER, OPEN_JOIN, EXTERNAL, ORDER, DEAD = "running", "timer", "join", "external", "order", "dead letter"
 PERSON = frozenset({"gate", "unknown outcome"})
 MOVES = frozenset({RUNNING, TIMER, EXTERNAL, ORDER})  #: goes on without anybody's answer
+
+
+def at_rest(kinds: Iterable[str]) -> bool:
+    """Is nothing open but what a person must answer, and what waits for that?"""
+    found = set(kinds)
+    return bool(found & {*PERSON, DEAD}) and not found & MOVES
 
 
 class OpenItem(NamedTuple):
@@ -79,8 +85,7 @@ class RunView:
     @property
     def rests(self) -> bool:
         """Is nothing open but what a person must answer, and what waits for that?"""
-        kinds = {item.kind for item in self.open}
-        return bool(kinds & {*PERSON, DEAD}) and not kinds & MOVES
+        return at_rest(item.kind for item in self.open)
 
     @property
     def started(self) -> float:

@@ -38,7 +38,7 @@ from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.limits import Limits
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, of_error
-from stepwire_handlers.services.door.runs import find
+from stepwire_handlers.services.door.runs import find, seen
 from stepwire_handlers.services.door.trouble import Trouble
 from stepwire_handlers.services.groups import unattended
 from stepwire_handlers.services.history import History
@@ -66,7 +66,8 @@ def _templates() -> Environment:
         loader=PackageLoader("stepwire_handlers.services.console"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {"moment": look.moment, "ago": look.ago, "pretty": look.pretty, "path": lambda t: quote(t, "")}
+    shows = {name: getattr(look, name) for name in ("moment", "ago", "pretty", "gist")}
+    found.filters |= {**shows, "path": lambda t: quote(t, "")}
     return found
 
 
@@ -138,6 +139,8 @@ class Console:
                 then = path + (f"?{query}" if query else "")
                 return RedirectResponse("/login?" + urlencode({"then": then}), 303)
             request.state.caller = caller
+            if not seen(self.places, caller):
+                raise Problem(403, "forbidden", look.BLIND.format(name=caller.name))
             return await page(request, caller)
 
         return self._route(path, known, "GET")
@@ -166,10 +169,10 @@ class Console:
 
     def _page(self, request: Request, name: str, code: int = 200, **values: Any) -> Response:
         caller = getattr(request.state, "caller", None)
-        seen = look.visible(self.places, caller) if caller else []
-        here = {"caller": caller, "apps": [place.app.name for place in seen], "path": request.scope["path"],
-                "outdated": [place for place in seen if place.outdated], "login": self.sessions.needs_login,
-                "refused": [place for place in seen if place.refused],
+        open_ = seen(self.places, caller) if caller else []
+        here = {"caller": caller, "apps": [place.app.name for place in open_], "path": request.scope["path"],
+                "outdated": [place for place in open_ if place.outdated], "login": self.sessions.needs_login,
+                "refused": [place for place in open_ if place.refused],
                 "said": SAID.get(request.query_params.get("said", ""), "")}  # fmt: skip
         return Html(self._pages.get_template(name).render(**here, **values), code)
 
@@ -186,7 +189,10 @@ class Console:
 
     async def _nowhere(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        found = self._failed(request, Problem(error.status_code, "not-found", "there is no such page here"))
+        said = "there is no such page here"
+        if takes := (error.headers or {}).get("Allow"):
+            said = f"this address takes {takes}, not {request.method}: a page's own buttons and links send that"
+        found = self._failed(request, Problem(error.status_code, "not-found", said, headers=error.headers))
         found.headers.update(HEADERS)
         return found
 
@@ -199,14 +205,15 @@ class Console:
         app, state, span, search, wanted = (asked.get(name, "").strip()[:200] for name in names)
         page = int(wanted) if wanted.isascii() and wanted.isdigit() else 1
         page, state = min(max(page, 1), look.DEEPEST), state if state in STATES else ""
-        places = look.visible(self.places, caller, app)
+        places = seen(self.places, caller, app)
         if len(search) >= 6 and (name := self._named(places, search)):
             return RedirectResponse(f"/runs/{quote(name, '')}", 303)
         found = look.runs(places, state, span, search, page)
         chosen = {"app": app, "state": state, "since": span, "q": search}
         links = {number: "/?" + urlencode({**chosen, "page": number}) for number in (page - 1, page + 1)}
         return self._page(request, "runs.html", found=found, chosen=chosen, states=STATES, page=page, links=links,
-                          spans=look.SPANS, searched=look.SEARCHED, filtered=any(chosen.values()))  # fmt: skip
+                          spans=look.SPANS, searched=look.SEARCHED, filtered=any(chosen.values()),
+                          entry=next((name for place in places for name in place.entries), "EventName"))  # fmt: skip
 
     def _named(self, places: list[Place], prefix: str) -> str | None:
         for place in places:
@@ -240,7 +247,7 @@ class Console:
 
     async def gates(self, request: Request, caller: Caller) -> Response:
         """Everything that waits for a person."""
-        waiting, whole = await look.gates(self._aside, look.visible(self.places, caller))
+        waiting, whole = await look.gates(self._aside, seen(self.places, caller))
         return self._page(request, "gates.html", waiting=waiting, whole=whole)
 
     async def _waiting(self, request: Request, caller: Caller) -> tuple[Place, Any]:
@@ -270,7 +277,7 @@ class Console:
 
     async def letters(self, request: Request, caller: Caller) -> Response:
         """Those that nobody replayed or dropped."""
-        letters, whole = await look.letters(self._aside, look.visible(self.places, caller))
+        letters, whole = await look.letters(self._aside, seen(self.places, caller))
         return self._page(request, "letters.html", letters=letters, whole=whole)
 
     async def _letter(self, request: Request, caller: Caller) -> tuple[Place, DeadLetters, Any]:

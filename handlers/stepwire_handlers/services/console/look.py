@@ -5,7 +5,6 @@ In: places, a caller. Out: plain rows and dicts for the templates. Raises BusErr
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,12 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from stepwire import App
+from stepwire import App, Event
 from stepwire.bus.local import LocalBus
+from stepwire_handlers.services import gist as gists
 from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, Filter
 from stepwire_handlers.services.door.aside import Aside
-from stepwire_handlers.services.door.identity import Caller
-from stepwire_handlers.services.door.places import Place, Places
+from stepwire_handlers.services.door.places import Place
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.groups import unattended
@@ -27,6 +26,7 @@ from stepwire_handlers.services.listing import newest
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.said import Said
+from stepwire_handlers.services.telling import dollars
 from stepwire_handlers.services.timeline import Step, timeline
 from stepwire_handlers.telemetry.mask import masked
 
@@ -35,8 +35,13 @@ DEEPEST = 20  #: pages that can be turned; older runs are found by their id, a s
 SEARCHED = 500  #: newest runs that a search looks into
 LISTED = 200  #: gates, and dead letters, on their page
 COUNTED = 200  #: newest runs that the graph counts
-DOLLARS = re.compile(r"\$([0-9]{1,12}(?:\.[0-9]{1,12})?)$", re.ASCII)
 SPANS = {"1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
+
+
+BLIND = (
+    "{name} has no role here that may look: viewer, operator and approver may, publisher alone may not. "
+    "Whoever runs the console gives roles in the access file"
+)
 
 
 class Row(NamedTuple):
@@ -54,11 +59,6 @@ class Found(NamedTuple):
     idle: list[str]  #: handlers that these runs wait for and that nobody works for
     more: bool  #: is there another page?
     whole: bool  #: was everything looked at that could match?
-
-
-def visible(places: Places, caller: Caller, app: str = "") -> list[Place]:
-    """The apps that a caller may see."""
-    return [p for p in places.all if caller.may("viewer", p.app.name) and app in ("", p.app.name)]
 
 
 def runs(places: Sequence[Place], state: str, span: str, search: str, page: int) -> Found:
@@ -125,9 +125,8 @@ def _event(event: object) -> tuple[str, str]:
 
 
 def cost(view: RunView) -> float | None:
-    """Dollars of a run, if a step stamped some. A stamp is a header, and a header may say anything."""
-    said = [DOLLARS.search(step.stamps.get("usage", "")) for step in timeline(view)]
-    return sum(float(each[1]) for each in said if each) if any(said) else None
+    """Dollars of a run, if a step stamped some."""
+    return dollars(step.stamps for step in timeline(view))
 
 
 async def gates(aside: Aside, places: Sequence[Place]) -> tuple[list[tuple[Place, Waiting]], bool]:
@@ -191,6 +190,11 @@ KINDS = {"emitted": "done", "ended": "done", "absent": "done", "retired": "done"
 def pretty(data: object) -> str:
     """Data as people read it."""
     return data if isinstance(data, str) else to_json(data, indent=2, serialize_unknown=True).decode()
+
+
+def gist(event: Event | None) -> str:
+    """What an event is about, in a line."""
+    return gists.gist(None if event is None else masked(event, shorten=False))
 
 
 def moment(seconds: float | None) -> str:

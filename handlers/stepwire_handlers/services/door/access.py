@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -140,15 +140,30 @@ class Access(_Table):
 
 def load_access(path: Path) -> Access:
     """Read the file. Raises SettingsError."""
+    found: Mapping[str, object] = {}
     try:
-        return Access.model_validate(tomllib.loads(path.read_text("utf-8")))
+        found = tomllib.loads(path.read_text("utf-8"))
+        return Access.model_validate(found)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}") from None
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        told = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in faults[:SHOWN]]
+        told = [(_where(found, one["loc"]), one["msg"].removeprefix("Value error, ")) for one in faults[:SHOWN]]
         said = "; ".join(f"{where}: {what}" if where else what for where, what in told)
         raise SettingsError(f"{path}: {said}") from None
+
+
+def _where(found: Mapping[str, object], place: Sequence[int | str]) -> str:
+    """A place in the file as its writer knows it: a key by its name, the items of a set by their field."""
+    inner = list(place)
+    begin: list[str] = []
+    if len(inner) > 1 and inner[0] == "keys" and isinstance(inner[1], int):
+        keys = found["keys"]
+        key = keys[inner[1]] if isinstance(keys, list) else None
+        name = key.get("name") if isinstance(key, dict) else None
+        begin = [f'key "{name}"' if isinstance(name, str) and name.isprintable() and name else f"key {inner[1] + 1}"]
+        inner = [part for part in inner[2:] if isinstance(part, str)]
+    return " ".join([*begin, *([".".join(map(str, inner))] if inner else [])])
 
 
 def new_key() -> tuple[str, str]:

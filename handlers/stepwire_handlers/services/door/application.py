@@ -31,14 +31,16 @@ from stepwire_handlers.services.door.guard import ROUTE, Guard, no_route, traced
 from stepwire_handlers.services.door.identity import Caller, Identity
 from stepwire_handlers.services.door.intake import Begun, publish_events, publish_fields
 from stepwire_handlers.services.door.limits import Limits, Shares
-from stepwire_handlers.services.door.listing import Lister, given, wanted
+from stepwire_handlers.services.door.listing import NAMES, Lister, wanted
 from stepwire_handlers.services.door.measures import Measures
-from stepwire_handlers.services.door.pages import Pages, asked
+from stepwire_handlers.services.door.pages import GATES, LETTERS, Pages, asked
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import RETRY, Problem, of_error, unavailable
+from stepwire_handlers.services.door.queries import given, refuse_others
 from stepwire_handlers.services.door.rest import Rest
-from stepwire_handlers.services.door.runs import address, find, located, shown, wish
+from stepwire_handlers.services.door.runs import address, find, located, shown, step_by_step, wish
 from stepwire_handlers.services.door.trouble import Trouble
+from stepwire_handlers.services.runs import RunView
 
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Publishing, Served
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 SERVED = "stepwire.served"  #: in a request's scope: its span, where it may bring events and somebody traces
 EVENTS = 4 * 1024 * 1024  #: bytes of a batch
 FIELDS = "/apps/{app}/{type}"
+OF_APP = ("app",)
+ANYTHING = None  #: who sends events to a fixed address, scrapes or looks may have names of their own in it
 SMALL = 256 * 1024  #: bytes of a decision with an edit
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 
@@ -74,20 +78,21 @@ class Door:
     def application(self) -> Starlette:
         """The routes behind their guard."""
         routes = [
-            self._route("/events", self._traced("/events", self.take_events), "POST"),
-            self._route(FIELDS, self._traced(FIELDS, self.take_fields), "POST"),
-            self._route("/runs", self.listed, "GET"),
-            self._route("/runs/{run}", self.run, "GET"),
-            self._route("/runs/{run}/stream", self.follow, "GET"),
-            self._route("/gates", self.gates, "GET"),
-            self._route("/gates/{id}", self.decide, "POST"),
-            self._route("/dead-letters", self.letters, "GET"),
-            self._route("/dead-letters/{id}", self.letter, "GET"),
-            self._route("/dead-letters/{id}/replay", self.replay, "POST"),
-            self._route("/dead-letters/{id}/drop", self.drop, "POST"),
-            self._route("/openapi.json", self.description, "GET"),
-            self._route("/docs", self.page, "GET"),
-            self._route("/metrics", self.metrics, "GET"),
+            self._route("/events", ANYTHING, POST=self._traced("/events", self.take_events)),
+            self._route(FIELDS, (), POST=self._traced(FIELDS, self.take_fields)),
+            self._route("/runs", NAMES, GET=self.listed),
+            self._route("/runs/{run}", OF_APP, GET=self.run),
+            self._route("/runs/{run}/steps", OF_APP, GET=self.steps),
+            self._route("/runs/{run}/stream", OF_APP, GET=self.follow),
+            self._route("/gates", GATES, GET=self.gates),
+            self._route("/gates/{id}", Only._fields, GET=self.gate, POST=self.decide),
+            self._route("/dead-letters", LETTERS, GET=self.letters),
+            self._route("/dead-letters/{id}", Only._fields, GET=self.letter),
+            self._route("/dead-letters/{id}/replay", Only._fields, POST=self.replay),
+            self._route("/dead-letters/{id}/drop", Only._fields, POST=self.drop),
+            self._route("/openapi.json", ANYTHING, GET=self.description),
+            self._route("/docs", ANYTHING, GET=self.page),
+            self._route("/metrics", ANYTHING, GET=self.metrics),
             *self.probes(),
         ]
         found = Starlette(routes=routes, exception_handlers={HTTPException: no_route})
@@ -108,14 +113,18 @@ class Door:
 
         return Starlette(routes=[*self.probes(), Route("/metrics", metrics)])
 
-    def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
+    def _route(self, path: str, names: Sequence[str] | None, **endpoints: Endpoint) -> Route:
+        """By method; `names` are those of its query."""
+
         async def known(request: Request) -> Response:
             request.scope[ROUTE] = path
             caller = await self.identity.of(request)
             self.limits.take(caller.name, caller.rate)
-            return await endpoint(request, caller)
+            if names is not None:
+                refuse_others(request.query_params, names)
+            return await endpoints["GET" if request.method == "HEAD" else request.method](request, caller)
 
-        return Route(path, known, methods=[method], name=path)
+        return Route(path, known, methods=[*endpoints], name=path)
 
     def _traced(self, route: str, endpoint: Endpoint) -> Endpoint:
         """The endpoint of a known caller, in a span; the endpoint itself if nobody traces."""
@@ -190,17 +199,24 @@ class Door:
         """`GET /runs/<id>`."""
         if stream.MEDIA in request.headers.get("accept", ""):
             return await self.follow(request, caller)
-        place, view = find(self.places, caller, request.path_params["run"])
+        place, view = self._found(request, caller)
         seconds = wish(request)
         if seconds is None:
             return Json(shown(place, view))
         view = await self.rest.of(place, view.id, seconds, request.receive, caller.share)
         return Json(shown(place, view), headers={"preference-applied": f"wait={seconds:g}"})
 
+    def _found(self, request: Request, caller: Caller) -> tuple[Place, RunView]:
+        return find(self.places, caller, request.path_params["run"], **given(request.query_params, OF_APP))
+
+    async def steps(self, request: Request, caller: Caller) -> Response:
+        """`GET /runs/<id>/steps`."""
+        return Json(step_by_step(*self._found(request, caller)))
+
     async def follow(self, request: Request, caller: Caller) -> Response:
         """`GET /runs/<id>/stream`."""
         seen, ended = stream.cursor_of(request)
-        place, view = find(self.places, caller, request.path_params["run"])
+        place, view = self._found(request, caller)
         if ended and view.state == "completed":
             return Response(status_code=204)
         who = caller.share
@@ -231,6 +247,10 @@ class Door:
     async def gates(self, request: Request, caller: Caller) -> Response:
         """`GET /gates`."""
         return Json(await self.pages.gates(caller, asked(request.query_params)))
+
+    async def gate(self, request: Request, caller: Caller) -> Response:
+        """`GET /gates/<id>`."""
+        return Json(await self.pages.gate(caller, request.path_params["id"], asked(request.query_params)))
 
     async def decide(self, request: Request, caller: Caller) -> Response:
         """`POST /gates/<id>`."""

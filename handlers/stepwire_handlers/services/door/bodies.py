@@ -17,6 +17,7 @@ from stepwire_handlers.services.door.problems import Problem
 
 IDLE = 30.0  #: seconds between two pieces of a body; who sends slower holds a connection, not an upload
 SLOWEST = 1_024  #: bytes a second, all in all: one byte every 29 seconds holds a connection and a draft as well
+LESS = "send less at once"
 
 
 def media_type(request: Request) -> str:
@@ -29,7 +30,7 @@ def is_json(media: str) -> bool:
     return media in ("application/json", "text/json") or (media.startswith("application/") and media.endswith("+json"))
 
 
-def length(request: Request, limit: int) -> int | None:
+def length(request: Request, limit: int, cure: str = LESS) -> int | None:
     """What Content-Length says; refused before anything is read if it is above the limit."""
     said = request.headers.get("content-length")
     if said is None:
@@ -37,18 +38,18 @@ def length(request: Request, limit: int) -> int | None:
     if not (said.isascii() and said.isdigit()):
         raise Problem(400, "bad-request", "Content-Length is no number")
     if len(said) > 15 or int(said) > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, cure)
     return int(said)
 
 
-async def pieces(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body as it comes in."""
+async def pieces(request: Request, limit: int, cure: str = LESS) -> AsyncGenerator[bytes, None]:
+    """The body as it comes in; `cure` says what to do about one that is too large."""
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":  # the bytes are no file yet
         raise Problem(
             415, "unsupported-media-type", "send the body without Content-Encoding",
             headers={"accept-encoding": "identity"},
         )  # fmt: skip
-    length(request, limit)
+    length(request, limit, cure)
     got, stream, loop = 0, request.stream().__aiter__(), asyncio.get_running_loop()
     waited = 0.0  #: for the sender alone: a slow disk is no fault of theirs
     while True:
@@ -67,20 +68,18 @@ async def pieces(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         if waited > IDLE and got < SLOWEST * waited:
             raise Problem(408, "too-slow", f"the body came with less than {SLOWEST} bytes a second")
         if got > limit:
-            raise _too_large(limit)
+            raise _too_large(limit, cure)
         if piece:
             yield piece
 
 
-async def whole(request: Request, limit: int) -> bytes:
+async def whole(request: Request, limit: int, cure: str = LESS) -> bytes:
     """The body."""
-    return b"".join([piece async for piece in pieces(request, limit)])
+    return b"".join([piece async for piece in pieces(request, limit, cure)])
 
 
-def _too_large(limit: int) -> Problem:
-    return Problem(
-        413, "too-large", f"the body is above {limit} bytes; send large content as a file, or in parts", limit=limit
-    )
+def _too_large(limit: int, cure: str) -> Problem:
+    return Problem(413, "too-large", f"the body is above {limit} bytes; {cure}", limit=limit)
 
 
 def parsed(body: bytes, what: str = "the body") -> Any:

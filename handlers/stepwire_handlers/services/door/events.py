@@ -11,14 +11,16 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.requests import Request
 
 from stepwire.codec import JSON
 from stepwire_handlers.services.door.bodies import is_json, media_type, parsed
+from stepwire_handlers.services.door.idempotency import digest_of
 from stepwire_handlers.services.door.problems import Problem
 
 STRUCTURED = "application/cloudevents"
@@ -27,6 +29,10 @@ MOST = 1_000  #: events of one batch; they are written in one transaction
 NAME = re.compile(r"[a-z0-9]{1,64}")
 KERNEL = "sw"  #: how the names of our own attributes begin
 LONGEST = 2_048  #: characters of an attribute
+TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)(?:\.[0-9]+)?(Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])",
+    re.IGNORECASE,
+)
 
 
 class CloudEvent(NamedTuple):
@@ -34,6 +40,15 @@ class CloudEvent(NamedTuple):
 
     attributes: Mapping[str, str]
     data: bytes  #: JSON
+
+    @property
+    def digest(self) -> str:
+        """What was sent, in short: of whatever type, the same for the same JSON in another order or spacing."""
+        try:
+            sent = from_json(self.data)
+        except ValueError:  # what only an upcast can read
+            sent = self.data.decode("utf-8", "replace")
+        return digest_of(self.attributes["type"], sent)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -141,4 +156,17 @@ def _checked(attributes: Mapping[str, str], data: bytes, where: str) -> CloudEve
             raise _bad(f"{where}names of attributes are a to z and 0 to 9, at most 64 of them")
         if len(text) > LONGEST or not text.isprintable():
             raise _bad(f"{where}the attribute {name} is above {LONGEST} characters, or has control characters")
+    if "time" in attributes and not _is_time(attributes["time"]):
+        raise _bad(f"{where}the attribute time is no time as RFC 3339 writes it, such as 2026-01-31T12:00:00Z")
     return CloudEvent(attributes, data)
+
+
+def _is_time(text: str) -> bool:
+    """Is it a time by RFC 3339? Its leap second, 60, no calendar of ours knows."""
+    found = TIME.fullmatch(text)
+    try:
+        return found is not None and bool(
+            datetime.fromisoformat(f"{found[1]}T{found[2]}:{found[3].replace('60', '59')}")
+        )
+    except ValueError:
+        return False

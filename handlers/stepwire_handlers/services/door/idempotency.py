@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -46,9 +45,20 @@ def within(key: str, run: str) -> str:
     return digest(key, run)
 
 
-def digest_of(kind: str, fields: Mapping[str, Any]) -> str:
+def digest_of(kind: str, fields: Any) -> str:
     """What was sent, in short: the same for the same fields in another order or spacing."""
     return digest(kind, json.dumps(fields, sort_keys=True, ensure_ascii=True))
+
+
+def check_event(earlier: Record, sent: str) -> None:
+    """Was the same sent under this source and id before? Raises Problem 422.
+
+    Of an event that came another way, or through an older door, nobody knows what was sent: it is followed.
+    """
+    if earlier.headers.get(HEADER, sent) != sent:
+        raise Problem(
+            422, "key-reused", "an event of this source and id is there with other data; give a new event a new id"
+        )
 
 
 def check(earlier: Record, sent: str) -> None:

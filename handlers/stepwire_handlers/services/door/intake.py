@@ -16,13 +16,13 @@ from stepwire import Event
 from stepwire.bus.protocol import Out, Record
 from stepwire.codec import Codec, Decoded
 from stepwire_handlers.services.door.events import CloudEvent
-from stepwire_handlers.services.door.idempotency import HEADER, check, digest_of, within
+from stepwire_handlers.services.door.idempotency import HEADER, check, check_event, digest_of, within
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import RUN, Place, Places
 from stepwire_handlers.services.door.problems import SHOWN, Problem, invalid, unfit
 from stepwire_handlers.services.door.runs import is_name
 from stepwire_handlers.services.fields import Unfit, event_of
-from stepwire_handlers.services.known import Offer
+from stepwire_handlers.services.known import Judge, Offer
 
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Served
@@ -82,12 +82,35 @@ async def publish_events(
                 raise
             faults.append({"pointer": f"/{number}", "reason": problem.detail, **problem.extra})
     if faults:
-        raise Problem(422, "invalid", f"{len(faults)} of {len(events)} events are wrong; none was taken", errors=faults)
-    return [begun for begun, _ in await _publish(offers, served)]
+        raise _wrong(faults, len(events), "none was taken")
+    return [begun for begun, _ in await _publish(offers, served, same=True)]
+
+
+def _wrong(faults: list[dict[str, Any]], of: int, taken: str) -> Problem:
+    return Problem(422, "invalid", f"{len(faults)} of {of} events are wrong; {taken}", errors=faults)
+
+
+def _judge(mine: Sequence[int], of: int) -> Judge:
+    """What is known must be known with the same data; `mine` are the numbers of these events in their batch."""
+
+    def judge(found: Sequence[tuple[Offer, Record | None]]) -> None:
+        faults = list[dict[str, Any]]()
+        for number, (offer, earlier) in zip(mine, found, strict=True):
+            try:
+                if earlier is not None:
+                    check_event(earlier, offer.out.headers[HEADER])
+            except Problem as problem:
+                if of == 1:
+                    raise
+                faults.append({"pointer": f"/{number}", "reason": problem.detail})
+        if faults:
+            raise _wrong(faults, of, "none was taken" if 0 in mine else "of their app none was taken")
+
+    return judge
 
 
 async def _publish(
-    offers: Sequence[tuple[Place, Offer]], served: Served | None
+    offers: Sequence[tuple[Place, Offer]], served: Served | None, *, same: bool = False
 ) -> list[tuple[Begun, Record | None]]:  # fmt: skip
     """One transaction for each bus."""
     if served is not None and offers:
@@ -96,7 +119,8 @@ async def _publish(
     found: dict[int, Record | None] = {}
     for turns in dict.fromkeys(place.turns for place, _ in offers):
         mine = [number for number, (place, _) in enumerate(offers) if place.turns is turns]
-        found |= zip(mine, await turns.publish([offers[number][1] for number in mine]), strict=True)
+        judge = _judge(mine, len(offers)) if same else None
+        found |= zip(mine, await turns.publish([offers[number][1] for number in mine], judge), strict=True)
         offers[mine[0]][0].watch.stir()
     return [
         (Begun(place, offer.run, *offer.identity, known=found[number] is not None), found[number])
@@ -126,8 +150,9 @@ def _offer(places: Places, caller: Caller, event: CloudEvent) -> tuple[Place, Of
         return place, _answer(answer, event, found=place.app.wiring.answers[answer].match is not None)
     decoded = _decoded(entry, event)
     out, run = place.app.record(decoded, id=event.attributes["id"], source=event.attributes["source"], now=time.time())
-    kept = {name: text for name, text in event.headers.items() if name not in ("ce_type", HEADER)}
-    return place, Offer(out._replace(headers={**kept, **out.headers, **_time(event)}), run, named=True)
+    kept = {name: text for name, text in event.headers.items() if name != "ce_type"}
+    headers = {**kept, **out.headers, **_time(event), HEADER: event.digest}
+    return place, Offer(out._replace(headers=headers), run, named=True)
 
 
 def _time(event: CloudEvent) -> dict[str, str]:
@@ -172,5 +197,6 @@ def _answer(kind: type[Event], event: CloudEvent, *, found: bool) -> Offer:
         raise Problem(422, "invalid", f"swrun is no name of a run: send back what you were asked with (1 to {RUN} "
                                       f"characters that can be printed, no /)")  # fmt: skip
     value = answer.model_dump_json().encode()
-    out = Out(kind.spec.topic, run or said["id"], {**event.headers, "ce_type": kind.spec.type, **echoed}, value)
+    headers = {**event.headers, "ce_type": kind.spec.type, **echoed, HEADER: event.digest}
+    out = Out(kind.spec.topic, run or said["id"], headers, value)
     return Offer(out, run, named=bool(run))

@@ -22,7 +22,7 @@ from stepwire_handlers.services.fields import known
 
 REF = "#/components/schemas/{model}"
 OWN = "Door."  #: how the names of our own schemas begin: an app may have an event of any name
-FILE = {"type": "string", "format": "binary"}
+FILE = {"type": "string", "format": "binary", "description": "Not empty."}
 EVENT = {
     "type": ["object", "null"],
     "description": "The event's fields, sensitive ones masked, and its class as `type`.",
@@ -80,6 +80,7 @@ FILTER = [
     {"name": name, "in": "query", "required": False, "description": about, "schema": schema}
     for name, about, schema in (
         ("app", "Of this app.", {"type": "string"}),
+        ("id", "Whose id begins so.", {"type": "string"}),
         ("state", "In this state.", {"enum": [*STATES]}),
         ("since", "Begun so long ago, or at this time, or later: 30m, 12h, 7d, 2026-01-31T12:00Z.",
          {"type": "string", "pattern": SINCE}),
@@ -171,7 +172,7 @@ def _fixed() -> dict[str, Any]:
     run, id_, faults = _path("run"), _path("id"), _faults(400, 404, 408, 409, 413, 415, 422)
     decided = {"202": _found("Sent to the worker.", _ref("Decided")), **faults}
     gates, letters = (
-        {"200": _found("A page, oldest first.", _object(**{name: _list(item), "next": NEXT})), **_faults(404, 422)}
+        {"200": _found("A page, oldest first.", _object(**{name: _list(item), "next": NEXT})), **_faults(400, 404, 422)}
         for name, item in (("gates", "OpenGate"), ("dead_letters", "OpenDeadLetter"))
     )
     verdict = {"required": True, "content": _json(_ref("Verdict"))}
@@ -182,16 +183,23 @@ def _fixed() -> dict[str, Any]:
                                    requestBody=_events()),
         "GET /runs": _operation("runs", "The newest runs that you may see", {
                                 "200": _found("Newest first.", _object(runs=_list("ListedRun"), whole=WHOLE)),
-                                **_faults(404, 422)}, *FILTER),
+                                **_faults(400, 404, 422)}, *FILTER),
         "GET /runs/{run}": _operation("run", "One run as it is now; asked for text/event-stream: as it happens",
-                                      _messages(_json(_ref("Run"))), run, WAIT, CURSOR),
-        "GET /runs/{run}/stream": _operation("stream", "One run as it happens", _messages({}), run, CURSOR),
+                                      _messages(_json(_ref("Run"))), run, ONLY[0], WAIT, CURSOR),
+        "GET /runs/{run}/steps": _operation("steps", "One run step by step, long texts cut", {
+                                            "200": _found("As `stepwire runs show --json`.", _ref("StepByStep")),
+                                            **_faults(400, 404, 422)}, run, ONLY[0]),
+        "GET /runs/{run}/stream": _operation("stream", "One run as it happens", _messages({}), run, ONLY[0], CURSOR),
         "GET /gates": _operation("gates", "What waits for a person", gates, *PAGED),
+        "GET /gates/{id}": _operation("gate", "One of them", {
+                                      "200": _found("What is asked.", _ref("OpenGate")), **_faults(400, 404, 422)},
+                                      id_, *ONLY),
         "POST /gates/{id}": _operation("decide", "Decide (approver)", decided, id_, *ONLY, requestBody=verdict),
         "GET /dead-letters": _operation("dead-letters", "Unfinished deliveries", letters, *LETTERS),
         "GET /dead-letters/{id}": _operation("dead-letter", "One of them whole", {
                                              "200": _found("The cause, the payload, what it holds up.",
-                                                           _ref("WholeDeadLetter")), **_faults(404, 422)}, id_, *ONLY),
+                                                           _ref("WholeDeadLetter")), **_faults(400, 404, 422)},
+                                             id_, *ONLY),
         "POST /dead-letters/{id}/replay": _operation("replay", "Resume (operator)", decided, id_, *ONLY,
                                                      requestBody=edit),
         "POST /dead-letters/{id}/drop": _operation("drop", "Give up (operator)", decided, id_, *ONLY),
@@ -216,7 +224,7 @@ def _messages(other: Mapping[str, Any]) -> dict[str, Any]:
     content = {"text/event-stream": {"schema": {"description": "Server-sent events: id, event, data in JSON."}}}
     return {
         "200": {"description": "The run; or messages `event`, `state` and `end`.", "content": {**other, **content}},
-        "204": {"description": "The run is completed, and every message was seen."}, **_faults(400, 404),
+        "204": {"description": "The run is completed, and every message was seen."}, **_faults(400, 404, 422),
     }  # fmt: skip
 
 
@@ -241,8 +249,15 @@ def _own() -> dict[str, Any]:
         "Run": _object("run", "app", state=states, started=time, result=EVENT, open=_list("Open"), gates=_list("Gate"),
                        dead_letters=_list("DeadLetter"), retried=_list("Retried"), said=_list("Said"),
                        links=_object("self", "stream")),
-        "ListedRun": _object("run", "app", "url", state=states, started=time, result=EVENT,
-                             dead_letter={"type": ["object", "null"]}),
+        "ListedRun": _object("run", "app", "url", state=states, started=time, result=EVENT, events=count,
+                             waits={"type": "array", "items": text}, dead_letter={"type": ["object", "null"]}),
+        "StepByStep": _object("run", "app", state=states, started=time, result=EVENT, events=_list("Event"),
+                              steps=_list("Step"), open=_list("Open"), dead_letter={"type": ["object", "null"]}),
+        "Event": _object("handler", "type", "identity", time=time, event={"type": "object"}),
+        "Step": _object("id", "outcome", "about", "last_error", handler={"type": ["string", "null"]}, begun=time,
+                        ended=later, seconds=later, due=later, attempts={"type": ["integer", "null"]},
+                        inputs={"type": "array"}, outputs={"type": "array"}, stamps={"type": "object"},
+                        said=_list("Said")),
         "Said": _object("handler", "id", "decision", "by", "why", edited={"type": ["object", "null"]}, time=time,
                         counts={"type": "boolean", "description": "false: see doubt, such as a missing signature"},
                         doubt=text),
@@ -257,7 +272,8 @@ def _own() -> dict[str, Any]:
             blocks={"type": "array"}, said=_list("Said"))]},
         "Decided": _object("app", "id", "decision", "by", "run", url=URL),
         "CloudEvent": {"type": "object", "required": ["specversion", "id", "source", "type"], "properties": {
-            "specversion": {"const": "1.0"}, "id": attribute, "source": attribute, "type": attribute, "time": text,
+            "specversion": {"const": "1.0"}, "id": attribute, "source": attribute, "type": attribute,
+            "time": text | {"format": "date-time"},
             "data": {}}},
         "Verdict": Verdict.model_json_schema(ref_template=REF), "Replay": Replay.model_json_schema(ref_template=REF),
     }  # fmt: skip

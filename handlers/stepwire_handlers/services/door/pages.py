@@ -16,10 +16,11 @@ from stepwire.bus.local import LocalBus
 from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, Filter
 from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.identity import Caller
-from stepwire_handlers.services.door.listing import given
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem
+from stepwire_handlers.services.door.queries import given
 from stepwire_handlers.services.door.runs import gate as gate_shown
+from stepwire_handlers.services.door.runs import seen
 from stepwire_handlers.services.gates import Gates
 from stepwire_handlers.services.mark import Mark, mark_of
 from stepwire_handlers.services.signing import Signing
@@ -27,6 +28,8 @@ from stepwire_handlers.telemetry.mask import masked
 
 DEFAULT, MOST = 100, 500  #: items of one page
 LIMIT = re.compile(r"[1-9][0-9]{0,2}")
+GATES = ("app", "id", "limit", "cursor")
+LETTERS = (*GATES, "handler", "error", "run", "every")
 SWITCH = {"true": True, "false": False}
 Item = tuple[Mark, dict[str, Any]]
 
@@ -46,7 +49,7 @@ class Asked(NamedTuple):
 
 def asked(query: QueryParams) -> Asked:
     """Read the query. Raises Problem 422 for a value that makes no sense, or a name given twice."""
-    found = given(query, ("app", "id", "handler", "error", "run", "every", "limit", "cursor"))
+    found = given(query, LETTERS)
     limit, every = found.pop("limit", str(DEFAULT)), found.pop("every", "false")
     if not LIMIT.fullmatch(limit) or int(limit) > MOST:
         raise Problem(422, "invalid", f"limit is a number from 1 to {MOST}")
@@ -67,10 +70,10 @@ class Pages:
         self._places, self._aside = places, aside
 
     def _seen(self, caller: Caller, app: str) -> list[Place]:
-        seen = [p for p in self._places.all if caller.may("viewer", p.app.name) and app in ("", p.app.name)]
-        if app and not seen:
+        found = seen(self._places, caller, app)
+        if app and not found:
             raise Problem(404, "not-found", "there is no such app that you may see")
-        return seen
+        return found
 
     async def gates(self, caller: Caller, wanted: Asked) -> dict[str, Any]:
         """What waits for a person, in the apps that the caller may see."""
@@ -80,6 +83,18 @@ class Pages:
             return [(mark, {"app": app.name, **gate_shown(waiting)}) for mark, waiting in found]
 
         return _page("gates", await self._aside.look(self._seen(caller, wanted.app), look), wanted.limit)
+
+    async def gate(self, caller: Caller, id_: str, wanted: Asked) -> dict[str, Any]:
+        """One of them; a handler says whose, if it waits in two."""
+
+        def look(app: App, bus: LocalBus) -> list[dict[str, Any]]:
+            return [{"app": app.name, **gate_shown(waiting)} for waiting in Gates(app, bus).named(id_)]
+
+        for found in await self._aside.look(self._seen(caller, wanted.app), look):
+            for each in found:
+                if wanted.handler in ("", each["handler"]):
+                    return each
+        raise Problem(404, "not-found", "nothing of this id that you may see waits; it may be decided already")
 
     async def letters(self, caller: Caller, wanted: Asked) -> dict[str, Any]:
         """Dead letters, in the apps that the caller may see."""

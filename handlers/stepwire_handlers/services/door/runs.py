@@ -17,18 +17,22 @@ from stepwire_handlers.services.door.places import RUN, Place, Places
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.gates import Waiting
 from stepwire_handlers.services.runs import RunView
+from stepwire_handlers.services.telling import brief, whole
 from stepwire_handlers.telemetry.mask import masked
 
 LONGEST = 60.0  #: seconds that a request may wait; proxies cut off what takes longer
 WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?\s*(?:[,;]|$)", re.IGNORECASE)
 
 
-def find(places: Places, caller: Caller, run: str) -> tuple[Place, RunView]:
-    """The run, in the app where it began; else in one that knows it, by an answer that echoes its name."""
+def find(places: Places, caller: Caller, run: str, app: str = "") -> tuple[Place, RunView]:
+    """The run, in the app where it began; else in one that knows it, by an answer that echoes its name.
+
+    Of one that began in two, from an event that both take, `app` says which.
+    """
     echoed: tuple[Place, RunView] | None = None
     if is_name(run):
-        for place in places.all:
-            if caller.may("viewer", place.app.name) and place.bus.store.find_run(run) is not None:
+        for place in seen(places, caller, app):
+            if place.bus.store.find_run(run) is not None:
                 view = place.runs.view(run)
                 if any(type(line.event) in place.entries.values() for line in view.lines):
                     return place, view
@@ -39,15 +43,25 @@ def find(places: Places, caller: Caller, run: str) -> tuple[Place, RunView]:
     raise Problem(404, "not-found", "there is no such run that you may see")
 
 
+def seen(places: Places, caller: Caller, app: str = "") -> list[Place]:
+    """The apps that a caller may see, or the one of them that is called so."""
+    return [p for p in places.all if caller.may("viewer", p.app.name) and app in ("", p.app.name)]
+
+
+def step_by_step(place: Place, view: RunView) -> dict[str, Any]:
+    """A run as `stepwire runs show --json` has it, and its app."""
+    return {"app": place.app.name, **whole(view)}
+
+
 def shown(place: Place, view: RunView) -> dict[str, Any]:
     """A run as data."""
-    result = view.result
+    told = brief(view)
     return {
         "run": view.id,
         "app": place.app.name,
         "state": view.state,
         "started": view.started,
-        "result": None if result is None else {"type": type(result).__name__, **masked(result, shorten=False)},
+        "result": told["result"],
         "open": [
             {"handler": item.handler, "kind": item.kind, "id": item.id, "since": item.since, "due": item.due,
              "about": item.about}

@@ -18,17 +18,19 @@ from stepwire import Event
 from stepwire.codec import JSON
 from stepwire.errors import Reject
 from stepwire_handlers.blobs import BlobStore
-from stepwire_handlers.services.door.bodies import an_object, is_json, media_type, parsed, pieces, whole
+from stepwire_handlers.services.door.bodies import LESS, an_object, is_json, media_type, parsed, pieces, whole
 from stepwire_handlers.services.door.nowhere import no_store
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.fields import unknown
 from stepwire_topics.attachment import Attachment
 
 FORM = "multipart/form-data"
+UNSAID = "application/x-www-form-urlencoded"  #: what curl says of a file if nobody says more
 BODY = 1024 * 1024  #: bytes of JSON; what is larger belongs into a file
 FIELDS = 100  #: parts of a form without a file
 FILES = 20  #: files of a form
 CHUNK = 256 * 1024
+MORE = "this door takes no larger ones; whoever runs it may allow them (--max-upload)"
 NAMED = re.compile(r'filename="((?:[^"\\]|\\.)*)"|filename=([^\s;]+)')
 
 
@@ -36,21 +38,23 @@ async def fields_of(request: Request, kind: type[Event], blobs: BlobStore, max_b
     """The fields of the event; files as attachments."""
     media, files = media_type(request), attachment_fields(kind)
     if is_json(media):
-        return an_object(parsed(await whole(request, BODY)))
+        cure = f"large content goes into {', '.join(files)}, as a file" if files else LESS
+        return an_object(parsed(await whole(request, BODY, cure)))
     if not files:
         raise _no_file(kind, JSON)
     if media == FORM:
         return await _form(request, kind, blobs, max_bytes)
-    if not media or media == "application/x-www-form-urlencoded":
-        raise _no_file(kind, f"{JSON}, {FORM}, */*")
+    if not media or media == UNSAID:
+        raise _no_file(
+            kind, f"{JSON}, {FORM}, */*", f"; a file alone under its own type, such as application/pdf, not {UNSAID}"
+        )
     if len(files) > 1:
         raise Problem(
             415, "unsupported-media-type", f"send a form: there are {', '.join(files)}", headers={"accept-post": FORM}
         )
-    (name, many), stored = (
-        *files.items(),
-        await put(blobs, pieces(request, max_bytes), media, _file_name(request), max_bytes),
-    )
+    ((name, many),) = files.items()
+    body = full(pieces(request, max_bytes, MORE), name)
+    stored = await put(blobs, body, media, _file_name(request), max_bytes)
     return {name: [stored] if many else stored}
 
 
@@ -67,10 +71,9 @@ def _holds(annotation: Any) -> bool:
     return annotation is Attachment or any(_holds(inner) for inner in get_args(annotation))
 
 
-def _no_file(kind: type[Event], accepted: str) -> Problem:
-    return Problem(
-        415, "unsupported-media-type", f"{kind.__name__} is sent as {accepted}", headers={"accept-post": accepted}
-    )
+def _no_file(kind: type[Event], accepted: str, more: str = "") -> Problem:
+    said = f"{kind.__name__} is sent as {accepted.removesuffix(', */*')}{more}"
+    return Problem(415, "unsupported-media-type", said, headers={"accept-post": accepted})
 
 
 def _file_name(request: Request) -> str:
@@ -85,6 +88,17 @@ def bare(name: str) -> str:
     return "".join(letter for letter in last if letter.isprintable())[:255] if last not in (".", "..") else ""
 
 
+async def full(source: AsyncIterator[bytes], field: str) -> AsyncIterator[bytes]:
+    """The same, which must have a byte: an empty file is an upload that went wrong. Raises Problem 422."""
+    empty = True
+    async for piece in source:
+        empty = empty and not piece
+        yield piece
+    if empty:
+        fault = {"pointer": f"/{field}", "reason": "the file is empty"}
+        raise Problem(422, "invalid", f"the file of {field} is empty; nothing was published", errors=[fault])
+
+
 async def put(blobs: BlobStore, source: AsyncIterator[bytes], media: str, name: str, max_bytes: int) -> dict[str, Any]:
     """Store one file; its attachment. Raises Problem: 413, 415, 503."""
     try:
@@ -92,7 +106,7 @@ async def put(blobs: BlobStore, source: AsyncIterator[bytes], media: str, name: 
     except ValueError:
         raise Problem(415, "unsupported-media-type", "the file's media type is none") from None
     except Reject:
-        raise Problem(413, "too-large", f"the file is above {max_bytes} bytes", limit=max_bytes) from None
+        raise Problem(413, "too-large", f"the file is above {max_bytes} bytes; {MORE}", limit=max_bytes) from None
     except Problem:
         raise
     except Exception as error:
@@ -107,7 +121,7 @@ async def put(blobs: BlobStore, source: AsyncIterator[bytes], media: str, name: 
 
 async def _form(request: Request, kind: type[Event], blobs: BlobStore, max_bytes: int) -> dict[str, Any]:
     files = attachment_fields(kind)
-    stream = pieces(request, max_bytes + BODY)
+    stream = pieces(request, max_bytes + BODY, MORE)
     try:
         form = await MultiPartParser(
             request.headers,
@@ -143,6 +157,8 @@ async def _form(request: Request, kind: type[Event], blobs: BlobStore, max_bytes
 async def _file(
     found: dict[str, Any], name: str, file: UploadFile, files: dict[str, bool], blobs: BlobStore, max_bytes: int
 ) -> None:
+    if not file.filename and not file.size:
+        return  # a browser's field for a file in which none was chosen
     if name not in files:
         raise Problem(422, "invalid", f"no file belongs there; files go into {', '.join(files)}")
     if name in found and not files[name]:
@@ -153,5 +169,5 @@ async def _file(
             yield piece
 
     media = (file.content_type or "application/octet-stream").partition(";")[0].strip()
-    stored = await put(blobs, read(), media, bare(file.filename or ""), max_bytes)
+    stored = await put(blobs, full(read(), name), media, bare(file.filename or ""), max_bytes)
     found[name] = [*found.get(name, []), stored] if files[name] else stored
