@@ -185,7 +185,7 @@ def kafka_bus(values: Configuration) -> KafkaBus | None:
     try:
         from stepwire.bus.kafka.bus import KafkaBus  # noqa: PLC0415 - its client is an extra, and slow to import
     except ModuleNotFoundError as error:
-        raise SettingsError(f"Kafka needs the package {error.name}: pip install 'stepwire[kafka]'") from None
+        raise SettingsError(f"Kafka needs the package {error.name}: install Stepwire's extra kafka") from None
     from stepwire_handlers.unreachable import Reason  # noqa: PLC0415 - the same
 
     properties = {name: value.get_secret_value() for name, value in values.kafka.items()}

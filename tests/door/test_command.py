@@ -58,4 +58,4 @@ def test_a_missing_extra_is_named_after_the_command(command: str, module: str, m
     )
     done = CliRunner().invoke(cli, [command, *APPS, "--insecure", "--port", "0"])
     assert done.exit_code == 2
-    assert f"the {command} needs {module}: pip install 'stepwire[{command}]'" in done.stderr
+    assert f"the {command} needs {module}: install Stepwire's extra {command}" in done.stderr

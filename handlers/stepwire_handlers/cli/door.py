@@ -78,7 +78,7 @@ def installed(command: str, *more: str) -> None:
 
     for name in ("starlette", "uvicorn", "jwt", "python_multipart", *more):
         if find_spec(name) is None:
-            raise SettingsError(f"the {command} needs {name}: pip install 'stepwire[{command}]'")
+            raise SettingsError(f"the {command} needs {name}: install Stepwire's extra {command}")
 
 
 def _make_key(name: str) -> int:

@@ -87,4 +87,4 @@ def _installed() -> None:
 
     for name in ("mcp", "starlette", "uvicorn", "jwt", "python_multipart"):
         if find_spec(name) is None:
-            raise SettingsError(f"tools need {name}: pip install 'stepwire[mcp,door]'")
+            raise SettingsError(f"tools need {name}: install Stepwire's extras mcp and door")

@@ -21,7 +21,7 @@ def command(
     try:
         runpy.run_module("stepwire_handlers.offline_model", run_name="__main__")
     except ImportError as error:
-        complain(f"the offline model needs {error.name}: pip install 'stepwire[serve]'")
+        complain(f"the offline model needs {error.name}: install Stepwire's extra serve")
     except OSError as error:
         why = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address there
         complain(f"cannot listen on {host}:{port}: {why}; choose another --port (0: any free one)")

@@ -43,7 +43,7 @@ async def _office(folder: Path) -> AsyncIterator[None]:
         from stepwire_handlers.standins import database  # noqa: PLC0415 - an extra
         from stepwire_handlers.standins.web import GMAIL_TOKEN, SLACK_TOKEN  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        raise SettingsError(f"the demo needs {error.name}: pip install 'stepwire[all]'") from None
+        raise SettingsError(f"the demo needs {error.name}: install Stepwire's extra all") from None
     dsn = await asyncio.to_thread(database.start, folder / "postgres", customers_sql())
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "stepwire_handlers.standins", "--folder", str(folder), stdout=asyncio.subprocess.PIPE,

@@ -36,7 +36,7 @@ async def reloading(arguments: Sequence[str], folder: Path, listener: Listener) 
     try:
         from watchfiles import PythonFilter, awatch  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError(f"stepwire dev needs {error.name}: pip install 'stepwire[dev]'") from None
+        raise SettingsError(f"stepwire dev needs {error.name}: install Stepwire's extra dev") from None
     changes = awatch(folder, watch_filter=PythonFilter(extra_extensions=(".md", ".toml", ".json")), step=20)
     with leash() as end:
         # Begin to watch before the first start, so that nothing saved meanwhile is missed.

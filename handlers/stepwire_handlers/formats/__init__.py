@@ -41,7 +41,7 @@ def configured(topics: Mapping[str, FormatName], registry: Mapping[str, SecretSt
     try:
         from stepwire_handlers.formats.topics import TopicFormats  # noqa: PLC0415 - an extra, and slow to import
     except ModuleNotFoundError as error:
-        raise SettingsError(f"formats need the package {error.name}: pip install 'stepwire[registry]'") from None
+        raise SettingsError(f"formats need the package {error.name}: install Stepwire's extra registry") from None
     return TopicFormats(framed, {name: value.get_secret_value() for name, value in registry.items()}, prefix)
 
 

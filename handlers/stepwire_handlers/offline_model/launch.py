@@ -54,7 +54,7 @@ async def _address(process: asyncio.subprocess.Process) -> str:
         return str(json.loads(line)["url"])
     except (ValueError, KeyError) as error:
         raise SettingsError(
-            "the offline model did not start; its own error is above. It needs: pip install 'stepwire[serve]'"
+            "the offline model did not start; its own error is above. It needs Stepwire's extra serve"
         ) from error
 
 

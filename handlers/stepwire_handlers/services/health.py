@@ -90,7 +90,7 @@ def _application(probes: Probes, metrics: Metrics) -> Starlette:
         from starlette.responses import JSONResponse, Response  # noqa: PLC0415
         from starlette.routing import Route  # noqa: PLC0415
     except ImportError as error:
-        raise SettingsError(f"http_port needs {error.name}: pip install 'stepwire[serve]'") from None
+        raise SettingsError(f"http_port needs {error.name}: install Stepwire's extra serve") from None
 
     async def scrape(request: Request) -> Response:
         body, media = await metrics.scrape(request.headers.get("accept", ""))

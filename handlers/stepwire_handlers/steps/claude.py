@@ -305,7 +305,7 @@ async def _sdk() -> Any:
         try:
             await asyncio.to_thread(importlib.import_module, "anthropic")
         except ImportError as error:
-            raise SettingsError("anthropic is not installed: pip install 'stepwire[claude]'") from error
+            raise SettingsError("anthropic is not installed: install Stepwire's extra claude") from error
     return sys.modules["anthropic"]
 
 

@@ -295,7 +295,7 @@ def _reason(error: BaseException, command: str | None = None) -> str:
         case TimeoutError():
             return "it did not answer in time"
         case ModuleNotFoundError(name="mcp" | "httpx2"):
-            return f"there is no Python package {error.name!r} here; pip install 'stepwire[mcp]'"
+            return f"there is no Python package {error.name!r} here; install Stepwire's extra mcp"
         case _ if type(error).__name__ == "MCPError" and str(error) != "Connection closed":
             return str(error)
         case _ if str(error) == "Connection closed":

@@ -117,7 +117,7 @@ def _provider(name: str, names: tuple[str, ...], environment: Mapping[str, str])
         from stepwire_handlers.telemetry.spans import LINKS  # noqa: PLC0415
     except ImportError as error:
         raise SettingsError(
-            f"OTEL_* asks for traces, which need {error.name}: pip install 'stepwire[otel]', or OTEL_SDK_DISABLED=true"
+            f"OTEL_* asks for traces, which need {error.name}: install Stepwire's extra otel, or OTEL_SDK_DISABLED=true"
         ) from None
     limits = SpanLimits(max_links=None if environment.get("OTEL_SPAN_LINK_COUNT_LIMIT") else LINKS)
     exporters = [_exporter(each, environment) for each in names]
