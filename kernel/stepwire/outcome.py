@@ -129,13 +129,16 @@ def explain(error: Exception, classifiers: Sequence[Classify]) -> Signal | None:
     return None
 
 
-def alone(error: Exception | SystemExit) -> Exception:
+def alone(error: BaseException) -> Exception:
     """What a group of one is about: a TaskGroup wraps what one of its tasks raised. Who wants to leave has failed."""
-    if isinstance(error, SystemExit):
-        return RuntimeError(f"sys.exit({error.code!r}) in a handler; raise Reject, or what went wrong")
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    return error
+    if isinstance(error, Exception):
+        return error
+    what = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else brief(error)
+    failed = RuntimeError(f"{what} in a handler; raise Reject, or what went wrong")
+    failed.__cause__ = error
+    return failed
 
 
 def _together(signals: Sequence[Signal | None]) -> Signal | None:

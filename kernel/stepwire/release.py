@@ -6,8 +6,8 @@ In: an app, and what the bus knows of its last release. Out: nothing, or Setting
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from stepwire.bus.protocol import Bus
 from stepwire.dispatch.step import group_name
@@ -16,50 +16,80 @@ from stepwire.errors import SettingsError
 if TYPE_CHECKING:
     from stepwire.app import App
 
-RELEASES = "/releases"  #: behind an app's name: the releases that were let in, by number
+RELEASES, LAST = "/releases", "/last"  #: behind an app's name: the releases that were let in, and which started last
 RETIRED = "!"  #: behind a handler's name
 MOST = 20  #: releases that are remembered
+
+
+class _Known(NamedTuple):
+    """What the bus knows of an app's releases."""
+
+    releases: Mapping[str, Sequence[str]]  #: number -> handlers
+    last: str  #: the number of the one that started last; empty: none did
+    mine: str  #: that of the one that starts now; empty: it never did before
+
+    @property
+    def returns(self) -> bool:
+        """Does a release start anew, or does somebody go back to it? What is not in it came later, for others to do."""
+        return bool(self.mine) and self.mine <= self.last
+
+    @property
+    def before(self) -> Sequence[str]:
+        """The handlers that worked before."""
+        return self.releases.get(self.last, ())
 
 
 async def left_behind(app: App, bus: Bus) -> Mapping[str, int]:
     """Handlers that the release before had and this one has not -> what nobody would do any more.
 
-    A release that was let in before is asked nothing again: what others publish for a step that is gone, or that only a
-    newer release has, must stop nobody who starts anew, or goes back. Of a retired one only what it keeps counts: new
-    events come as long as there are publishers.
+    Of those that retired only what they keep counts, and of all where this release was let in before: new events come
+    as long as there are publishers, and must not stop a release for ever that once dropped a handler in order.
     """
-    mine, releases = _handlers(app), await bus.remember(app.name + RELEASES, None)
-    if mine in releases.values():
-        return {}
-    known = {group_name(app.name, handler.name) for handler in app.runnable}
-    found = await bus.unfinished(app.name + ".", known)
+    known = await _known(app, bus)
+    return {} if known.returns else {name: count for name, count in (await _left(app, bus, known)).items() if count}
+
+
+async def _left(app: App, bus: Bus, known: _Known) -> Mapping[str, int]:
+    mine = {group_name(app.name, handler.name) for handler in app.runnable}
+    found = await bus.unfinished(app.name + ".", mine)
     left = {group.removeprefix(app.name + "."): sizes for group, sizes in found.items()}
-    before = releases[max(releases)] if releases else left.keys()
-    counts = {name: kept + (behind if name in before else 0) for name, (behind, kept) in left.items()}
-    return {name: count for name, count in counts.items() if count and (name in before or name + RETIRED in before)}
+    before = known.before if known.last else left.keys()
+    counts = {
+        name: kept + (behind if name in before and not known.mine else 0) for name, (behind, kept) in left.items()
+    }
+    return {name: count for name, count in counts.items() if name in before or name + RETIRED in before}
 
 
 async def check_groups(app: App, bus: Bus) -> None:
     """Refuse if a handler that is gone still has something to do: nobody would ever do it. Then let the release in."""
-    for handler, unfinished in (await left_behind(app, bus)).items():
-        raise SettingsError(
-            f"handler {handler} is not in {app.name} any more, but has {unfinished} events or entries left. Put it "
-            f"back with @handler(retired=True) until it keeps nothing, give its successor name={handler!r}, or let "
-            f"that go on with: stepwire groups move {handler} NEW"
-        )
-    mine, releases = _handlers(app), await bus.remember(app.name + RELEASES, None)
-    if mine in releases.values():
-        return
-    latest = releases[max(releases)] if releases else ()
-    gone = {name for name in latest if not name.endswith(RETIRED)} - {name.rstrip(RETIRED) for name in mine}
-    if gone:
+    known = await _known(app, bus)
+    left = {} if known.returns else await _left(app, bus, known)
+    for handler, unfinished in left.items():
+        if unfinished:
+            raise SettingsError(
+                f"handler {handler} is not in {app.name} any more, but has {unfinished} events or entries left. Put it "
+                f"back with @handler(retired=True) until it keeps nothing, give its successor name={handler!r}, or let "
+                f"that go on with: stepwire groups move {handler} NEW"
+            )
+    if gone := sorted(name for name in left if name in known.before):
         logging.getLogger("stepwire").warning(
             "%s: %s of the release before is gone, and was not retired: if it has another name now, workers of both "
             "releases take the same events, each once; name=%r keeps the old name",
-            app.name, ", ".join(sorted(gone)), min(gone),
+            app.name, ", ".join(gone), gone[0],
         )  # fmt: skip
-    kept = dict(sorted(releases.items())[1 - MOST :])
-    await bus.remember(app.name + RELEASES, {**kept, f"{int(max(releases, default='0')) + 1:06}": mine})
+    mine = known.mine or f"{int(max(known.releases, default='0')) + 1:06}"
+    if not known.mine:
+        kept = dict(sorted(known.releases.items())[1 - MOST :])
+        await bus.remember(app.name + RELEASES, {**kept, mine: _handlers(app)})
+    if mine != known.last:
+        await bus.remember(app.name + LAST, {"release": [mine]})
+
+
+async def _known(app: App, bus: Bus) -> _Known:
+    releases, last = await bus.remember(app.name + RELEASES, None), await bus.remember(app.name + LAST, None)
+    mine = _handlers(app)
+    number = next((number for number, handlers in releases.items() if list(handlers) == mine), "")
+    return _Known(releases, last["release"][0] if last else "", number)
 
 
 def _handlers(app: App) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stepwire import App, Event, Settings, SettingsError, handler
+from stepwire import App, Event, RetryLater, Settings, SettingsError, handler
 from stepwire.worker import Worker, prepare
 
 SETTINGS = Settings(partitions=1, control_partitions=1, session=6.0, drain=5.0)
@@ -92,3 +92,22 @@ async def test_a_step_with_work_left_is_not_dropped_before_it_was_retired(
     with caplog.at_level(logging.WARNING, "stepwire"):
         await works(where, BASE)
     assert "tell of the release before is gone, and was not retired" in caplog.text
+
+
+async def test_what_a_step_keeps_is_not_left_by_going_back_and_forth(where: Any) -> None:
+    """Rolled back, it parks a call; neither the release that dropped it nor a third one starts over that."""
+
+    @handler(name="tell")
+    async def waits(came: Came) -> None:
+        if came.n > 1:
+            raise RetryLater(600, "later")
+
+    more = release(keep, waits)
+    await works(where, more)
+    await works(where, BASE)
+    await works(where, more)
+    await publish(where, BASE, 2)
+    await works(where, more)
+    for other in (BASE, release(keep, handler(name="count")(tell.function))):
+        with pytest.raises(SettingsError, match="handler tell is not in gone any more"):
+            await works(where, other)

@@ -130,6 +130,22 @@ def test_a_fake_that_has_run_out_and_a_forgotten_await_say_so(run_app: Any) -> N
     assert dead.message.endswith("declare; await it")
 
 
+class Panic(BaseException):
+    """As extension modules raise it, so that no `except Exception` takes it."""
+
+
+def test_what_is_no_exception_is_a_failure_all_the_same(run_app: Any) -> None:
+    """A panic in somebody's extension module leaves no delivery without an end."""
+
+    @handler(retry=Retry(attempts=1))
+    async def say(asked: Asked) -> Said:
+        await asyncio.sleep(0)
+        raise Panic("at line 7")
+
+    (dead,) = run_app(App("authors", [say]), Asked()).dead_letters
+    assert dead.message.startswith("Panic: at line 7 in a handler")
+
+
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_step_that_leaves_the_process_has_failed_and_the_worker_stays(run_app: Any, waits: bool) -> None:
     """`sys.exit` deep in somebody's library ends no worker: it is a failure like any other, and says what it was."""

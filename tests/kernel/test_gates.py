@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+
 from stepwire import App, Decision, Event, Settings, handler
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition
 from stepwire.clock import VirtualClock
 from stepwire.envelope import ROOT, join_id
+from stepwire.errors import BusUnavailable
 from stepwire.gate import decision, signed
 from stepwire.state import Entry
 from stepwire.telemetry import Fact, Skipped
@@ -189,5 +193,48 @@ async def test_a_decision_made_in_time_counts_however_much_lies_unread_before_it
     assert sum((await bus.ends(["yes"])).values()) == 1
     dead = await bus.read(Partition("a.approve.dlt", 0), 0, 10)
     assert [record.headers["ce_swrun"] for record in dead] == [other]
+    await worker.stop()
+    await bus.close()
+
+
+class Away(LocalBus):
+    """A bus that cannot say where topics end."""
+
+    away = False
+
+    async def ends(self, topics: Sequence[str], patience: float = 0.0) -> Mapping[Partition, int]:
+        if self.away:
+            raise BusUnavailable("no broker answers")
+        return await super().ends(topics, patience)
+
+
+async def test_a_deadline_waits_for_a_bus_that_is_away_and_no_call_is_cut_off_meanwhile() -> None:
+    """Nobody can say whether a decision was made in time; a call that runs goes on, and the gate expires afterwards."""
+    go_on, calls = asyncio.Event(), list[int]()
+
+    @handler(timeout=30 * 86_400.0)
+    async def approve(asked: Decision[Ask]) -> Yes:
+        calls.append(asked.final.n)
+        await go_on.wait()
+        return Yes(n=asked.final.n)
+
+    app, bus = App("a", [approve]), Away(clock=VirtualClock(1_000.0))
+    await bus.open()
+    worker = Worker(app, bus, settings=Settings(), clock=bus.clock)
+    await worker.start()
+    (decided, run), (silent, _) = (app.record(Ask(n=n), id=f"x{n}", now=1_000.0) for n in range(2))
+    await bus.publish([decided, silent])
+    await decide(bus, join_id("a", "approve", run, ROOT))
+    while not calls:
+        await asyncio.sleep(0)
+    bus.away = True
+    bus.clock.turn(1_000.0 + 8 * 86_400)  # type: ignore[attr-defined]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    bus.away = False
+    go_on.set()
+    await worker.settle()
+    assert (calls, sum((await bus.ends(["yes"])).values())) == ([0], 1)
+    assert sum((await bus.ends(["a.approve.dlt"])).values()) == 1
     await worker.stop()
     await bus.close()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from stepwire import App, Event, Join, SettingsError, handler
+from stepwire import App, Event, Join, Reject, SettingsError, handler
 from stepwire.bus.local import LocalBus
-from stepwire.bus.protocol import Out
+from stepwire.bus.protocol import Out, Partition
 from stepwire.clock import VirtualClock
+from stepwire.memory import replay, replay_key
 from stepwire.worker import Worker, prepare
 
 
@@ -209,3 +210,66 @@ async def test_progress_survives_a_restart_of_the_worker(bus: LocalBus) -> None:
     await second.settle()
     await second.stop()
     assert sum((await bus.ends(["both"])).values()) == 1
+
+
+async def test_an_event_that_a_release_moved_below_a_scatter_stays_in_its_run(bus: LocalBus) -> None:
+    """`-> Item` became `-> list[Item]`: what was under way stands where none can; its dead letter says whose it is."""
+
+    class Item(Event, topic="moved"):
+        n: int
+
+    @handler()
+    async def split(order: Order) -> list[Item]:
+        return [Item(n=1)]
+
+    @handler()
+    async def weigh(item: Item) -> Done:
+        return Done(text="heavy")
+
+    worker = Worker(App("a", [split, weigh]), bus)
+    await worker.start()
+    headers = {"ce_id": "1", "ce_source": "stepwire:a/split", "ce_type": Item.spec.type, "ce_swrun": "r1"}
+    await bus.publish([Out("moved", None, headers, b'{"n":1}')])
+    await worker.settle()
+    (dead,) = await bus.read(Partition("a.weigh.dlt", 0), 0, 10)
+    assert ("below 1 scatters" in dead.headers["kafka_dlt-exception-message"], dead.headers["ce_swrun"]) == (True, "r1")
+    await worker.stop()
+
+
+def _halved(*, strict: bool) -> App:
+    fields = {"n": int} | ({"m": int} if strict else {})
+    whole = type("Whole", (Event,), {"__annotations__": fields, "__module__": __name__}, topic="whole", type="whole")
+
+    @handler(name="left")
+    async def left(event: Order) -> Left:
+        raise Reject("no")
+
+    @handler(name="right")
+    async def right(event: Order) -> Right:
+        return Right(k="1")
+
+    for step in (left, right):
+        step.function.__annotations__["event"] = whole
+    steps = [handler(name=step.name)(step.function) for step in (left, right)]
+    return App("m", [*steps, *meeting().handlers])
+
+
+@pytest.mark.parametrize("headers", [{}, {"ce_id": "1", "ce_source": "s", "ce_type": "whole"}])
+async def test_what_a_release_cannot_read_any_more_is_dropped_with_all_that_it_owes(
+    bus: LocalBus, headers: dict[str, str]
+) -> None:
+    """Also plain JSON, whose type only its topic says: the join that waits for it ends."""
+    old = Worker(_halved(strict=False), bus)
+    await old.start()
+    await bus.publish([Out("whole", "k", headers, b'{"n":1}')])
+    await old.settle()
+    await old.stop()
+    (dead,) = await bus.read(Partition("m.left.dlt", 0), 0, 10)
+    new = Worker(_halved(strict=True), bus)
+    await new.start()
+    entry = replay(dead, drop=True)
+    await bus.publish([Out("m.left.control", replay_key(entry), {}, entry.encode())])
+    await new.settle()
+    ends = [json.loads(record.value) for record in await bus.read(Partition("m.runs", 0), 0, 10)]
+    assert [(end["handler"], end["why"]) for end in ends] == [("left", "dropped"), ("meet", "absent")]
+    await new.stop()

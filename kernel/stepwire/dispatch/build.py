@@ -69,9 +69,13 @@ class Builder:
 
     def type_of(self, record: Record) -> EventType | None:
         """Which event a record was to be, of whatever version."""
-        kind = record.headers.get("ce_type", "")
+        events = [event for event in self._step.wiring.events if event.spec.topic == record.topic]
+        try:
+            kind = Codec(record.topic, events).kind(record)
+        except DecodeError:
+            kind = record.headers.get("ce_type", "")
         base = kind.rpartition(".v")[0]
-        return next((e for e in self._step.wiring.events if kind == e.spec.type or base == e.spec.base), None)
+        return next((event for event in events if kind == event.spec.type or base == event.spec.base), None)
 
     def unreadable(self, record: Record, run: str = "") -> Delivery:
         """As much of a delivery as the headers of a record say whose value is damaged; without a run it owes nothing.

@@ -126,7 +126,9 @@ class Caller:
             return Done(returned.value), context
         except asyncio.CancelledError:
             return self._failed(delivery, self._cancelled()), context
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             return self._failed(delivery, error), context
         raise RuntimeError(f"{self._step.name} waits, although its code has no await")
 
@@ -137,16 +139,19 @@ class Caller:
         try:
             return Done(await step.handler.function(**arguments)), context
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            assert task is not None
-            if delivery.dropped or (task.cancelling() and not delivery.timed_out):
+            if _is_cut_off(delivery):
                 raise
             if not delivery.timed_out:
                 return self._failed(delivery, self._cancelled()), context
-            task.uncancel()
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
             delivery.timed_out = False
             return self._failed(delivery, self._too_slow()), context
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception) and _is_cut_off(delivery):
+                raise  # such as SystemExit in a task of its own, which ends the event loop
             return self._failed(delivery, error), context
         finally:
             self._deadlines.pop(delivery, None)
@@ -161,7 +166,7 @@ class Caller:
             deadline=delivery.started + step.timeout, now=step.clock.now,
         )  # fmt: skip
 
-    def _failed(self, delivery: Delivery, raised: Exception | SystemExit) -> Outcome:
+    def _failed(self, delivery: Delivery, raised: BaseException) -> Outcome:
         step, error = self._step, alone(raised)
         signal = explain(error, step.classifiers)
         if step.once and not decide_once(error, signal):
@@ -212,6 +217,12 @@ class Caller:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _is_cut_off(delivery: Delivery) -> bool:
+    """Is its task cancelled by somebody else than its own timeout?"""
+    task = asyncio.current_task()
+    return delivery.dropped or (task is not None and bool(task.cancelling()) and not delivery.timed_out)
 
 
 def fact(step: Step, delivery: Delivery, outcome: Outcome, context: Context | None) -> Called:

@@ -256,7 +256,7 @@ class Emitter:
         stack = "".join(traceback.format_exception(error))[-STACK:].encode(errors="replace").decode()
         headers = dict(record.headers) if record is not None else {"ce_swscope": str(delivery.scope)}
         headers |= {
-            "ce_swrun": delivery.run,
+            "ce_swrun": delivery.run or headers.get("ce_swrun", ""),
             "kafka_dlt-original-topic": record.topic if record else step.control,
             "kafka_dlt-original-partition": str(record.partition if record else 0),
             "kafka_dlt-original-offset": str(record.offset if record else 0),

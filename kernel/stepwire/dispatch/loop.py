@@ -91,7 +91,7 @@ class Dispatcher:
         assert member is not None
         try:
             while member.assignment.generation == assignment.generation:
-                await self.pump.listen(self._bus)
+                self.pump.listen(self._bus)
                 positions = {} if self.stopping else self._positions()
                 self._held_back = self.room == 0 or len(positions) < len(self.committer.ledgers)
                 try:
@@ -379,6 +379,7 @@ class Dispatcher:
         for delivery in list(self.caller.running):
             self.caller.cancel(delivery)
         self.caller.close()
+        self.pump.close()
         if self._timer is not None:
             self._timer.cancel()
         if self._member is not None:

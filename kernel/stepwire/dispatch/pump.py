@@ -16,7 +16,7 @@ from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.intake import NEWER_WAIT, newer
 from stepwire.dispatch.step import Step
 from stepwire.envelope import parse_scope
-from stepwire.errors import DecodeError
+from stepwire.errors import BusError, DecodeError
 from stepwire.event import Event
 from stepwire.join import STUB, JoinState, deadline, judge
 from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn, brief
@@ -41,6 +41,7 @@ class Pump:
     def __init__(self, step: Step, dispatcher: Dispatcher) -> None:
         self._step, self._dispatcher = step, dispatcher
         self._pumping = False
+        self._asking: asyncio.Task[None] | None = None
 
     def run(self) -> None:
         """Start whatever is ready, as far as there is room."""
@@ -69,17 +70,32 @@ class Pump:
                 changes = [Change(mailbox.partition, key, None) for key in over]
                 self._dispatcher.committer.add(Finished(changes=changes))
 
-    async def listen(self, bus: Bus) -> None:
+    def listen(self, bus: Bus) -> None:
         """Where joins are past their deadline: what was said in time is read before any of them expires."""
-        boxes, control = self._dispatcher.committer.mailboxes, self._step.control
-        if all(mailbox.asked or not mailbox.overdue for mailbox in boxes.values()):
-            return
-        now = self._step.clock.now()
-        ends = await bus.ends([control], patience=PATIENCE)
-        for number, mailbox in boxes.items():
-            place = Partition(control, number)
-            mailbox.hear(self._dispatcher.committer.ledgers[place].next, ends.get(place, 0), now)
+        boxes = self._dispatcher.committer.mailboxes.values()
+        if self._asking is None and any(mailbox.overdue and not mailbox.asked for mailbox in boxes):
+            self._asking = asyncio.get_running_loop().create_task(self._ask(bus))
+
+    async def _ask(self, bus: Bus) -> None:
+        """Where do messages end? Beside all else: while brokers are away calls go on, and no deadline counts."""
+        control, now, committer = self._step.control, self._step.clock.now(), self._dispatcher.committer
+        try:
+            ends = await bus.ends([control], patience=PATIENCE)
+            for number, mailbox in committer.mailboxes.items():
+                place = Partition(control, number)
+                if place in ends:
+                    mailbox.hear(committer.ledgers[place].next, ends[place], now)
+        except BusError:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            self._asking = None
         self.run()
+        self._dispatcher.wake()
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
 
     @property
     def listening(self) -> bool:

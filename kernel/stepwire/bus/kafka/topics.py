@@ -6,6 +6,7 @@ In: topics of an app. Out: what each must be like on the cluster, with Kafka's o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -111,7 +112,9 @@ async def create(connection: Connection, topics: Mapping[str, Spec], replication
     async def known() -> int:
         """Metadata reaches the brokers one after another."""
         await connection.know(topics)
-        return 0 if len(await counts(connection, list(topics))) == len(topics) else 3
+        with contextlib.suppress(BusUnavailable):  # a leader is elected just now
+            return 0 if len(await counts(connection, list(topics))) == len(topics) else 3
+        return 3
 
     until = asyncio.get_running_loop().time() + PATIENCE
     if code := await connection.insist("create topics", attempt, until):
