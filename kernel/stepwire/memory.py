@@ -15,6 +15,7 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.clock import VirtualClock
 from stepwire.codec import Codec
+from stepwire.dispatch.delivery import Delivery
 from stepwire.dispatch.step import control_topic, dead_letter_topic
 from stepwire.errors import DecodeError, PublishError
 from stepwire.event import Event
@@ -26,7 +27,7 @@ from stepwire.worker import Worker, topics_of
 if TYPE_CHECKING:
     from stepwire.app import App
 
-REAL = 1.0  #: seconds after which time goes on by itself while a call really waits: so its timeout comes
+REAL = 1.0  #: seconds; a call that waits for longer really waits, and time goes on with it: so its timeout comes
 STEPS = 10_000  #: short waits that are jumped over before a run counts as endless
 
 
@@ -116,6 +117,8 @@ class Run:
 
     async def resolve(self, id_: str, verdict: str, event: Event | None = None, by: str = "test") -> None:
         """Say what became of an unknown outcome: "done" (with the event it returned), "redo" or "drop"."""
+        if id_ not in self.unknown or verdict not in ("done", "redo", "drop"):
+            raise PublishError(f'{verdict} of {id_}: run.unknown has the ids; say "done", "redo" or "drop"')
         handler, partition = next(
             (name, mailbox.partition)
             for name, mailbox in self._mailboxes()
@@ -151,12 +154,16 @@ class Run:
         return [(d.step.name, mailbox) for d in each for mailbox in d.committer.mailboxes.values()]
 
     async def _settle(self) -> None:
+        waited: set[Delivery] = set()
         for _ in range(STEPS):
             try:
                 async with asyncio.timeout(REAL):
                     await self._worker.settle()
-            except TimeoutError:  # a call waits for something that no clock of ours turns
-                await self._turn(self._clock.now() + REAL)
+            except TimeoutError:  # much to do, or a call that waits for something that no clock of ours turns
+                running = {delivery for each in self._worker.dispatchers for delivery in each.caller.running}
+                if waited & running:
+                    await self._turn(self._clock.now() + REAL)
+                waited = running
                 continue
             due = self._clock.next_timer()
             if not self._worker.sleeping or due is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from typing import Any
 
 import pytest
 
-from stepwire import App, Decision, Event, Reject, Retry, RetryLater, Transient, handler
+from stepwire import App, Decision, Event, Join, Reject, Retry, RetryLater, Transient, handler
 from stepwire.errors import PublishError
 from stepwire.outcome import explain
 from stepwire.testing import Fake, SyncRun
@@ -20,6 +21,10 @@ class Asked(Event, topic="asked"):
 
 class Said(Event, topic="said", result=True):
     n: int = 0
+
+
+class Counted(Event, topic="counted"):
+    n: int
 
 
 class Model:
@@ -94,6 +99,39 @@ def test_a_call_that_never_ends_is_cut_off_by_its_timeout_in_a_test_too(run_app:
 
     (dead,) = run_app(App("authors", [say]), Asked()).dead_letters
     assert dead.error == "HandlerTimeout"
+
+
+def test_a_busy_test_turns_no_clock(run_app: Any) -> None:
+    """Much to do is no waiting: what takes longer than a second of real time, a join that gives up after one does not see."""
+
+    class Part(Event, topic="part"):
+        n: int
+
+    @handler()
+    async def split(asked: Asked) -> list[Part]:
+        return [Part(n=n) for n in range(300)]
+
+    @handler(concurrency=10)
+    async def count(part: Part) -> Counted:
+        await asyncio.sleep(0)
+        until = time.perf_counter() + 0.01
+        while time.perf_counter() < until:
+            pass
+        return Counted(n=part.n)
+
+    @handler(join=Join(timeout=1))
+    async def total(all_: list[Counted]) -> Said:
+        return Said(n=len(all_))
+
+    assert run_app(App("authors", [split, count, total]), Asked()).result == Said(n=300)
+
+
+def test_what_is_resolved_is_one_of_the_unknown(run_app: Any) -> None:
+    """Another id, or another word, is refused at once."""
+    run = fails(run_app, ValueError("b"), effect="once")
+    for id_, verdict in (("nobody's", "drop"), (run.unknown[0], "maybe")):
+        with pytest.raises(PublishError, match=r"run\.unknown has the ids"):
+            run.resolve(id_, verdict)
 
 
 def test_a_gate_is_not_decided_with_an_event_of_another_class(run_app: Any) -> None:
