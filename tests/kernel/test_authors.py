@@ -102,7 +102,7 @@ def test_a_call_that_never_ends_is_cut_off_by_its_timeout_in_a_test_too(run_app:
 
 
 def test_a_busy_test_turns_no_clock(run_app: Any) -> None:
-    """Much to do is no waiting: what takes longer than a second of real time, a join that gives up after one does not see."""
+    """Much to do is no waiting: a join that gives up after a second does not see that it takes three."""
 
     class Part(Event, topic="part"):
         n: int
