@@ -146,7 +146,7 @@ class Codec:
             value = json.dumps(attributes.pop("data", None)).encode()
             headers = {f"ce_{name}": str(text) for name, text in attributes.items()}
             "".join(headers.values()).encode(errors="surrogateescape")  # half of a surrogate pair is no text
-        except (ValueError, AttributeError, RecursionError) as error:
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise DecodeError(_where(record), f"structured CloudEvent is no JSON object ({error})") from None
         if "ce_type" not in headers:
             raise DecodeError(_where(record), "structured CloudEvent without a type")

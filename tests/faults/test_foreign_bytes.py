@@ -50,6 +50,8 @@ KIND = Came.spec.type
 DEEP = "[" * 100_000 + "]" * 100_000
 HALF = "\\ud800"  #: as JSON writes half of a surrogate pair
 STRUCTURED = {
+    "batch": f'[{{"specversion":"1.0","id":"x","source":"s","type":"{KIND}","data":{{"n":0}}}}]',
+    "text": '"an event"',
     "id": f'{{"specversion":"1.0","id":"{HALF}","source":"s","type":"{KIND}","data":{{"n":0}}}}',
     "run": f'{{"specversion":"1.0","id":"x","source":"s","type":"{KIND}","swrun":"{HALF}","data":{{"n":0}}}}',
     "deep": f'{{"specversion":"1.0","id":"x","source":"s","type":"{KIND}","data":{{"n":0}},"z":{DEEP}}}',
@@ -89,6 +91,6 @@ async def test_a_header_of_any_bytes(place: tuple[LocalBus, Worker], name: str) 
 
 @pytest.mark.parametrize("name", [*STRUCTURED])
 async def test_a_structured_event_of_any_text(place: tuple[LocalBus, Worker], name: str) -> None:
-    """Half of a surrogate pair in its id or run, and one that is nested 100,000 deep."""
+    """Half of a surrogate pair in its id or run, one that is nested 100,000 deep, a batch, a plain text."""
     headers = {"content-type": "application/cloudevents+json"}
     await goes_on(place, headers=headers, value=STRUCTURED[name].encode())
