@@ -51,7 +51,9 @@ class App:
         self.settings = settings or Settings()
         if not NAME.fullmatch(name):
             problem = "the app's name is not usable in topics and paths"
-            raise WiringError([Refusal("SW120", name, problem, "Use up to 64 letters, digits, _ and -, first a letter.")])
+            raise WiringError(
+                [Refusal("SW120", name, problem, "Use up to 64 letters, digits, _ and -, first a letter.")]
+            )
         if strays := [h for h in handlers if not isinstance(h, (Handler, External))]:
             raise WiringError([_stray(stray) for stray in strays])
         found: list[Refusal] = []

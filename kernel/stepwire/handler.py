@@ -70,7 +70,12 @@ class Handler(Generic[P, R_co]):
         names: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         if not NAME.fullmatch(name):
-            raise refuse("SW120", name, "the name is not usable in topics and paths", "Use up to 64 letters, digits, _ and -, first a letter.")
+            raise refuse(
+                "SW120",
+                name,
+                "the name is not usable in topics and paths",
+                "Use up to 64 letters, digits, _ and -, first a letter.",
+            )
         self.function, self.name, self.options = function, name, options
         self.signature: Signature = read_signature(function, name, names)
         self.limit_term: Term | None = _limit_term(name, options, names)

@@ -19,7 +19,9 @@ LOOK = 1.0  #: seconds between two looks at a run
 AppOrName = Annotated[
     str | None,
     typer.Option(
-        "--app", help="The app, MODULE:name; with --door its name there (none: all, where several may be meant).", envvar="STEPWIRE_APP"
+        "--app",
+        help="The app, MODULE:name; with --door its name there (none: all, where several may be meant).",
+        envvar="STEPWIRE_APP",
     ),
 ]
 DoorUrl = Annotated[
