@@ -255,8 +255,9 @@ class Emitter:
         step, record = self.step, delivery.record
         stack = "".join(traceback.format_exception(error))[-STACK:].encode(errors="replace").decode()
         headers = dict(record.headers) if record is not None else {"ce_swscope": str(delivery.scope)}
+        ours = headers.get("ce_source", "").startswith(f"stepwire:{step.app}/")  # else its run is only what it claims
         headers |= {
-            "ce_swrun": delivery.run or headers.get("ce_swrun", ""),
+            "ce_swrun": delivery.run or (headers.get("ce_swrun", "") if ours else ""),
             "kafka_dlt-original-topic": record.topic if record else step.control,
             "kafka_dlt-original-partition": str(record.partition if record else 0),
             "kafka_dlt-original-offset": str(record.offset if record else 0),
