@@ -16,7 +16,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 _LENGTHS = tuple(n.to_bytes(4, "big") for n in range(256))  # two ids a delivery: worth a table
-TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,200}")  #: what Kafka takes (249), with room for an environment's prefix
+TOPIC = re.compile(
+    r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,200}"
+)  #: what Kafka takes (249), with room for an environment's prefix
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 

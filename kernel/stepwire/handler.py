@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints
 
 from stepwire.event import Event
@@ -178,7 +179,14 @@ def _option_problems(signature: Signature, options: Options) -> list[tuple[str, 
     numbers = {label: getattr(options, label) for label in ("timeout", "dedupe", "max_visits", "concurrency")}
     numbers["timeout of the join"] = join.timeout
     given = {label: value for label, value in numbers.items() if value is not None}
-    odd = [label for label, value in given.items() if not isinstance(value, (int, float)) or not value > 0]
+    if not isinstance(options.retry, Retry):
+        return [(f"retry={options.retry!r} is no Retry", "Write retry=Retry(attempts=3).")]
+    given |= {
+        f"{name} of the retry": v for name, v in asdict(options.retry).items() if v or (v == 0 and name == "attempts")
+    }
+    odd = [label for label, value in given.items() if isinstance(value, bool) or not _is_above_0(value)]
+    whole = ("max_visits", "concurrency", "attempts of the retry")
+    odd += [label for label in whole if label not in odd and int(given.get(label, 1)) != given.get(label, 1)]
     found = [(f"{label}={given[label]!r} is no number above 0", f"Give a positive {label}.") for label in odd]
     words = {"effect": options.effect, "on_timeout": join.on_timeout, "on_missing": join.on_missing}
     found += [
@@ -187,6 +195,10 @@ def _option_problems(signature: Signature, options: Options) -> list[tuple[str, 
         if word not in WORDS[label]
     ]
     return [*_join_problems(signature, options), *_single_problems(signature, options), *found]
+
+
+def _is_above_0(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 < value < math.inf
 
 
 def _join_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from stepwire.bus.protocol import Bus
 from stepwire.dispatch.step import group_name
 from stepwire.errors import SettingsError
+from stepwire.event import digest
+from stepwire.jsontext import dump
 
 if TYPE_CHECKING:
     from stepwire.app import App
@@ -60,29 +62,39 @@ async def _left(app: App, bus: Bus, known: _Known) -> Mapping[str, int]:
     return {name: count for name, count in counts.items() if name in before or name + RETIRED in before}
 
 
-async def check_groups(app: App, bus: Bus) -> None:
-    """Refuse if a handler that is gone still has something to do: nobody would ever do it. Then let the release in."""
+async def check_release(app: App, bus: Bus, *, accept_owes_change: bool) -> None:
+    """Refuse what would leave work behind, or let the release in: only one that nothing refuses counts as let in."""
     known = await _known(app, bus)
-    left = {} if known.returns else await _left(app, bus, known)
-    for handler, unfinished in left.items():
-        if unfinished:
-            raise SettingsError(
-                f"handler {handler} is not in {app.name} any more, but has {unfinished} events or entries left. Put it "
-                f"back with @handler(retired=True) until it keeps nothing, give its successor name={handler!r}, or let "
-                f"that go on with: stepwire groups move {handler} NEW"
-            )
-    if gone := sorted(name for name in left if name in known.before):
-        logging.getLogger("stepwire").warning(
-            "%s: %s of the release before is gone, and was not retired: if it has another name now, workers of both "
-            "releases take the same events, each once; name=%r keeps the old name",
-            app.name, ", ".join(gone), gone[0],
-        )  # fmt: skip
+    await _check_groups(app, bus, known)
+    await _check_owed(app, bus, accept=accept_owes_change or bool(known.mine))
     mine = known.mine or f"{int(max(known.releases, default='0')) + 1:06}"
     if not known.mine:
         kept = dict(sorted(known.releases.items())[1 - MOST :])
         await bus.remember(app.name + RELEASES, {**kept, mine: _handlers(app)})
     if mine != known.last:
         await bus.remember(app.name + LAST, {"release": [mine]})
+
+
+async def _check_groups(app: App, bus: Bus, known: _Known) -> None:
+    """Refuse if a handler that is gone still has something to do: nobody would ever do it. Who goes back is told."""
+    left = await _left(app, bus, known)
+    for handler, unfinished in left.items():
+        if unfinished and known.returns:
+            logging.getLogger("stepwire").warning(
+                "%s: %s of a newer release keeps %d entries, which wait for it", app.name, handler, unfinished
+            )
+        elif unfinished:
+            raise SettingsError(
+                f"handler {handler} is not in {app.name} any more, but has {unfinished} events or entries left. Put it "
+                f"back with @handler(retired=True) until it keeps nothing, give its successor name={handler!r}, or let "
+                f"that go on with: stepwire groups move {handler} NEW"
+            )
+    if gone := sorted(name for name in left if name in known.before and not known.mine):
+        logging.getLogger("stepwire").warning(
+            "%s: %s of the release before is gone, and was not retired: if it has another name now, workers of both "
+            "releases take the same events, each once; name=%r keeps the old name",
+            app.name, ", ".join(gone), gone[0],
+        )  # fmt: skip
 
 
 async def _known(app: App, bus: Bus) -> _Known:
@@ -93,11 +105,12 @@ async def _known(app: App, bus: Bus) -> _Known:
 
 
 def _handlers(app: App) -> list[str]:
-    """What a release is known by."""
-    return sorted(handler.name + RETIRED * handler.options.retired for handler in app.runnable)
+    """What a release is known by: its handlers, and what its events owe."""
+    names = sorted(handler.name + RETIRED * handler.options.retired for handler in app.runnable)
+    return [*names, f"#{digest(dump(app.wiring.table()).decode())}"]
 
 
-async def check_owed(app: App, bus: Bus, *, accept: bool) -> None:
+async def _check_owed(app: App, bus: Bus, *, accept: bool) -> None:
     """Refuse if an event owes other slots than before while joins of those slots are open; store the new table."""
     table = app.wiring.table()
     before = await bus.remember(app.name, None)

@@ -15,7 +15,7 @@ from stepwire.bus.protocol import Bus
 from stepwire.clock import Clock, SystemClock
 from stepwire.dispatch.loop import Dispatcher
 from stepwire.dispatch.step import control_topic, dead_letter_topic, group_name, keeps_first, runs_topic
-from stepwire.release import check_groups, check_owed
+from stepwire.release import check_release
 from stepwire.settings import Settings
 from stepwire.telemetry import Telemetry, silent
 
@@ -74,8 +74,7 @@ class Worker:
     async def start(self) -> None:
         """Prepare topics, enter the resources, begin to dispatch."""
         await prepare(self.app, self.bus, self.settings)
-        await check_groups(self.app, self.bus)
-        await check_owed(self.app, self.bus, accept=self._accept_owes_change)
+        await check_release(self.app, self.bus, accept_owes_change=self._accept_owes_change)
         for resource in self.app.resources:
             if hasattr(resource, "__aenter__"):
                 await self._resources.enter_async_context(resource)
@@ -89,7 +88,8 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop intake, finish or hand back, commit, leave (DESIGN §6)."""
-        await asyncio.gather(*(dispatcher.stop(self.settings.drain) for dispatcher in self.dispatchers))
+        both = zip(self.dispatchers, self._loops, strict=False)  # one that has ended finishes nothing any more
+        await asyncio.gather(*(dispatcher.stop(self.settings.drain) for dispatcher, loop in both if not loop.done()))
         while left := [task for task in self._loops if not task.done()]:  # one that fails just then swallows it
             for task in left:
                 task.cancel()

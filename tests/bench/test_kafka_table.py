@@ -128,6 +128,7 @@ def test_of_outputs_that_came_at_once_there_is_no_rate() -> None:
         rate([5] * 20)
 
 
+@pytest.mark.slow
 def test_outputs_are_counted_in_all_partitions_with_the_brokers_stamps(kafka: str, topic_prefix: str) -> None:
     """A client that stamps its records itself cannot make its rate up; what it did not commit does not count."""
     from confluent_kafka import Producer

@@ -95,6 +95,7 @@ def test_an_unknown_outcome_is_resolved_and_signed(shell: Shell, door: str) -> N
     assert shell.seen(run)["state"] == "completed"
 
 
+@pytest.mark.slow
 def test_runs_are_the_same(shell: Shell, door: str) -> None:
     """Lists by state, time and number, and each run step by step, as tables and as JSON, word for word."""
     runs = [*filled(shell), shell("publish", "Busy", "--json-data", '{"card": "4111 1111"}').out.strip()]
@@ -123,6 +124,7 @@ def test_runs_are_the_same(shell: Shell, door: str) -> None:
         assert says in said.err and len(said.err.splitlines()) == 1 and said.out == ""
 
 
+@pytest.mark.slow
 def test_a_run_is_watched_to_its_end(shell: Shell, door: str) -> None:
     """The same lines and exit codes: completed, failed, time is up."""
     _, unknown, dead = filled(shell)

@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from stepwire import App, Event, RetryLater, Settings, SettingsError, handler
+from stepwire import App, Event, Join, RetryLater, Settings, SettingsError, handler
 from stepwire.worker import Worker, prepare
 
 SETTINGS = Settings(partitions=1, control_partitions=1, session=6.0, drain=5.0)
 
 
 class Came(Event, topic="came"):
+    n: int
+
+
+class Late(Event, topic="late"):
     n: int
 
 
@@ -111,3 +115,22 @@ async def test_what_a_step_keeps_is_not_left_by_going_back_and_forth(where: Any)
     for other in (BASE, release(keep, handler(name="count")(tell.function))):
         with pytest.raises(SettingsError, match="handler tell is not in gone any more"):
             await works(where, other)
+
+
+async def test_a_release_starts_anew_though_joins_of_a_newer_one_are_open(where: Any, caplog: Any) -> None:
+    """What a step that it lacks waits for stops no restart and no rollback; that it waits is said."""
+
+    @handler(name="meet", join=Join(timeout=3_600))
+    async def meet(came: Came, late: Late) -> None: ...
+
+    more = release(keep, meet)
+    await works(where, BASE)
+    await works(where, more)
+    await publish(where, BASE, 1)
+    await works(where, more)
+    with caplog.at_level(logging.WARNING, "stepwire"):
+        await works(where, BASE)
+        await publish(where, BASE, 2)
+        await works(where, BASE)
+    assert "meet of a newer release keeps" in caplog.text
+    await works(where, more)

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.protocol.metadata import MetadataRequest_v5
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from tests.cli.shell import HERE, Said, Shell
 from tests.kafka.stage import SETTINGS, stage
 
 from stepwire import App, Event, handler
 from stepwire.bus.kafka.bus import KafkaBus
+from stepwire.bus.kafka.topics import counts
+from stepwire.errors import BusUnavailable
 from stepwire.worker import prepare, topics_of
 from stepwire_handlers.cluster.starting import start_on_kafka
 from stepwire_handlers.services.starting import Start
@@ -200,3 +203,17 @@ async def test_a_group_that_has_started_is_left_alone(kafka: str, topic_prefix: 
         assert await here.bus.progress("a.tell") == before
         starts = await here.bus.progress("a.count")
         assert {value.watermark for place, value in starts.items() if place.topic == "asked"} == {0}
+
+
+async def test_to_look_for_topics_makes_none() -> None:
+    """Brokers make what is asked about, with their own defaults, unless the request says no."""
+    asked: list[Any] = []
+
+    class Listening:
+        async def ask_any(self, request: Any) -> Any:
+            asked.append(request.build(MetadataRequest_v5))
+            raise BusUnavailable("that will do")
+
+    with pytest.raises(BusUnavailable):
+        await counts(Listening(), ["nowhere"])  # type: ignore[arg-type]
+    assert [each.to_object()["allow_auto_topic_creation"] for each in asked] == [False]

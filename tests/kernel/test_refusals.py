@@ -496,6 +496,14 @@ def sw120_a_number_that_is_text() -> object:
 
 
 @case
+def sw120_a_retry_that_is_a_number() -> object:
+    @handler(retry=3)  # type: ignore[arg-type]
+    async def step(a: A) -> D: ...
+
+    return step
+
+
+@case
 def sw120_an_app_without_a_usable_name() -> object:
     return App("billing/eu", handlers=[])
 
@@ -533,7 +541,7 @@ def test_the_page_of_refusals_is_current() -> None:
     assert PAGE.read_text() == page()
 
 
-@pytest.mark.parametrize("topic", ["", "two words", "a/b", "x" * 201, "straße"])
+@pytest.mark.parametrize("topic", ["", "..", "two words", "a/b", "x" * 201, "straße"])
 def test_a_topic_that_no_broker_takes_is_refused_where_the_class_stands(topic: str) -> None:
     """Not first by a broker, when the flow is deployed."""
     with pytest.raises(TypeError, match="letters, digits"):

@@ -212,10 +212,14 @@ async def test_progress_survives_a_restart_of_the_worker(bus: LocalBus) -> None:
     assert sum((await bus.ends(["both"])).values()) == 1
 
 
-async def test_an_event_that_a_release_moved_below_a_scatter_stays_in_its_run(bus: LocalBus) -> None:
-    """`-> Item` became `-> list[Item]`: what was under way stands where none can; its dead letter says whose it is."""
+@pytest.mark.parametrize("gathered", [False, True])
+async def test_an_event_that_a_release_moved_below_a_scatter(bus: LocalBus, gathered: bool) -> None:
+    """`-> Item` became `-> list[Item]`: it goes on where nobody asks for its place; else its dead letter says whose."""
 
     class Item(Event, topic="moved"):
+        n: int
+
+    class Weighed(Event, topic="weighed", terminal=not gathered):
         n: int
 
     @handler()
@@ -223,16 +227,22 @@ async def test_an_event_that_a_release_moved_below_a_scatter_stays_in_its_run(bu
         return [Item(n=1)]
 
     @handler()
-    async def weigh(item: Item) -> Done:
+    async def weigh(item: Item) -> Weighed:
+        return Weighed(n=item.n)
+
+    @handler()
+    async def total(all_: list[Weighed]) -> Done:
         return Done(text="heavy")
 
-    worker = Worker(App("a", [split, weigh]), bus)
+    worker = Worker(App("a", [split, weigh, *[total][: int(gathered)]]), bus)
     await worker.start()
     headers = {"ce_id": "1", "ce_source": "stepwire:a/split", "ce_type": Item.spec.type, "ce_swrun": "r1"}
     await bus.publish([Out("moved", None, headers, b'{"n":1}')])
     await worker.settle()
-    (dead,) = await bus.read(Partition("a.weigh.dlt", 0), 0, 10)
-    assert ("below 1 scatters" in dead.headers["kafka_dlt-exception-message"], dead.headers["ce_swrun"]) == (True, "r1")
+    dead = await bus.read(Partition("a.weigh.dlt", 0), 0, 10)
+    assert sum((await bus.ends(["weighed"])).values()) == int(not gathered)
+    found = [(d.headers["ce_swrun"], "below 1 scatters" in d.headers["kafka_dlt-exception-message"]) for d in dead]
+    assert found == [("r1", True)] * int(gathered)
     await worker.stop()
 
 
@@ -273,3 +283,33 @@ async def test_what_a_release_cannot_read_any_more_is_dropped_with_all_that_it_o
     ends = [json.loads(record.value) for record in await bus.read(Partition("m.runs", 0), 0, 10)]
     assert [(end["handler"], end["why"]) for end in ends] == [("left", "dropped"), ("meet", "absent")]
     await new.stop()
+
+
+async def test_a_release_that_is_refused_for_its_joins_is_not_let_in(bus: LocalBus) -> None:
+    """What the one before does meanwhile is asked for when it comes again."""
+
+    @handler(name="tell")
+    async def tell(left: Left) -> None: ...
+
+    class Mid(Event, topic="mid"):
+        k: str
+
+    @handler()
+    async def before(right: Right) -> Mid:
+        return Mid(k=right.k)
+
+    @handler(join=Join(timeout=3600))
+    async def meet(left: Left, mid: Mid) -> Both:
+        return Both(k=left.k)
+
+    old, new = App("m", [*meeting().handlers, tell]), App("m", [before, meet])
+    worker = Worker(old, bus)
+    await worker.start()
+    await bus.publish([old.record(Left(k="1"), now=0.0)[0]])
+    await worker.settle()
+    await worker.stop()
+    with pytest.raises(SettingsError, match="accept-owes-change"):
+        await Worker(new, bus).start()
+    await bus.publish([old.record(Left(k="2"), now=0.0)[0]])
+    with pytest.raises(SettingsError, match="handler tell is not in m any more"):
+        await Worker(new, bus, accept_owes_change=True).start()

@@ -218,6 +218,7 @@ async def stored_bytes(size: int) -> int:
         return bus.written
 
 
+@pytest.mark.slow
 async def test_a_gather_costs_in_proportion_to_its_items() -> None:
     """The changelog of a gather over 10,000 items is at most 11 times that of one over 1,000."""
     assert await stored_bytes(10_000) <= 11 * await stored_bytes(1_000)

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     """As a reader runs them, in a folder of their own, with the plugin that comes with the package."""
     pieces = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)

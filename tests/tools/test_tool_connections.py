@@ -236,6 +236,7 @@ async def test_an_error_of_one_http_request_leaves_the_others_alone(era: dict[st
             assert (await slow)["text"] == "late"
 
 
+@pytest.mark.slow
 async def test_200_concurrent_calls_over_http() -> None:
     """More calls at once than an HTTP client has connections wait for their turn."""
     port = free_port()

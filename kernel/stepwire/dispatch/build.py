@@ -33,6 +33,11 @@ class Builder:
         outer = {answer for answer, external in self._answers.items() if external.ask not in emitted}
         #: what always stands where this app put it; an answer stands where its ask does
         self._inside = {e for e in step.wiring.events if e in emitted and e not in outer and not e.spec.entry}
+        wiring = step.wiring
+        placing = [h for h in wiring.handlers.values() if h.signature.is_join or wiring.owes(h.name)]
+        self._placed = {
+            event for h in placing for event in h.signature.taken
+        }  #: of these somebody asks where they stand
         self._single = next((part.name for part in step.handler.signature.parts), "")
 
     def from_record(self, record: Record, decoded: Decoded) -> Delivery:
@@ -58,7 +63,8 @@ class Builder:
         if not isinstance(decoded, Decoded):
             return decoded
         event, envelope = type(decoded.event), decoded.envelope
-        depth, asked = self._step.wiring.depth[event], not envelope.run and self._answers.get(event)
+        depth = self._step.wiring.depth[event] if event in self._placed else 0
+        asked = not envelope.run and self._answers.get(event)
         if asked and asked.match is None:
             raise NoRun(
                 record.topic, "the answer echoes no ce_swrun header; echo our headers, or set match= on external()"

@@ -58,7 +58,8 @@ async def versions(connection: Connection) -> dict[int, tuple[int, int]]:
 
 
 async def _metadata(connection: Connection, topics: Sequence[str] | None) -> Any:
-    return await connection.ask_any(MetadataRequest(None if topics is None else list(topics)))
+    names = None if topics is None else list(topics)
+    return await connection.ask_any(MetadataRequest(names, allow_auto_topic_creation=False))  # to look makes none
 
 
 async def counts(connection: Connection, topics: Sequence[str]) -> dict[str, int]:
