@@ -57,6 +57,18 @@ def test_a_private_ca_reaches_every_kind_of_pod() -> None:
     assert "/more" in [mount["mountPath"] for mount in found["mcp"]["containers"][0]["volumeMounts"]]
 
 
+def test_a_part_may_have_another_volume_in_the_place_of_one_for_all() -> None:
+    """Of the same name, or mounted at the same path: Kubernetes takes neither twice."""
+    values = values_of("private-ca")
+    mounted = values["extraVolumeMounts"][0]
+    own = {"name": mounted["name"], "secret": {"secretName": "of-the-door"}}
+    values["door"] |= {"extraVolumes": [own], "extraVolumeMounts": [{**mounted, "readOnly": True}]}
+    pod = _named(render(values))["door"]
+    assert [one for one in pod["volumes"] if one["name"] == own["name"]] == [own]
+    paths = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+    assert len(paths) == len(set(paths))
+
+
 def test_a_secret_is_in_the_pods_of_its_part_alone() -> None:
     """The model's in workers, a database's in its group, the key where people decide, Kafka's password everywhere."""
     found = _named(render(values_of("parts")))

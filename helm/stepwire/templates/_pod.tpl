@@ -53,9 +53,7 @@ volumeMounts:
   {{- with .access }}
   - {name: access, mountPath: /etc/stepwire, readOnly: true}
   {{- end }}
-  {{- with concat (.root.Values.extraVolumeMounts | default list) (.mounts | default list) }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "stepwire.added" (dict "all" .root.Values.extraVolumeMounts "own" .mounts "by" "mountPath") }}
 {{- end -}}
 
 {{/* Of a pod's template: what is changed here starts new pods, also a Secret's new value, by configVersion; . = {root, group, access} */}}
@@ -108,9 +106,21 @@ volumes:
   - name: access
     secret: {secretName: {{ .secret }}, items: [{key: {{ .key | quote }}, path: access.toml}]}
   {{- end }}
-  {{- with concat (.root.Values.extraVolumes | default list) (.group.extraVolumes | default list) }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "stepwire.added" (dict "all" .root.Values.extraVolumes "own" .group.extraVolumes "by" "name") }}
+{{- end -}}
+
+{{/* Entries for every pod, and a part's own, which stand in the place of those of the same name; . = {all, own, by} */}}
+{{- define "stepwire.added" -}}
+{{- $taken := dict }}
+{{- range .own }}{{ $_ := set $taken (get . $.by) true }}{{ end }}
+{{- range .all }}
+{{- if not (hasKey $taken (get . $.by)) }}
+{{- toYaml (list .) | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- with .own }}
+{{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/* Pods apart from each other where there is room; . = {root, component} */}}
