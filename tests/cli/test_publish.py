@@ -111,6 +111,7 @@ def test_two_events_of_one_run_are_both_published(shell: Shell) -> None:
     assert shell.seen(left)["state"] == "completed"
 
 
+@pytest.mark.slow
 def test_the_same_id_from_eight_shells_is_published_once(shell: Shell) -> None:
     """Looking whether an identity is known and publishing it is one step, whoever else does it."""
     shell.order(1, "--id", "first")

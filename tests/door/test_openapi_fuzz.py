@@ -157,6 +157,7 @@ class Fuzz:
         one()
 
 
+@pytest.mark.slow
 async def test_the_door_does_what_its_document_says(inside: Inside, there: Mapping[str, list[Sent]]) -> None:
     """A few requests for each operation, right and wrong; each operation was also carried out, and refused."""
     fuzz = Fuzz(inside, await inside.get("/openapi.json"), there)

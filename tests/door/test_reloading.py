@@ -82,6 +82,7 @@ ASKED = {
 
 
 @pytest.mark.parametrize("command", ASKED)
+@pytest.mark.slow
 def test_a_key_that_left_a_mounted_secret_lets_nobody_in(
     command: str, begin: Callable[..., str], mounted: Mounted
 ) -> None:

@@ -57,6 +57,7 @@ async def trial(plan: Plan, seed: int, every: int, met: Counter[str]) -> list[st
         return await judges.everything(stage)
 
 
+@pytest.mark.slow
 def test_partitions_that_change_hands_lose_and_double_nothing() -> None:
     """Whoever owns which partition when: every event exactly once, every join closed, memory as stored."""
     met: Counter[str] = Counter()

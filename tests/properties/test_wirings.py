@@ -70,6 +70,7 @@ def test_a_run_comes_to_what_the_interpreter_says() -> None:
     assert not [name for name in (*WANTED, *OUTSIDE, *troubles) if not met[name]], f"never met: {met}"
 
 
+@pytest.mark.slow
 def test_a_run_with_joins_that_depend_on_time() -> None:
     """With take, until, deadlines and parts that may be missing: what was called was allowed, all else is exact."""
     met: Counter[str] = Counter()

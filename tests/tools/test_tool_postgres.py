@@ -330,6 +330,7 @@ async def test_more_queries_than_the_database_has_connections(dsn: str) -> None:
     assert len(answers) == 150
 
 
+@pytest.mark.slow
 async def test_a_server_killed_in_a_query_costs_one_attempt(dsn: str, tmp_path: Path) -> None:
     """During the query: repeatable. Before it: not sent. A new process answers, and no session is left over."""
     port = free_port()
