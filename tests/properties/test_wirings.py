@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.properties import behaviour as b
