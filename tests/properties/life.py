@@ -24,6 +24,22 @@ DEFAULT = Settings(attempts=2, attempts_unknown=2, max_bytes=4_096)
 TURNS = 20_000  #: of the event loop, within which something must come true
 
 
+async def killed(worker: Worker, bus: LocalBus) -> None:
+    """A worker is gone between two steps of the loop; nothing it has not committed is left of it."""
+    for dispatcher in worker.dispatchers:
+        dispatcher.caller.close()
+        dispatcher.pump.close()
+        if dispatcher._timer is not None:
+            dispatcher._timer.cancel()
+        for delivery in list(dispatcher.caller.running):
+            dispatcher.caller.cancel(delivery)
+    bus._groups.clear()
+    while not all(task.done() for task in worker._loops):  # one that fails in that moment swallows it
+        for task in worker._loops:
+            task.cancel()
+        await asyncio.sleep(0)
+
+
 class Life:
     """One bus, one clock, and the present worker."""
 
@@ -68,20 +84,7 @@ class Life:
 
     async def kill(self) -> None:
         """It is gone between two steps of the loop; nothing it has not committed is left of it."""
-        worker = self.present
-        for dispatcher in worker.dispatchers:
-            dispatcher.caller.close()
-            if dispatcher._timer is not None:
-                dispatcher._timer.cancel()
-            for delivery in list(dispatcher.caller.running):
-                dispatcher.caller.cancel(delivery)
-        for task in worker._loops:
-            task.cancel()
-        self.bus._groups.clear()
-        while not all(task.done() for task in worker._loops):  # one that fails in that moment swallows it
-            for task in worker._loops:
-                task.cancel()
-            await asyncio.sleep(0)
+        await killed(self.present, self.bus)
         self.worker = None
 
     @property

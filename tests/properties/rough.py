@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.properties.build import SETTINGS
 from tests.properties.faulty_bus import FaultyBus
+from tests.properties.life import killed
 from tests.properties.rest import Restless
 from tests.properties.stage import Stage
 
@@ -114,7 +115,7 @@ class Rough(Stage):
             if self.dice.random() < 0.3:
                 await self._stop(worker)
             else:
-                await self._kill(worker)
+                await killed(worker, self.bus)
         self.workers = [self._worker() for _ in self.workers]
         for worker in self.workers:
             self._rest.watch(worker)
@@ -132,19 +133,3 @@ class Rough(Stage):
                     dispatcher.caller.running.pop(delivery, None)
                     dispatcher.active -= 1
         await stopping
-
-    async def _kill(self, worker: Any) -> None:
-        """It is gone between two steps of the loop; nothing it has not committed is left of it."""
-        for dispatcher in worker.dispatchers:
-            dispatcher.caller.close()
-            if dispatcher._timer is not None:
-                dispatcher._timer.cancel()
-            for delivery in list(dispatcher.caller.running):
-                dispatcher.caller.cancel(delivery)
-        for task in worker._loops:
-            task.cancel()
-        self.bus._groups.clear()
-        while not all(task.done() for task in worker._loops):  # one that fails in that moment swallows it
-            for task in worker._loops:
-                task.cancel()
-            await asyncio.sleep(0)
