@@ -144,13 +144,8 @@ def meeting(**options: object) -> App:
     return App("m", [meet])
 
 
-async def test_a_release_that_changes_who_brings_a_part_is_refused_while_joins_are_open(bus: LocalBus) -> None:
-    """Joins that are open would wait for parts that now come otherwise; accepting it is possible and said."""
-    worker = Worker(meeting(), bus)
-    await worker.start()
-    await bus.publish([worker.app.record(Left(k="1"), now=0.0)[0]])
-    await worker.settle()
-    await worker.stop()
+def meeting_otherwise() -> App:
+    """The same merge, one of whose parts another step brings."""
 
     class Mid(Event, topic="mid"):
         k: str
@@ -163,7 +158,18 @@ async def test_a_release_that_changes_who_brings_a_part_is_refused_while_joins_a
     async def meet(left: Left, mid: Mid) -> Both:
         return Both(k=left.k)
 
-    changed = App("m", [before, meet])
+    return App("m", [before, meet])
+
+
+async def test_a_release_that_changes_who_brings_a_part_is_refused_while_joins_are_open(bus: LocalBus) -> None:
+    """Joins that are open would wait for parts that now come otherwise; accepting it is possible and said."""
+    worker = Worker(meeting(), bus)
+    await worker.start()
+    await bus.publish([worker.app.record(Left(k="1"), now=0.0)[0]])
+    await worker.settle()
+    await worker.stop()
+
+    changed = meeting_otherwise()
     with pytest.raises(SettingsError, match="accept-owes-change"):
         await Worker(changed, bus).start()
     accepted = Worker(changed, bus, accept_owes_change=True)
@@ -291,18 +297,7 @@ async def test_a_release_that_is_refused_for_its_joins_is_not_let_in(bus: LocalB
     @handler(name="tell")
     async def tell(left: Left) -> None: ...
 
-    class Mid(Event, topic="mid"):
-        k: str
-
-    @handler()
-    async def before(right: Right) -> Mid:
-        return Mid(k=right.k)
-
-    @handler(join=Join(timeout=3600))
-    async def meet(left: Left, mid: Mid) -> Both:
-        return Both(k=left.k)
-
-    old, new = App("m", [*meeting().handlers, tell]), App("m", [before, meet])
+    old, new = App("m", [*meeting().handlers, tell]), meeting_otherwise()
     worker = Worker(old, bus)
     await worker.start()
     await bus.publish([old.record(Left(k="1"), now=0.0)[0]])
