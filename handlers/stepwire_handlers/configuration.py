@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from stepwire import Settings, SettingsError
 from stepwire.bus.local import LocalBus
+from stepwire.gate import keys
 from stepwire_handlers import formats, kafka_client
 from stepwire_handlers.formats import FormatName
 
@@ -57,7 +58,7 @@ class Configuration(BaseModel):
     durability: Literal["process", "power"] = "process"  #: survive kill -9, or a power cut too (fsync every commit)
     retention: float | None = Field(None, gt=0)  #: seconds after which finished events are deleted; none: never
     blobs: str = ".stepwire/blobs"  #: a folder, or s3://bucket/prefix; not set: beside the bus, where that is a file
-    decision_key: SecretStr | None = None  #: with it, gates take only decisions that are signed
+    decision_key: SecretStr | None = None  #: gates take only decisions signed with it; of several lines the first signs
     anthropic_api_key: SecretStr | None = None  #: ANTHROPIC_API_KEY, as every client of the provider calls it
     anthropic_base_url: str | None = None  #: ANTHROPIC_BASE_URL; any server that speaks the Messages API
     log: Literal["auto", "json", "console", "off"] = "auto"  #: auto: coloured text on a terminal, else JSON
@@ -70,6 +71,13 @@ class Configuration(BaseModel):
     console_secret: SecretStr | None = None  #: signs the console's sessions; none: they end with its process
     console_oidc_secret: SecretStr | None = None  #: of the console as a client of the issuer; none: a public client
     worker: Settings = Settings()  #: the kernel's limits: STEPWIRE_WORKER__DRAIN, or [worker] in the file
+
+    @field_validator("decision_key")
+    @classmethod
+    def _some_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not keys(key.get_secret_value()):
+            raise ValueError("it is blank, which is no key; openssl rand -hex 32 makes one")
+        return key
 
     @field_validator("bus")
     @classmethod
@@ -166,7 +174,8 @@ def export(values: Configuration, environment: MutableMapping[str, str] = os.env
 
 def secrets(values: Configuration) -> tuple[str, ...]:
     """The secret values themselves, for those who must not show them."""
-    own = tuple(value.get_secret_value() for _, value in values if isinstance(value, SecretStr))
+    given = [value.get_secret_value() for _, value in values if isinstance(value, SecretStr)]
+    own = tuple(line for value in given for line in {value, *keys(value)})  # of several keys, each
     own += tuple(v.get_secret_value() for name, v in values.kafka.items() if name in kafka_client.SECRET)
     return own + tuple(v.get_secret_value() for name, v in values.registry.items() if name in formats.SECRET)
 

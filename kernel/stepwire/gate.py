@@ -1,7 +1,8 @@
 """What a person says: a decision of a gate, what became of an unknown outcome; and the signature that proves who did.
 
 In: join or delivery id, verdict, event, who. Out: an entry for the control topic. With a key (DESIGN §5) it carries an
-HMAC over all of that, and a worker with the key rejects those without.
+HMAC over all of that, and a worker with the key rejects those without. A key is a text; of several, one a line, the
+first signs and each is taken, so that one can take another's place while both are in use.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ def signature(key: str, meta: Mapping[str, Any], value: bytes) -> str:
     return hmac.new(key.encode(), text.encode(), sha256).hexdigest()
 
 
+def keys(text: str) -> list[str]:
+    """The keys in a setting, one a line; a blank line is none, for with an empty key anybody could sign."""
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
 def signed(meta: dict[str, Any], value: bytes, key: str) -> Entry:
-    """The entry, with its signature if there is a key."""
-    return Entry({**meta, "sig": signature(key, meta, value)} if key else meta, {}, value)
+    """The entry, with its signature by the first key if there is one."""
+    return Entry({**meta, "sig": signature(keys(key)[0], meta, value)} if key else meta, {}, value)
 
 
 def decision(
@@ -47,6 +53,6 @@ def decision(
 
 
 def is_genuine(entry: Entry, key: str) -> bool:
-    """Is it signed with our key? Without a key everything counts."""
-    said = str(entry.meta.get("sig", ""))
-    return not key or hmac.compare_digest(signature(key, entry.meta, entry.value).encode(), said.encode())
+    """Is it signed with a key of ours? Without any everything counts."""
+    said = str(entry.meta.get("sig", "")).encode()
+    return not key or any(hmac.compare_digest(signature(k, entry.meta, entry.value).encode(), said) for k in keys(key))

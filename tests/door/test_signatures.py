@@ -59,6 +59,23 @@ async def test_a_door_that_workers_would_not_believe_decides_nothing(
         assert (await inside.get(run, **by("eye")))["result"]["n"] == 500
 
 
+@pytest.mark.parametrize("key", [KEY, OTHER, f"{KEY}\n{OTHER}", f"{OTHER}\n{KEY}"])
+async def test_a_key_takes_anothers_place_and_nobody_is_refused(opened: Opened, key: str) -> None:
+    """Workers with both keys take what a door signs with either; a door with both shows what either signed as true."""
+    both = f"{OTHER}\n{KEY}"
+    async with opened(ACCESS, decision_key=key) as inside:
+        run, id_ = await waiting(inside, both)
+        answer = await inside.client.post(f"/gates/{id_}", json={"decision": "approve"}, headers=by("boss"))
+        assert answer.status_code == 202, answer.text
+        await inside.work(APP, both)
+        assert (await inside.get(run, **by("eye")))["result"]["n"] == 500
+    async with opened(ACCESS, decision_key=both) as inside:
+        assert [said["doubt"] for said in (await inside.get(run, **by("eye")))["said"]] == [""]
+    async with opened(ACCESS, decision_key=OTHER * 2) as inside:
+        (told,) = (await inside.get(run, **by("eye")))["said"]
+        assert told["doubt"] == UNCHECKED
+
+
 async def test_a_door_with_a_key_serves_workers_without(opened: Opened) -> None:
     """They take everything; one of them that starts takes the mark away."""
     async with opened(ACCESS, decision_key=KEY) as inside:
@@ -189,7 +206,10 @@ def test_a_fingerprint_tells_keys_apart_and_nothing_else() -> None:
     assert fingerprint(KEY, "shop") in found
 
 
-@pytest.mark.parametrize(("key", "weak"), [("", False), ("hunter2", True), (KEY[:-1], True), (KEY, False)])
+@pytest.mark.parametrize(("key", "weak"), [
+    ("", False), ("hunter2", True), (KEY[:-1], True), (KEY, False),
+    (f"{KEY}\nhunter2", True), (f"{KEY}\n\n{OTHER}", False),
+])  # fmt: skip
 def test_a_short_key_is_told_off(key: str, weak: bool) -> None:
     """Below 32 characters, with the command that makes one, and without the key."""
     said = weakness(key)

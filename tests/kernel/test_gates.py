@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from stepwire import App, Decision, Event, Settings, handler
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition
 from stepwire.clock import VirtualClock
 from stepwire.envelope import ROOT, join_id
 from stepwire.errors import BusUnavailable
-from stepwire.gate import decision, signed
+from stepwire.gate import decision, signature, signed
 from stepwire.state import Entry
 from stepwire.telemetry import Fact, Skipped
 from stepwire.worker import Worker
@@ -58,6 +60,29 @@ async def test_an_early_decision_waits_for_its_event_and_a_second_one_is_refused
     await worker.settle()
     assert sum((await bus.ends(["yes"])).values()) == 1
     assert [fact.why for fact in facts if isinstance(fact, Skipped)] == ["already_decided"]
+    await worker.stop()
+    await bus.close()
+
+
+@pytest.mark.parametrize("key", ["old", "new\r", "new\n\nold", "old\nnew"])
+async def test_while_a_key_takes_anothers_place_both_are_taken(key: str) -> None:
+    """Of several keys, one a line, a worker takes each; who signs signs with the first; a blank line is no key."""
+    facts: list[Fact] = []
+    bus, worker = await worker_with(" new \n\n old\n", facts)
+    out, run = APP.record(Ask(n=1), id="x", now=1_000.0)
+    id_ = join_id("a", "approve", run, ROOT)
+    await bus.publish([out])
+    for guessed in ("guessed", "new old", "guessed\nold"):
+        await decide(bus, id_, key=guessed)
+    anybody = decision(id_, approved=True, by="ann", sent=1_000.0)
+    forged = {**anybody.meta, "sig": signature("", anybody.meta, anybody.value)}
+    await bus.publish([Out("a.approve.control", id_, {}, anybody._replace(meta=forged).encode())])
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 0
+    assert [fact.why for fact in facts if isinstance(fact, Skipped)] == ["unsigned"] * 4
+    await decide(bus, id_, key=key)
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 1
     await worker.stop()
     await bus.close()
 

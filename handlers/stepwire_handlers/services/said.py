@@ -19,6 +19,7 @@ from stepwire import Event
 from stepwire.bus.protocol import Out
 from stepwire.dispatch.step import runs_topic
 from stepwire.event import digest
+from stepwire.gate import keys
 from stepwire.jsontext import dump, load
 from stepwire_handlers.telemetry.mask import masked_json, sensitive_values, without
 
@@ -67,8 +68,10 @@ class Told(NamedTuple):
     taken_back: bool = False  #: is it the word of whoever wrote it that it did not count?
 
     def is_proven(self, key: str) -> bool:
-        """Was it written by somebody who has this key?"""
-        return hmac.compare_digest(_proof(key, self.text, taken_back=self.taken_back).encode(), self.proof.encode())
+        """Was it written by somebody who has this key, or one of these?"""
+        said = self.proof.encode()
+        ours = [_proof(each, self.text, taken_back=self.taken_back).encode() for each in keys(key)]
+        return any(hmac.compare_digest(each, said) for each in ours)
 
 
 def changed(before: Event | None, after: Event) -> dict[str, Any]:
@@ -90,7 +93,9 @@ def note(
         "why": without(said.why, sensitive_values(list(quoted))), "edited": said.edited,
     }  # fmt: skip
     # beside what is told, not in it: an older release knows no more fields there
-    proof = {"of": of, "proof": _proof(key, _text(run, told, of), taken_back=taken_back)} if key else {"of": of}
+    proof = {"of": of}
+    if key:
+        proof["proof"] = _proof(keys(key)[0], _text(run, told, of), taken_back=taken_back)
     body = {"run": run, "delivery": "", "handler": "", "why": "said", "joins": []}
     return [Out(runs_topic(app), run, {"ce_swrun": run}, dump({**body, _kind(taken_back): told, **proof}))]
 

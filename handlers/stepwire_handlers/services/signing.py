@@ -5,8 +5,8 @@ file; on Kafka on the app's wiring topic), why a decision that is made here woul
 things that people are said to have done count. Without the mark a decision would be written, thrown away by the
 worker, and its person be none the wiser.
 
-The mark holds a fingerprint of the key. Whoever reads the bus could try keys with it, as with any signed decision
-there; a try costs 16 MB and some 50 ms here, and a microsecond there, so it helps nobody to guess one.
+The mark holds a fingerprint of each key that they take. Whoever reads the bus could try keys with it, as with any
+signed decision there; a try costs 16 MB and some 50 ms here, and a microsecond there, so it helps nobody to guess one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out
+from stepwire.gate import keys
 from stepwire.jsontext import dump, load
 from stepwire_handlers.services.said import Said, Told
 
@@ -58,12 +59,18 @@ async def signing_of(values: Configuration, app: App, bus: LocalBus) -> Signing:
     return await Signing(app.name, bus, key_of(values)).ask()
 
 
+def fingerprints(key: str, app: str) -> str:
+    """Of each key in the setting, the one that signs first."""
+    return " ".join(fingerprint(each, app) for each in keys(key))
+
+
 def weakness(key: str) -> str:
     """What is wrong with a decision key; empty: nothing, or there is none."""
-    if not key or len(key) >= SHORTEST:
+    shortest = min((len(each) for each in keys(key)), default=SHORTEST)
+    if shortest >= SHORTEST:
         return ""
     return (
-        f"STEPWIRE_DECISION_KEY has {len(key)} characters: whoever can read the bus may guess it from one signed "
+        f"STEPWIRE_DECISION_KEY has {shortest} characters: whoever can read the bus may guess it from one signed "
         f"decision. Make one of {SHORTEST} or more: openssl rand -hex 32"
     )
 
@@ -84,7 +91,7 @@ async def tell(bus: Bus, app: App, key: str, only: Collection[str] | None = None
     from stepwire.bus.kafka.wiring_topic import WiringTopic  # noqa: PLC0415
 
     assert isinstance(bus, KafkaBus)
-    value = dump({"key": fingerprint(key, app.name) if key else ""})
+    value = dump({"key": fingerprints(key, app.name)})
     if (await WiringTopic(bus, app.name).read()).get(MARK) != value:
         await bus.publish([Out(f"{app.name}.wiring", MARK, {}, value, 0)])
 
@@ -95,7 +102,7 @@ def _tell_beside(path: str, app: str, key: str) -> None:
     mark = _mark(path, app)
     if key:
         mark.parent.mkdir(exist_ok=True)
-        mark.write_text(fingerprint(key, app))
+        mark.write_text(fingerprints(key, app))
     else:
         mark.unlink(missing_ok=True)
 
@@ -106,7 +113,7 @@ class Signing:
     Args:
         app: its name.
         bus: where its decisions are written.
-        key: the decision key of this process; empty: it has none.
+        key: the decision key of this process, or several, one a line; empty: it has none.
     """
 
     def __init__(self, app: str, bus: LocalBus, key: str = "") -> None:
@@ -123,7 +130,7 @@ class Signing:
 
     @property
     def asked(self) -> str | None:
-        """Of the key that the last worker asked for, its fingerprint; empty: not known, None: it asked for none."""
+        """The fingerprints of the keys that the last worker takes; empty: not known, None: it asked for none."""
         if isinstance(self._bus, Left):
             return self._left
         try:
@@ -133,13 +140,13 @@ class Signing:
 
     @cached_property
     def _own(self) -> str:
-        return fingerprint(self.key, self.app) if self.key else ""
+        return fingerprint(keys(self.key)[0], self.app) if self.key else ""
 
     @property
     def refusal(self) -> str:
         """Why workers would throw away a decision that is made here; empty: they take it, as far as is known."""
         asked = self.asked
-        if asked is None or (self.key and asked in ("", self._own)):
+        if asked is None or (self.key and (not asked or self._own in asked.split())):
             return ""
         other, none = "STEPWIRE_DECISION_KEY here is another key than theirs", "there is no STEPWIRE_DECISION_KEY here"
         what = other if self.key else none

@@ -336,11 +336,9 @@ class Dispatcher:
         return Partition(self.step.control, delivery.mailbox.partition)
 
     def _touches(self, finished: Finished, partitions: set[Partition]) -> bool:
-        mine = {partition for partition, _ in finished.done}
-        mine |= {Partition(self.step.control, change.partition) for change in finished.changes}
-        if finished.mark is not None:
-            mine.add(finished.mark[0])
-        return bool(mine & partitions)
+        state = (Partition(self.step.control, change.partition) for change in finished.changes)
+        marked = finished.mark is not None and finished.mark[0] in partitions
+        return marked or not partitions.isdisjoint([*(place for place, _ in finished.done), *state])
 
     # -- time
 
