@@ -127,7 +127,8 @@ def _variable(name: str, query: str) -> dashboard.QueryVariable:
 
 def _targets(queries: Iterable[Query]) -> Iterable[prometheus.Dataquery]:
     for letter, query in zip(string.ascii_uppercase, queries, strict=False):
-        yield prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(letter).range()
+        built = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(letter).range()
+        yield built.exemplar(True) if "_bucket{" in query.expr else built
 
 
 def _chart(panel: Panel) -> timeseries.Panel:

@@ -163,10 +163,11 @@ def decide(
     most = retry.attempts or (settings.attempts if signal else settings.attempts_unknown)
     if attempt >= most:
         return DeadLetter(error)
-    cap = retry.cap or settings.backoff_cap
+    # what a step itself says is meant; what a resource makes of an exception, some server may have said
+    cap = retry.cap or (settings.keep if isinstance(error, RetryLater) else settings.backoff_cap)
     if isinstance(signal, RetryLater):
         return RetryAt(min(max(signal.seconds, 0.0), cap), error)
-    ceiling = min((retry.backoff or settings.backoff) * 2 ** (attempt - 1), cap)
+    ceiling = min((retry.backoff or settings.backoff) * 2 ** (attempt - 1), retry.cap or settings.backoff_cap)
     return RetryAt(ceiling * (1.0 - jitter.random()), error)
 
 

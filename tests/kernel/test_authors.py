@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from random import Random
 from typing import Any
 
 import pytest
 
-from stepwire import App, Decision, Event, Join, Reject, Retry, RetryLater, Transient, handler
+from stepwire import App, Decision, Event, Join, Reject, Retry, RetryLater, Settings, Transient, handler
 from stepwire.errors import PublishError
-from stepwire.outcome import explain
+from stepwire.outcome import RetryAt, decide, explain
+from stepwire.settings import DAY
 from stepwire.testing import Fake, SyncRun
 
 
@@ -71,6 +73,27 @@ def test_of_several_that_say_when_the_latest_counts(run_app: Any) -> None:
     run.advance(seconds=60)
     (dead,) = run.dead_letters
     assert "RetryLater: a; RetryLater: b" in dead.message
+
+
+@pytest.mark.parametrize(("options", "days"), [({}, 30.0), ({"cap": 2 * DAY}, 2.0)])
+def test_a_step_that_asks_for_days_gets_them(run_app: Any, options: dict[str, float], days: float) -> None:
+    """`RetryLater` of a step is no guess of the backoff's: only a `cap` that was given, or 30 days, cuts it short."""
+    run = fails(run_app, RetryLater(DAY, "tomorrow"), RetryLater(99 * DAY), retry=Retry(attempts=2, **options))
+    run.advance(seconds=DAY - 1)
+    assert run.state == "waiting" and not run.dead_letters
+    run.advance(seconds=2)
+    (dead,) = run.dead_letters
+    assert dead.attempts == 2
+    wait = decide(RetryLater(99 * DAY), RetryLater(99 * DAY), 1, Retry(**options), Settings(), Random())
+    assert isinstance(wait, RetryAt) and wait.wait == days * DAY
+
+
+def test_what_a_server_asks_for_is_cut_short() -> None:
+    """A retry-after of a day is a wish of some proxy's: ten minutes at most, unless a `cap` says otherwise."""
+    said = decide(ValueError("429"), RetryLater(DAY), 1, Retry(), Settings(), Random())
+    assert isinstance(said, RetryAt) and said.wait == 600.0
+    waits = [decide(Transient("x"), Transient("x"), n, Retry(attempts=99), Settings(), Random()) for n in range(1, 60)]
+    assert max(each.wait for each in waits if isinstance(each, RetryAt)) <= 600.0
 
 
 def test_nobody_knows_what_a_group_means_of_which_one_error_is_unknown() -> None:

@@ -232,7 +232,8 @@ class Metrics(Collector):
                 self._tool(fields, trace_id)
 
     def _model(self, handler: str, note: Mapping[str, Any], trace_id: str) -> None:
-        model, error = str(note.get("model", "")), str(note.get("error", ""))
+        # by the name that was asked for, which a failed call has too: an answer may name a dated version of it
+        model, error = str(note.get("asked") or note.get("model", "")), str(note.get("error", ""))
         labels = ("chat", "stepwire.offline" if note.get("offline") else "anthropic", model)
         self._histograms[MODEL_CALLS].at(*labels, error).observe(note.get("seconds") or 0.0, trace_id)
         self._count(MODEL_LIMITED, *labels[1:]).value += error in LIMITED
