@@ -33,7 +33,7 @@ PAGE = Page(
             Panel("Rebalances", "short",
                   [Query(f"sum by (group, kind) (increase(stepwire_rebalances_total{{{GROUP}}}[$__rate_interval]))",
                          "{{group}} {{kind}}")],
-                  "`lost` is a worker that was cut off: too long silent, or fenced by a newer one.", 12),
+                  "`lost` is a worker that dropped its work: the bus was away, or nobody knew what was stored.", 12),
             Panel("Lost to retention", "short",
                   [Query(f"sum by (group, topic) (stepwire_records_lost_total{{{GROUP}}}) or vector(0)",
                          "{{group}} {{topic}}")],

@@ -160,14 +160,14 @@ def decide(
         return DeadLetter(signal)
     if isinstance(error, FINAL) or isinstance(signal, Reject):
         return DeadLetter(error)
-    most = retry.attempts or (settings.attempts if signal else settings.attempts_unknown)
-    if attempt >= most:
+    if attempt >= (retry.attempts or (settings.attempts if signal else settings.attempts_unknown)):
         return DeadLetter(error)
-    # what a step itself says is meant; what a resource makes of an exception, some server may have said
-    cap = retry.cap or (settings.keep if isinstance(error, RetryLater) else settings.backoff_cap)
+    cap = retry.cap or settings.backoff_cap
     if isinstance(signal, RetryLater):
+        if ExceptionGroup("", [error]).subgroup(lambda each: each is signal):
+            cap = retry.cap or settings.keep  # the step means it; what a resource makes of it, some server said
         return RetryAt(min(max(signal.seconds, 0.0), cap), error)
-    ceiling = min((retry.backoff or settings.backoff) * 2 ** (attempt - 1), retry.cap or settings.backoff_cap)
+    ceiling = min((retry.backoff or settings.backoff) * 2 ** (attempt - 1), cap)
     return RetryAt(ceiling * (1.0 - jitter.random()), error)
 
 

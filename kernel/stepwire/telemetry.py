@@ -41,6 +41,7 @@ class Committed(NamedTuple):
     outputs: Mapping[str, int]  #: topic -> events written
     seconds: float
     error: str = ""  #: empty, or why it did not commit
+    kind: str = ""  #: of the error: BusUnavailable | Fenced | OutcomeUnknown | BusCorrupt
 
 
 class Skipped(NamedTuple):

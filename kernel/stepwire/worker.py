@@ -104,9 +104,8 @@ class Worker:
         Raises what ended a dispatcher.
         """
         while True:
-            for task in self._loops:
-                if task.done():
-                    _raise_first(task)
+            for task in filter(asyncio.Task.done, self._loops):
+                _raise_first(task)
             for dispatcher in self.dispatchers:
                 dispatcher.moved.clear()
             idle = all([await dispatcher.idle() for dispatcher in self.dispatchers])

@@ -147,13 +147,15 @@ def test_other_facts_have_their_counters() -> None:
     metrics = Metrics(APP)
     metrics(Skipped("shop", "check", "order", "duplicate"))
     metrics(Skipped("shop", "check", "order", "undecodable"))
-    metrics(Committed("shop.check", 3, {}, 0.0, "database is locked"))
+    metrics(Committed("shop.check", 3, {}, 0.0, "database is locked", "BusUnavailable"))
+    metrics(Committed("shop.check", 3, {}, 0.0, "shop.check has a newer owner", "Fenced"))
     metrics(Assigned("shop.check", "lost"))
     told = generate_latest(metrics.registry).decode()
     assert 'stepwire_duplicates_skipped_total{handler="check"} 1.0' in told
     assert 'stepwire_deserialization_failures_total{error_type="DecodeError",topic="order"} 1.0' in told
     assert 'stepwire_records_skipped_total{handler="check",why="undecodable"} 1.0' in told
-    assert 'stepwire_commit_failures_total{error_type="BusUnavailable",group="shop.check"} 1.0' in told
+    for error, count in (("BusUnavailable", 1.0), ("Fenced", 1.0), ("OutcomeUnknown", 0.0)):
+        assert f'stepwire_commit_failures_total{{error_type="{error}",group="shop.check"}} {count}' in told
     assert 'stepwire_rebalances_total{group="shop.check",kind="lost"} 1.0' in told
 
 

@@ -183,7 +183,8 @@ class StepLog:
         if kind is Called:
             self._called(fact)  # type: ignore[arg-type]
         elif kind is Committed and fact.error:  # type: ignore[union-attr]
-            self._log.error("commit", group=fact.group, error=fact.error)  # type: ignore[union-attr]
+            write = self._log.info if fact.kind == "Fenced" else self._log.error  # type: ignore[union-attr]
+            write("commit", group=fact.group, error=fact.error, kind=fact.kind)  # type: ignore[union-attr]
         elif kind is Assigned:
             self._log.debug("assigned", group=fact.group, kind=fact.kind)  # type: ignore[union-attr]
         elif kind is Skipped:

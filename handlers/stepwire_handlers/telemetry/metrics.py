@@ -123,7 +123,8 @@ TOOL_CALLS = Family(
 BUILD = Family("stepwire_build", "gauge", ("version", "app"), "The release")  # fmt: skip
 BUILDS = (BUILD, door.DOOR_BUILD, tools.MCP_BUILD)
 
-NO_BUS, NO_EVENT = "BusUnavailable", "DecodeError"  #: what the kernel's facts mean today; the label is there for more
+NO_COMMIT = ("BusUnavailable", "Fenced", "OutcomeUnknown")  #: why a transaction did not commit, or nobody knows
+NO_EVENT = "DecodeError"  #: what the kernel's fact means today; the label is there for more
 
 COUNTERS = (PROCESSED, RETRIES, DEAD, DUPLICATES, UNREADABLE, SKIPPED, PRODUCED, COMMIT_FAILURES, REBALANCES, LOST,
             MODEL_COST, MODEL_LIMITED)  # fmt: skip
@@ -157,7 +158,8 @@ class Metrics(Collector):
         """Series of rare events, at 0."""
         group, control = group_name(app, handler), control_topic(app, handler)
         self._count(DUPLICATES, handler)
-        self._count(COMMIT_FAILURES, group, NO_BUS)
+        for error in NO_COMMIT:
+            self._count(COMMIT_FAILURES, group, error)
         for kind in KINDS:
             self._count(REBALANCES, group, kind)
         for topic in (*topics, control):
@@ -250,7 +252,7 @@ class Metrics(Collector):
 
     def _commit(self, fact: Committed) -> None:
         if fact.error:
-            self._count(COMMIT_FAILURES, fact.group, NO_BUS).value += 1
+            self._count(COMMIT_FAILURES, fact.group, fact.kind).value += 1
             return
         spread = self._commits.get(fact.group)
         if spread is None:

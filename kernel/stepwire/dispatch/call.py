@@ -181,9 +181,7 @@ class Caller:
 
     def _too_slow(self) -> HandlerTimeout:
         step = self._step
-        return HandlerTimeout(
-            f"{step.name} did not return within {step.timeout:g} s; raise timeout=, or make it faster"
-        )
+        return HandlerTimeout(f"{step.name} did not return within {step.timeout:g} s; raise timeout= or make it faster")
 
     # -- deadlines: all calls of a handler have the same timeout, so they expire in the order they began
 
@@ -216,7 +214,6 @@ class Caller:
         """Forget the timer."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
 
 def _is_cut_off(delivery: Delivery) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from stepwire.bus.protocol import Change, Membership, Partition, Progress, Transaction
 from stepwire.dispatch.delivery import Finished
 from stepwire.dispatch.step import Step
-from stepwire.errors import BusUnavailable, Fenced, RecordRefused
+from stepwire.errors import BusError, BusUnavailable, Fenced, RecordRefused
 from stepwire.ledger import CLEAN, Ledger, Writer
 from stepwire.state import Mailbox
 from stepwire.telemetry import Committed
@@ -113,12 +113,14 @@ class Committer:
             except RecordRefused as error:
                 await self._bisect(batch, member, generation, error)
                 return
-            except Fenced:  # surely not written: it is still ours to write wherever we keep the partitions (R12)
-                self.queue.extendleft(reversed(batch))
-                raise
-            except BusUnavailable as error:
+            except BusError as error:
+                kind = type(error).__name__
+                self._step.telemetry(Committed(self._step.group, len(batch), {}, 0.0, str(error), kind))
+                if isinstance(error, Fenced):  # surely not written: still ours to write where we keep partitions (R12)
+                    self.queue.extendleft(reversed(batch))
+                if not isinstance(error, BusUnavailable):
+                    raise
                 self.trouble = str(error)
-                self._step.telemetry(Committed(self._step.group, len(batch), {}, 0.0, str(error)))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_MOST)
             else:
