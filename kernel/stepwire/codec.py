@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from stepwire.bus.protocol import UNREADABLE, Record
 from stepwire.envelope import Envelope
-from stepwire.errors import DecodeError
+from stepwire.errors import DecodeError, reasons
 from stepwire.event import Event, digest
 
 STANDARD = frozenset(
@@ -126,9 +126,9 @@ class Codec:
                 return "other"
             return _upcast(record, *old, value)
         try:
-            return event.__pydantic_validator__.validate_json(value)  # type: ignore[no-any-return]
+            return event.__pydantic_validator__.validate_json(value, by_name=True)  # type: ignore[no-any-return]
         except ValidationError as error:
-            raise DecodeError(_where(record), _reasons(error)) from None
+            raise DecodeError(_where(record), reasons(error)) from None
 
     def _bare(self, record: Record, headers: Mapping[str, str]) -> dict[str, str]:
         if self._only is None:
@@ -171,23 +171,15 @@ def _where(record: Record) -> str:
     return f"{record.topic}[{record.partition}]@{record.offset}"
 
 
-def _reasons(error: ValidationError) -> str:
-    """What is wrong with which field, without any value (a payload never enters a message)."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in issue['loc']) or 'value'}: {issue['msg']}"
-        for issue in error.errors(include_url=False, include_input=False, include_context=False)[:5]
-    )
-
-
 def _upcast(record: Record, event: type[Event], version: int, value: bytes) -> Event:
     try:
         data: dict[str, Any] = json.loads(value)
         while (step := event.spec.upcasts.get(version)) is not None:
             data = step(data)
             version += 1
-        return event.model_validate(data)
+        return event.model_validate(data, by_name=True)
     except ValidationError as error:
-        raise DecodeError(_where(record), _reasons(error)) from None
+        raise DecodeError(_where(record), reasons(error)) from None
     except Exception as error:
         raise DecodeError(_where(record), f"upcast of version {version} failed: {error!r}") from error
 

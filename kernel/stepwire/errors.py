@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 
 class StepwireError(Exception):
     """Root of all errors of this project."""
@@ -136,3 +138,11 @@ class Transient(Signal):
 
 class NotDone(Signal):
     """As `Transient`; and the effect outside certainly did not happen (`effect="once"` may repeat it)."""
+
+
+def reasons(error: ValidationError) -> str:
+    """What is wrong with which field, without any value (a payload never enters a message)."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in issue['loc']) or 'value'}: {issue['msg']}"
+        for issue in error.errors(include_url=False, include_input=False, include_context=False)[:5]
+    )

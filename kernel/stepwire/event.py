@@ -7,13 +7,14 @@ An event is a frozen pydantic model and lives on exactly one topic.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr
+from pydantic_core import PydanticSerializationError
 
 _LENGTHS = tuple(n.to_bytes(4, "big") for n in range(256))  # two ids a delivery: worth a table
 TOPIC = re.compile(
@@ -68,10 +69,13 @@ class Event(BaseModel):
 
     Class arguments: `topic` (required; inherited classes need their own), `type` (default
     `<topic>.<Class>.v<version>`), `version` (default 1), `key` and `run` (names of fields), and the marks `entry`,
-    `terminal`, `result`. Raises TypeError for a class without a topic or with an unknown field.
+    `terminal`, `result`. A field with an alias is written by its name and read by both. Raises TypeError for a class
+    with a mark, field or version that there is none of, and for a field that JSON does not bring back.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+    model_config = ConfigDict(  # what is wrong with a payload is told by field; the payload enters no message
+        frozen=True, extra="ignore", ser_json_inf_nan="strings", validate_by_name=True, hide_input_in_errors=True
+    )
     spec: ClassVar[Spec]
 
     def __init_subclass__(
@@ -79,9 +83,14 @@ class Event(BaseModel):
         key: str | None = None, run: str | None = None, entry: bool = False, terminal: bool = False,
         result: bool = False, **config: Any,
     ) -> None:  # fmt: skip
-        super().__init_subclass__(**config)
+        super().__init_subclass__()
+        if config:
+            marks = "topic, type, version, key, run, entry, terminal, result, or what pydantic's ConfigDict has"
+            raise TypeError(f"{cls.__name__}: there is no mark {', '.join(config)}; known are {marks}")
         if topic is None:
             return
+        if not isinstance(version, int) or version < 1:
+            raise TypeError(f"{cls.__name__}: version={version!r}: give a whole number, from 1")
         if not TOPIC.fullmatch(topic):
             raise TypeError(f"{cls.__name__}: topic {topic[:50]!r}: give up to 200 letters, digits, `.`, `_` and `-`")
         base = type or f"{topic}.{cls.__name__}"
@@ -93,16 +102,47 @@ class Event(BaseModel):
         for name in (spec.key, spec.run) if spec else ():
             if name is not None and name not in cls.model_fields:
                 raise TypeError(f"{cls.__name__} has no field {name!r}; key= and run= name fields of the event")
+        if secret := next(_secrets(cls, {cls}), ""):
+            how = "the next step would get asterisks; use Annotated[str, Sensitive()], which masks it where it is shown"
+            raise TypeError(f"{cls.__name__}: pydantic does not write the secret in {secret}: {how}")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but what is updated must be fields, of their types. Raises TypeError."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            named, said = ", ".join(update), f"{type(self).__name__}.model_copy(update=…)"
+            if not (update.keys() <= type(self).model_fields.keys() or self.model_config.get("extra") == "allow"):
+                raise TypeError(f"{said} of {named}: it has {', '.join(type(self).model_fields)}")
+            try:
+                copy.__pydantic_serializer__.to_json(copy, warnings="error")
+            except PydanticSerializationError:
+                raise TypeError(f"{said} of {named}: a value has another type than its field") from None
+        return copy
 
     @classmethod
     def upcast(cls, version: int) -> Callable[[Upcast], Upcast]:
         """Register how the data of `version` becomes that of the next: a pure function, dict to dict."""
+        if not isinstance(version, int) or not 0 < version < cls.spec.version or version in cls.spec.upcasts:
+            raise TypeError(f"{cls.__name__}.upcast({version!r}): one for each version below {cls.spec.version}")
 
         def register(function: Upcast) -> Upcast:
             cls.spec.upcasts[version] = function
             return function
 
         return register
+
+
+def _secrets(kind: Any, seen: set[Any]) -> Iterator[str]:
+    """Where a type holds pydantic's secrets, which are written as asterisks."""
+    for name, info in kind.model_fields.items():
+        found = [info.annotation]
+        for each in found:  # grows
+            found += get_args(each)
+            if isinstance(each, type) and issubclass(each, (SecretStr, SecretBytes)):
+                yield name
+            elif isinstance(each, type) and issubclass(each, BaseModel) and each not in seen:
+                seen.add(each)
+                yield from (f"{name}.{inner}" for inner in _secrets(each, seen))
 
 
 E = TypeVar("E", bound=Event)

@@ -45,11 +45,12 @@ def signed(meta: dict[str, Any], value: bytes, key: str) -> Entry:
 
 
 def decision(
-    join: str, *, approved: bool, by: str, why: str = "", edited: bytes = b"", key: str = "", sent: float
-) -> Entry:
-    """The entry that decides the gate `join`; `edited` is the event's JSON as the person wants it."""
+    join: str, *, approved: bool, by: str, why: str = "", edited: bytes = b"", type: str = "",  # noqa: A002 - its name
+    key: str = "", sent: float,
+) -> Entry:  # fmt: skip
+    """The entry that decides the gate `join`; `edited` is the event as the person wants it, `type` its ce_type."""
     meta = {"kind": "decision", "id": join, "slot": "#decision", "approved": approved, "by": by, "why": why}
-    return signed({**meta, "sent": sent}, edited, key)
+    return signed({**meta, "sent": sent, **({"type": type} if type else {})}, edited, key)
 
 
 def is_genuine(entry: Entry, key: str) -> bool:

@@ -7,11 +7,14 @@ nobody knows whether the effect happened (effect="once") -> Unknown
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from stepwire.errors import DecodeError, NotDone, Reject, RetryLater, Signal, Transient
+from pydantic import ValidationError
+
+from stepwire.errors import DecodeError, NotDone, Reject, RetryLater, Signal, Transient, reasons
 from stepwire.settings import Settings
 
 
@@ -100,10 +103,20 @@ def said(error: BaseException) -> str:
     """An exception's own text, even of one that cannot give it; what no encoding holds is a question mark."""
     try:
         several = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-        text = "; ".join([str(error), *(f"{type(each).__name__}: {said(each)}" for each in several[:3])])
+        own = str(error) if not isinstance(error, ValidationError) else f"{error.title}: {reasons(error)}"
+        text = "; ".join([own, *(f"{type(each).__name__}: {said(each)}" for each in several[:3])])
         return text.encode(errors="replace").decode()
     except Exception as failure:  # noqa: BLE001 - whatever it is, the delivery must come to its end
         return f"(its text cannot be had: {type(failure).__name__})"
+
+
+def traced(error: BaseException) -> str:
+    """Its traceback, in which a model's errors quote no payload."""
+    text, each = "".join(traceback.format_exception(error)), error
+    for _ in range(9):  # causes of causes, which may go round in a circle
+        text = text.replace(str(each), said(each)) if isinstance(each, ValidationError) else text
+        each = each.__cause__ or each.__context__ or each
+    return text
 
 
 def brief(error: BaseException) -> str:

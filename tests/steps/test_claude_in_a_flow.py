@@ -111,7 +111,10 @@ async def test_what_each_model_took_is_counted_and_shown_with_the_prompts_versio
         assert used.format(model, kind, tokens) in told
     assert f'error_type="OverloadedError",gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="{CHEAP}"' in told  # fmt: skip  # noqa: E501
 
-    assert (headers["ce_swprompt"], headers["ce_swusage"]) == ("strong.md@7", f"{CHEAP}-20251001 1000 in 100 out $0.0001")
+    assert (headers["ce_swprompt"], headers["ce_swusage"]) == (
+        "strong.md@7",
+        f"{CHEAP}-20251001 1000 in 100 out $0.0001",
+    )
     shown = "\n".join(line.plain for line in lines(whole(view)))
     assert f"prompt=ask.md@2  {CHEAP}+{STRONG} 2000 in 200 out $0.0032" in shown
     assert f"prompt=strong.md@7  {CHEAP}-20251001 1000 in 100 out $0.0001" in shown

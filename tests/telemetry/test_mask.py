@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from stepwire import Decision, Event, Sensitive
 from stepwire_handlers.telemetry.mask import LONG, MASK, masked, sensitive_values, shown, without_pieces
@@ -39,7 +39,6 @@ class Everything(Event, topic="everything"):
     deep: list[tuple[Inner, int]] = Field([(Inner(value="hidden-5"), 1)])
     person: Person = Person("someone", "hidden-6")
     whole: Annotated[Inner | None, Sensitive()] = Inner(value="hidden-7")
-    password: SecretStr = SecretStr("hidden-8")
     anything: Any = None
     colour: Colour = Colour.red
     raw: bytes = b"\xff"

@@ -62,7 +62,7 @@ def _rival(record: Record, mine: Entry, key: str) -> Entry | None:
     try:
         entry = message(record.value)
         same = all(entry.meta.get(name) == mine.meta.get(name) for name in ("kind", "id", "of"))
-        whole = entry.meta.keys() >= mine.meta.keys() - {"sig"}
+        whole = entry.meta.keys() >= mine.meta.keys() - {"sig", "type"}  # an edit has a type
         return entry if same and whole and is_genuine(entry, key) else None
     except DecodeError:
         return None  # the worker skips it too

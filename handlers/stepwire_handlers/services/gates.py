@@ -202,7 +202,8 @@ class Gates:
             raise SettingsError(f"{gate.id[:12]} is an unknown outcome: use --done JSON, --redo or --drop")
         event = None if edited is None else self._edited(gate, edited)
         value = b"" if event is None else event.model_dump_json().encode()
-        entry = decision(gate.id, approved=approved, by=by, why=why, edited=value, key=key, sent=time.time())
+        kind = "" if event is None else event.spec.type  # a worker of another release brings it up to its own version
+        entry = decision(gate.id, approved=approved, by=by, why=why, edited=value, type=kind, key=key, sent=time.time())
         fields = None if event is None else changed(gate.event, event)
         said = Said(gate.handler, gate.id, "approve" if approved else "decline", by, why, fields)
         return await self._send(gate, entry, said, key, event)
@@ -217,7 +218,7 @@ class Gates:
                 f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}"
             )
         try:
-            return kind.model_validate({**gate.event.model_dump(mode="json"), **fields})
+            return kind.model_validate({**gate.event.model_dump(mode="json"), **fields}, by_name=True)
         except ValidationError as error:
             inside = any(len(issue["loc"]) > 1 for issue in error.errors(include_url=False, include_input=False))
             whole = "; what is nested is given whole: it takes the place of the field's value" if inside else ""
@@ -276,7 +277,7 @@ def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
     for event in single:
         if kind in ("", event.__name__, event.spec.type):
             try:
-                fits.append(event.model_validate(value))
+                fits.append(event.model_validate(value, by_name=True))
             except ValidationError as error:
                 problem = f" ({event.__name__}: {reasons(error)})"
     if len(fits) == 1:

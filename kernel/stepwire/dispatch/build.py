@@ -5,21 +5,20 @@ In: a decoded record or raw entries. Out: a `Delivery` with its arguments, or De
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from stepwire.bus.protocol import Partition, Record
-from stepwire.codec import Codec, Decoded, Other, derived_run
+from stepwire.codec import JSON, Codec, Decoded, Other, derived_run
 from stepwire.dispatch.delivery import Delivery
 from stepwire.dispatch.step import Step
 from stepwire.envelope import ROOT, Scope, parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import Decision, Event, identity
 from stepwire.join import LIST, JoinState
-from stepwire.outcome import NoRun
+from stepwire.outcome import NewerType, NoRun
 from stepwire.signature import EventType
-from stepwire.state import Mailbox, decode_entry, kept
+from stepwire.state import Entry, Mailbox, decode_entry, kept
 from stepwire.wiring.wiring import ITEM
 
 
@@ -129,14 +128,20 @@ class Builder:
 
     def _fill(self, delivery: Delivery, slot: str, raw: bytes) -> None:
         record = kept(decode_entry(raw))
-        event = self._step.codec(record.topic).event(record)
-        if isinstance(event, str):
-            raise DecodeError(f"part {slot} of a join", f"its type is {event} to this worker")
+        event = self._known(self._step.codec(record.topic), record)
         if not delivery.traceparent:
             delivery.traceparent = record.headers.get("traceparent") or record.headers.get("ce_traceparent", "")
             delivery.tracestate = record.headers.get("tracestate") or record.headers.get("ce_tracestate", "")
         delivery.correlation = delivery.correlation or record.headers.get("ce_correlationid", "")
         delivery.args[slot] = event
+
+    def _known(self, codec: Codec, record: Record) -> Event:
+        event = codec.event(record)
+        if event == "newer":
+            raise newer(record)
+        if isinstance(event, str):
+            raise DecodeError(f"a part of {self._step.name}", f"its type is {event} to this worker")
+        return event
 
     def _complete(self, delivery: Delivery, join: JoinState) -> None:
         """Items into their list, absent parts to None, the decision around its event."""
@@ -151,7 +156,7 @@ class Builder:
                 args[part.name] = None
                 missing.append(part.name)
             elif part.decision:
-                args[part.name] = self._decided(join, args[part.name])
+                args[part.name] = self._decided(join, part.name, args[part.name])
                 delivery.meta = {**delivery.meta, "asked": True}
         delivery.missing = tuple(dict.fromkeys(missing))
         if join.open is not None:
@@ -159,17 +164,38 @@ class Builder:
             delivery.traceparent = delivery.traceparent or opened.get("trace", "")
             delivery.correlation = delivery.correlation or opened.get("correlation", "")
 
-    def _decided(self, join: JoinState, event: Event) -> Decision[Any] | None:
+    def _decided(self, join: JoinState, slot: str, event: Event) -> Decision[Any] | None:
         if join.decision is None:
             return None
         entry = decode_entry(join.decision)
-        edited = type(event).model_validate(json.loads(entry.value)) if entry.value else None
-        meta = entry.meta
+        meta, edited = entry.meta, None
+        if entry.value:
+            edited = self._edited(kept(decode_entry(join.slots[slot])), type(event), entry)
         return Decision[Any].model_construct(
             approved=meta["approved"], by=meta["by"], why=meta["why"], event=event, edited=edited
         )
+
+    def _edited(self, record: Record, event: type[Event], entry: Entry) -> Event:
+        """The event as a person wants it, in the version that they edited.
+
+        An entry of an earlier release does not say which: that of this release, or the one in which it was asked.
+        """
+        codec, said = self._step.codec(record.topic), entry.meta.get("type")
+        for kind in [said] if said else [event.spec.type, codec.kind(record)]:
+            try:
+                headers = {"ce_type": kind, "content-type": JSON}
+                return self._known(codec, record._replace(headers=headers, value=entry.value))
+            except DecodeError as error:
+                failed = error
+        raise DecodeError(f"an edit of {event.__name__} by {entry.meta['by']}", failed.reason)
 
     def part_slot(self, delivery: Delivery) -> str:
         """Which slot of this join an event fills."""
         event = next(iter(delivery.args.values()))
         return self._step.slot_of(event) or ITEM
+
+
+def newer(record: Record) -> NewerType:
+    """Why it waits; and why it is a dead letter, if nobody who knows the version comes."""
+    kind = record.headers.get("ce_type", "")
+    return NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")

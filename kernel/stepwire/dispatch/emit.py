@@ -6,7 +6,6 @@ In: a delivery and its outcome. Out: a `Finished`: outputs, the slots settled as
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from stepwire.event import Event
 from stepwire.join import LIST as LIST_SLOT
 from stepwire.join import STUB, JoinState
 from stepwire.jsontext import dump
-from stepwire.outcome import TooManyOutputs, VisitLimit, said
+from stepwire.outcome import TooManyOutputs, VisitLimit, said, traced
 from stepwire.state import ITEM as ITEM_KEY
 from stepwire.state import JOIN, VERDICT, Entry, decode_entry
 from stepwire.wiring.wiring import ITEM, LIST, Owed
@@ -253,7 +252,7 @@ class Emitter:
 
     def _dead_letter(self, delivery: Delivery, error: BaseException) -> Out:
         step, record = self.step, delivery.record
-        stack = "".join(traceback.format_exception(error))[-STACK:].encode(errors="replace").decode()
+        stack = traced(error)[-STACK:].encode(errors="replace").decode()
         headers = dict(record.headers) if record is not None else {"ce_swscope": str(delivery.scope)}
         ours = headers.get("ce_source", "").startswith(f"stepwire:{step.app}/")  # else its run is only what it claims
         headers |= {

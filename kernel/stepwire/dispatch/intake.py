@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.codec import Decoded
-from stepwire.dispatch.build import Builder
+from stepwire.dispatch.build import Builder, newer
 from stepwire.dispatch.call import fact
 from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.emit import Emitter
@@ -21,7 +21,7 @@ from stepwire.envelope import parse_scope
 from stepwire.errors import DecodeError
 from stepwire.event import digest
 from stepwire.join import goes_without
-from stepwire.outcome import DeadLetter, NewerType, RetryAt
+from stepwire.outcome import DeadLetter, RetryAt
 from stepwire.state import VERDICT, Entry, Mailbox, keep, kept
 from stepwire.telemetry import Skipped
 from stepwire.wiring.wiring import Owed
@@ -153,7 +153,7 @@ class Intake:
             "newer_until": now + self.step.settings.newer_type_wait,
         }  # fmt: skip
         self._dispatcher.committer.add(self.posted(keep(record, **meta), where))
-        self.step.telemetry(fact(self.step, envelope, RetryAt(NEWER_WAIT, newer(envelope)), None))
+        self.step.telemetry(fact(self.step, envelope, RetryAt(NEWER_WAIT, newer(record)), None))
 
     # -- meet
 
@@ -227,9 +227,3 @@ class Intake:
             return None
         slot = next((s for event, s in self.step.slots.items() if event is self.builder.type_of(record)), None)
         return None if slot is None else Owed(self.step.name, slot)
-
-
-def newer(delivery: Delivery) -> NewerType:
-    """Why it waits; and why it is a dead letter, if nobody who knows the version comes."""
-    kind = delivery.record.headers.get("ce_type", "") if delivery.record else ""
-    return NewerType(f"{kind} is newer than what this worker knows; deploy the release that knows it, then replay")

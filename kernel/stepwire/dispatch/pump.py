@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from stepwire.bus.protocol import Bus, Change, Partition, Record
 from stepwire.codec import Decoded
+from stepwire.dispatch.build import newer
 from stepwire.dispatch.delivery import Delivery, Finished
-from stepwire.dispatch.intake import NEWER_WAIT, newer
+from stepwire.dispatch.intake import NEWER_WAIT
 from stepwire.dispatch.step import Step
 from stepwire.envelope import parse_scope
 from stepwire.errors import BusError, DecodeError
 from stepwire.event import Event
 from stepwire.join import STUB, JoinState, deadline, judge
-from stepwire.outcome import DeadLetter, Done, JoinExpired, RetryAt, VisitLimit, WrongReturn, brief
+from stepwire.outcome import DeadLetter, Done, JoinExpired, NewerType, RetryAt, VisitLimit, WrongReturn, brief
 from stepwire.state import ITEM, JOIN, Entry, Mailbox, decode_entry, decode_meta, keep, kept, settled_late
 
 if TYPE_CHECKING:
@@ -194,12 +195,27 @@ class Pump:
         except (DecodeError, ValueError) as error:
             self._dead(bare, error)
             return
+        except NewerType as error:
+            self._newer_part(bare, join, verdict, error)
+            return
         if verdict == "expired":
             missing = ", ".join(delivery.missing) or "a decision"
             text = f"{self._step.name} waited {self._step.rules.timeout:g} s; missing: {missing}"
             self._dead(delivery, JoinExpired(text))
         else:
             self._begin(delivery)
+
+    def _newer_part(self, delivery: Delivery, join: JoinState, verdict: str, error: NewerType) -> None:
+        """A part has a version that this worker does not know yet: its join waits, as an event does."""
+        dispatcher, now = self._dispatcher, self._step.clock.now()
+        until = delivery.meta.get("newer_until") or now + self._step.settings.newer_type_wait
+        if verdict == "expired" or now >= until:
+            self._dead(delivery, error)
+            return
+        dispatcher.active += 1
+        frozen = delivery.meta.get("frozen") or list(join.slots)
+        change = self._changed(delivery, due=now + NEWER_WAIT, newer_until=until, frozen=frozen)
+        dispatcher.committer.conclude(Finished(changes=[change], delivery=delivery))
 
     def _dead(self, delivery: Delivery, error: Exception) -> None:
         """A dead letter without a call."""
@@ -261,7 +277,7 @@ class Pump:
         """Still nobody knows this version."""
         dispatcher = self._dispatcher
         if now >= entry.meta.get("newer_until", 0.0):
-            self._dead(delivery, newer(delivery))
+            self._dead(delivery, newer(kept(entry)))
             return
         dispatcher.active += 1
         again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)
@@ -335,7 +351,7 @@ class Pump:
         events = [event for term in self._step.handler.signature.returns for event in term.events]
         for event in events:
             if name in (event.__name__, event.spec.type):
-                return event.model_validate(data)
+                return event.model_validate(data, by_name=True)
         raise WrongReturn(f"{self._step.name} never returns {name}")
 
     # -- park
