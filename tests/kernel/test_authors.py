@@ -96,6 +96,20 @@ def test_what_a_server_asks_for_is_cut_short() -> None:
     assert max(each.wait for each in waits if isinstance(each, RetryAt)) <= 600.0
 
 
+def test_a_step_that_raises_what_ends_generators_has_failed(run_app: Any) -> None:
+    """No delivery hangs for want of an outcome, whatever a library raises in it."""
+
+    @handler(retry=Retry(attempts=1))
+    async def say(asked: Asked) -> Said:
+        if asked.n:
+            await asyncio.sleep(0)
+        raise GeneratorExit("closed")
+
+    for n in (0, 1):
+        (dead,) = run_app(App("authors", [say]), Asked(n=n)).dead_letters
+        assert "GeneratorExit: closed in a handler" in dead.message
+
+
 def test_nobody_knows_what_a_group_means_of_which_one_error_is_unknown() -> None:
     """So `effect="once"` does not take it for one that surely did not happen."""
     assert explain(ExceptionGroup("", [Reject("a"), ValueError("b")]), ()) is None

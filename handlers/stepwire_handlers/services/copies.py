@@ -5,7 +5,8 @@ is as if what it had not written was never read: the next one begins where the f
 
 A pass reads how far the groups are, then every topic up to its end; mailboxes and progress it writes last, and in one
 transaction. What is seen of mailboxes is never older than what is seen as read, and never newer than the events: what
-left a mailbox left it together with events, so these are read once more before the mailbox changes. Several processes
+left a mailbox left it together with events, so these are read once more before the mailbox changes. The same holds of
+what `<app>.runs` tells to be over: else a run would be seen completed before its last event. Several processes
 may follow into one file: each transaction begins where the file says that the last one ended. What the cluster deleted
 is deleted here too.
 """
@@ -25,7 +26,7 @@ from stepwire.bus.kafka.reader import Reader
 from stepwire.bus.kafka.records import record as own_record
 from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
 from stepwire.bus.sqlite import Store, position
-from stepwire.dispatch.step import control_topic, group_name
+from stepwire.dispatch.step import control_topic, group_name, runs_topic
 from stepwire.errors import BusUnavailable
 from stepwire_handlers.services.foreign import RUN, Foreign
 from stepwire_handlers.services.snapshot import COPY
@@ -71,11 +72,12 @@ class Copy:
         self._counts: dict[str, int] = {}  #: topic -> partitions
         self._reader: Reader | None = None
         self._complete = False  #: is what the reader gave written, or held? If not, it has gone too far
-        self._held: list[Page] = []  #: changes of mailboxes that are not written yet, nor their positions
+        self._held: list[Page] = []  #: changes of mailboxes, and ends, that are not written yet, nor their positions
         self._ripe = 0  #: so many of these pages have their events in the file
         self._groups = {group_name(app.name, handler.name): handler.name for handler in app.runnable}
         self._controls = {group: control_topic(app.name, name) for group, name in self._groups.items()}
         self._states = {kafka.state_topic(control): group for group, control in self._controls.items()}
+        self._late = {*self._states, runs_topic(app.name)}  #: topics that are seen after the others
         store.begin()
         self._ids = {group: store.group(group)[0] for group in (*self._groups, COPY)}
         store.commit()
@@ -213,11 +215,11 @@ class Copy:
     async def _take(self, records: Sequence[Record], positions: Mapping[Partition, int]) -> None:
         if self._kafka.formats is not None:
             records = await self._kafka.formats.read(records)
-        states = {place: end for place, end in positions.items() if self._kafka.own_name(place.topic) in self._states}
-        if states:
-            self._held.append(Page([one for one in records if one.topic in self._states], states))
-        events = [one for one in records if one.topic not in self._states]
-        places = {place: end for place, end in positions.items() if place not in states}
+        late = {place: end for place, end in positions.items() if self._kafka.own_name(place.topic) in self._late}
+        if late:
+            self._held.append(Page([one for one in records if one.topic in self._late], late))
+        events = [one for one in records if one.topic not in self._late]
+        places = {place: end for place, end in positions.items() if place not in late}
         await self._write(lambda: self._apply(events, places))
         held = [len(one.value) for page in self._held for one in page.records]
         if len(held) > HELD or sum(held) > HELD_BYTES:

@@ -24,11 +24,12 @@ from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.said import Said
 from stepwire_handlers.services.signing import Signing
-from stepwire_handlers.services.snapshot import Unread, snapshot
+from stepwire_handlers.services.snapshot import COPY, Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without, without_pieces
 
 LOOK = 0.02  #: seconds between two looks for somebody else's commit
+SURE = 0.2  #: seconds until a copy of Kafka shows all that a step emitted on several topics, once it shows some
 REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written: timers become due
 
 RUNNING, TIMER, OPEN_JOIN, EXTERNAL, ORDER, DEAD = "running", "timer", "join", "external", "order", "dead letter"
@@ -272,7 +273,11 @@ async def follow(runs: Runs, bus: LocalBus, run: str, seconds: float) -> AsyncIt
     end = loop.time() + seconds
     while True:
         begun, version = loop.time(), bus.store.data_version()
-        yield runs.view(run)
+        view = runs.view(run)
+        if view.state == "completed" and view.result is None and COPY in bus.store.groups():
+            await asyncio.sleep(SURE)
+            view = runs.view(run)
+        yield view
         if loop.time() >= end:
             return
         pause = max(LOOK, loop.time() - begun)  # a large run is not read more than half of the time

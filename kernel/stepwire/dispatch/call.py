@@ -126,7 +126,7 @@ class Caller:
             return Done(returned.value), context
         except asyncio.CancelledError:
             return self._failed(delivery, self._cancelled()), context
-        except (KeyboardInterrupt, GeneratorExit):
+        except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             return self._failed(delivery, error), context
@@ -147,11 +147,11 @@ class Caller:
                 task.uncancel()
             delivery.timed_out = False
             return self._failed(delivery, self._too_slow()), context
-        except (KeyboardInterrupt, GeneratorExit):
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
             if not isinstance(error, Exception) and _is_cut_off(delivery):
-                raise  # such as SystemExit in a task of its own, which ends the event loop
+                raise  # such as SystemExit in a task of its own, which ends the loop, or GeneratorExit as it is closed
             return self._failed(delivery, error), context
         finally:
             self._deadlines.pop(delivery, None)
@@ -217,9 +217,13 @@ class Caller:
 
 
 def _is_cut_off(delivery: Delivery) -> bool:
-    """Is its task cancelled by somebody else than its own timeout?"""
-    task = asyncio.current_task()
-    return delivery.dropped or (task is not None and bool(task.cancelling()) and not delivery.timed_out)
+    """Is its task cancelled by somebody else than its own timeout, or thrown away as a whole, with its loop?"""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    ours = task is not None and task is delivery.task and not delivery.dropped
+    return not ours or (bool(task and task.cancelling()) and not delivery.timed_out)
 
 
 def fact(step: Step, delivery: Delivery, outcome: Outcome, context: Context | None) -> Called:
