@@ -140,6 +140,21 @@ async def test_a_worker_tells_its_open_gates_and_when_the_next_expires(monkeypat
     assert 'stepwire_gate_next_expiry_timestamp_seconds{handler="approve"} 0.0' in after
 
 
+async def test_a_worker_tells_of_how_many_deliveries_nobody_knows_what_happened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From 0, of each step whose effect must not repeat and of no other; one that a person answered is gone."""
+    async with listened(monkeypatch, QUIET, app=market.app) as heard:
+        before = await heard.scrape()
+        assert 'stepwire_unknown_outcomes_open{handler="charge"} 0.0' in before
+        assert 'stepwire_unknown_outcomes_open{handler="check"}' not in before
+        for amount in (1, 2):
+            await heard.run.publish(market.Charge(amount=amount))
+        assert 'stepwire_unknown_outcomes_open{handler="charge"} 2.0' in await heard.scrape()
+        await heard.run.resolve(heard.run.unknown[0], "drop")
+        assert 'stepwire_unknown_outcomes_open{handler="charge"} 1.0' in await heard.scrape()
+
+
 def test_other_facts_have_their_counters() -> None:
     """Duplicates, unreadable records, failed commits and changes of assignment."""
     from prometheus_client import generate_latest

@@ -22,8 +22,8 @@ from stepwire.dispatch.step import control_topic, group_name
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
 from stepwire_handlers.telemetry import console, door, runs, tools
 from stepwire_handlers.telemetry.backlog import Backlog
-from stepwire_handlers.telemetry.open_gates import open_gates
 from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
+from stepwire_handlers.telemetry.unanswered import open_gates, unknown_outcomes
 
 if TYPE_CHECKING:
     from stepwire.worker import Worker
@@ -295,6 +295,7 @@ class Metrics(Collector):
         yield gauge(runs.GATES_OPEN, {(gate.handler,): float(gate.open) for gate in gates})
         yield gauge(runs.GATE_EXPIRY, {(gate.handler,): gate.expiry for gate in gates})
         yield gauge(runs.GATE_TIMEOUT, {(gate.handler,): gate.timeout for gate in gates})
+        yield gauge(runs.UNKNOWN, unknown_outcomes(self._worker))
 
 
 ABOUT = """Made from `telemetry/metrics.py` by `make docs`. Durations are seconds.

@@ -48,6 +48,13 @@ GATE_EXPIRY = Family(
 )
 GATE_TIMEOUT = Family("stepwire_gate_timeout_seconds", "gauge", ("handler",), "How long a gate waits")
 
+UNKNOWN = Family(
+    "stepwire_unknown_outcomes_open",
+    "gauge",
+    ("handler",),
+    'Deliveries of effect="once" of which a person must say what happened, on this worker',
+)
+
 COUNTERS = (RUNS_STARTED, RUNS_COMPLETED, RUNS_FAILED)
 FAMILIES = (*COUNTERS, RUNS_DURATION, RUNS_OPEN, RUNS_OLDEST, RUNS_LOOKED)
-GATES = (GATES_OPEN, GATE_EXPIRY, GATE_TIMEOUT)
+GATES = (GATES_OPEN, GATE_EXPIRY, GATE_TIMEOUT, UNKNOWN)
