@@ -60,6 +60,14 @@ def problems(said: Said) -> list[str]:
     return [line for line in said.err.splitlines() if not line.startswith("warning")]
 
 
+def test_before_apply_commands_say_what_is_missing_or_that_there_is_nothing(command: Shell) -> None:
+    """On a cluster that has no topic of the app yet: nothing is published, and lists are empty."""
+    missing = command("publish", "Order", "--app", "market:app", "--json-data", '{"n": 1}', code=2).err
+    assert "topics are missing" in missing and "stepwire topics apply" in missing
+    for words in (("runs", "list"), ("gates", "list"), ("dlq", "list")):
+        assert command(*words, "--app", "market:app", "--json").data == []
+
+
 def test_what_apply_makes_check_finds_right(command: Shell, kafka: str, topic_prefix: str) -> None:
     """Missing before, right after; every topic of the plan is on the cluster, with its partitions and configuration."""
     assert len(problems(command("topics", "check", YARD, code=1))) == 7

@@ -81,6 +81,7 @@ class Copy:
         store.begin()
         self._ids = {group: store.group(group)[0] for group in (*self._groups, COPY)}
         store.commit()
+        self._numbers = {name: id_ for name, (id_, _) in store.topics().items()}
         self._grow(topics)
         self._is_new = not store.wiring(COPY)  #: are the runs of what lay there before it not looked up yet?
         self._behind: dict[str, Mapping[Partition, int]] = {}  #: how far groups were before this pass, as far as needed
