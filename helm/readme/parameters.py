@@ -15,6 +15,8 @@ CHART = Path(__file__).parents[1] / "stepwire"
 README = CHART / "README.md"
 BEGIN, END = "<!-- values: made from values.yaml by make docs -->\n", "<!-- /values -->\n"
 KEY = re.compile(r"(?P<indent> *)(?P<name>[\w-]+):(?: (?P<default>.+))?")
+MODELS = ("defaults", "door")  #: parts that others are made like
+PARTS = ("door", "console", "mcp", "topics.apply", "tests")  #: those others
 WHOLE = "The whole release"  #: heading of the values that are in no table of their own
 
 
@@ -34,7 +36,7 @@ def values(text: str) -> Iterator[Value]:
     """Every value in the order of the file. A comment belongs to the line below it, a blank line ends it."""
     above: list[str] = []
     way: list[tuple[int, str]] = []
-    for line in text.splitlines():
+    for line in _joined(text.splitlines()):
         if found := KEY.fullmatch(line):
             indent = len(found["indent"])
             way = [*((at, name) for at, name in way if at < indent), (indent, found["name"])]
@@ -48,27 +50,35 @@ def values(text: str) -> Iterator[Value]:
             raise ValueError(f"values.yaml: neither a value nor a comment of its own line: {line!r}")
 
 
+def _joined(lines: Iterable[str]) -> Iterator[str]:
+    """A map in braces over several lines as one line."""
+    begun = ""
+    for line in lines:
+        begun = f"{begun} {line.strip()}" if begun else line
+        if line.strip().startswith("#") or begun.count("{") == begun.count("}"):
+            yield begun
+            begun = ""
+
+
 def explained(found: Iterable[Value]) -> list[Value]:
-    """Each with its own meaning, or that of the first value with the last two or the last of its names."""
-    first: dict[str, str] = {}
+    """Each with its meaning: its own, or, in a part that is made like another, a pointer to the same value there."""
+    known: set[str] = set()
     told = []
     for value in found:
+        known |= {value.name} if value.meaning else set()
         meaning = value.meaning
-        if value.default:
-            ends = [end for end in (_end(value.name, 2), _end(value.name, 1)) if end != value.name]
-            if not meaning:
-                meaning = next((f"As `{first[end]}`." for end in ends if end in first), "")
-            else:
-                for end in ends:
-                    first.setdefault(end, value.name)
-            if not meaning:
+        if value.default and not meaning:
+            alike = [f"{model}{_below(value.name)}" for model in MODELS if f"{model}{_below(value.name)}" in known]
+            if not alike:
                 raise NoMeaning(f"values.yaml: {value.name} has no comment right above it that says what it means")
+            meaning = f"As `{alike[0]}`."
         told.append(value._replace(meaning=meaning))
     return told
 
 
-def _end(name: str, names: int) -> str:
-    return ".".join(name.split(".")[-names:])
+def _below(name: str) -> str:
+    """What follows the part: `.podLabels` of `topics.apply.podLabels`."""
+    return next((name.removeprefix(part) for part in PARTS if name.startswith(f"{part}.")), f".{name}")
 
 
 def tables(found: list[Value]) -> str:

@@ -13,12 +13,16 @@ CLUSTER = [{"namespaceSelector": {}}]  #: everybody in the cluster may call
 HERE = [{"podSelector": {"matchLabels": {"acme.example/may": "call"}}}]
 BROKER = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 9092, "protocol": "TCP"}]}
 
+MEMORY = {"type": "Resource", "resource": {"name": "memory", "target": {"type": "AverageValue", "averageValue": "1Gi"}}}
+GATEWAY = {"name": "public", "namespace": "gateways", "sectionName": "https"}
+CONTAINER = "spec.template.spec.containers.0"
+
 #: values other than the defaults, so that a template that forgets one is seen
 OPERATED: dict[str, Any] = {
     "defaults__startupSeconds": 61,
     "defaults__priorityClassName": "flows",
     "door__priorityClassName": "doors",
-    "door__autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9, "cpu": 55},
+    "door__autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9, "cpu": 55, "metrics": [MEMORY]},
     "topics": {"apply": {"priorityClassName": "jobs"}},
     "tests__priorityClassName": "tests",
     "monitoring__interval": "17s",
@@ -28,11 +32,15 @@ OPERATED: dict[str, Any] = {
     "workers": {
         "lag": {"autoscaling": {
             "kind": "keda", "minReplicas": 2, "maxReplicas": 7, "scaleDownStabilizationSeconds": 432,
-            "keda": {"pollingInterval": 19, "authentication": "kafka-auth",
+            "keda": {"pollingInterval": 19, "authentication": "kafka-auth", "useCachedMetrics": False,
+                     "version": "3.7.0", "fullMetadata": True, "activationLagThreshold": 3000000,
+                     "ensureEvenDistributionOfPartitions": True,
                      "triggers": [{"group": "acme.draft", "topic": "acme.triaged", "lagThreshold": 23}]},
         }},
-        "cpu": {"autoscaling": {"kind": "hpa", "minReplicas": 2, "maxReplicas": 4, "hpa": {"cpu": 61},
-                                "scaleDownStabilizationSeconds": 321}},
+        "cpu": {"autoscaling": {
+            "kind": "hpa", "minReplicas": 2, "maxReplicas": 4, "scaleDownStabilizationSeconds": 321,
+            "hpa": {"cpu": 61, "metrics": [MEMORY]},
+        }},
     },
 }  # fmt: skip
 
@@ -57,7 +65,14 @@ ARRIVES: list[tuple[str, str, Any]] = [
     (SCALED, f"{BEHAVIOR}.scaleDown", {"stabilizationWindowSeconds": 432, "policies": SLOWLY}),
     (SCALED, f"{BEHAVIOR}.scaleUp.stabilizationWindowSeconds", 0),
     (SCALED, "spec.triggers.0.authenticationRef", {"name": "kafka-auth"}),
+    (SCALED, "spec.triggers.0.useCachedMetrics", False),
     (SCALED, "spec.triggers.0.metadata.lagThreshold", "23"),
+    (SCALED, "spec.triggers.0.metadata.activationLagThreshold", "3000000"),  # not 3e+06, which KEDA cannot read
+    (SCALED, "spec.triggers.0.metadata.version", "3.7.0"),
+    (SCALED, "spec.triggers.0.metadata.fullMetadata", "true"),
+    (SCALED, "spec.triggers.0.metadata.ensureEvenDistributionOfPartitions", "true"),
+    (MEASURED, "spec.metrics.1", MEMORY),
+    (DOORS, "spec.metrics.1", MEMORY),
     (MEASURED, "spec.metrics.0.resource", {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 61}}),
     (MEASURED, "spec.behavior.scaleDown", {"stabilizationWindowSeconds": 321, "policies": SLOWLY}),
     (MEASURED, "spec.maxReplicas", 4),
@@ -67,8 +82,8 @@ ARRIVES: list[tuple[str, str, Any]] = [
     ("Deployment/cpu", "spec.strategy.type", "RollingUpdate"),
     ("Deployment/cpu", "spec.strategy.rollingUpdate", {"maxSurge": 1, "maxUnavailable": 0}),
     ("Deployment/cpu", "spec.template.spec.priorityClassName", "flows"),
-    ("Deployment/cpu", "spec.template.spec.containers.0.startupProbe.failureThreshold", 13),  # x 5 s is not below 61
-    ("Deployment/cpu", "spec.template.spec.containers.0.startupProbe.periodSeconds", 5),
+    ("Deployment/cpu", f"{CONTAINER}.startupProbe.failureThreshold", 13),  # x 5 s is not below 61
+    ("Deployment/cpu", f"{CONTAINER}.startupProbe.periodSeconds", 5),
     ("Deployment/door", "spec.template.spec.priorityClassName", "doors"),
     ("Job/topics", "spec.template.spec.priorityClassName", "jobs"),
     ("Pod/test-topics", "spec.priorityClassName", "tests"),
@@ -188,7 +203,64 @@ def test_a_policy_lets_out_to_what_it_names_and_to_names() -> None:
     for policy in given:
         names, broker, *more = policy["spec"]["egress"]
         assert broker == BROKER and policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
-        assert names.keys() == {"ports"} and {port["protocol"] for port in names["ports"]} == {"UDP", "TCP"}
+        assert names.keys() == {"ports"}
+        found = {(port["port"], port["protocol"]) for port in names["ports"]}
+        assert found == {(port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")}  # 5353: OpenShift's
         assert len(more) == (policy["metadata"]["name"] == "acme-stepwire-jobs")  # `helm test` calls the servers
+    asked = of_kind(render(changed("everything", networkPolicy__dnsPorts=[1053])), "NetworkPolicy")
+    assert {port["port"] for policy in asked for port in policy["spec"]["egress"][0]["ports"]} == {1053}
     open_ = of_kind(render(changed("everything", networkPolicy__egress=[])), "NetworkPolicy")
     assert all(policy["spec"]["egress"][0] == {} for policy in open_)
+
+
+def test_an_hpa_may_leave_the_cpu_out() -> None:
+    """With cpu: 0 it scales by the user's metrics alone, and no request of CPU is needed."""
+    by = {"kind": "hpa", "hpa": {"cpu": 0, "metrics": [MEMORY]}}
+    values = {"autoscaling": by, "resources": {"requests": {"cpu": None}}}
+    (found,) = of_kind(render(changed("least", workers={"a": values})), "HorizontalPodAutoscaler")
+    assert found["spec"]["metrics"] == [MEMORY]
+
+
+PLACES = {"": "all", "defaults": "all", "workers__all": "all", "door": "door", "console": "console", "mcp": "mcp"}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_config_maps_become_variables_of_the_pods_that_they_are_for(place: str) -> None:
+    """One for every pod is in every pod, the Job and the tests too; a part's in its own; Secrets count more."""
+    name = f"{place}__configMapsFrom".lstrip("_")
+    objects = _by_name(render(changed("everything", **{name: ["acme-settings"], "secretsFrom": ["acme"]})))
+    pods = {name: one["spec"] if one["kind"] == "Pod" else one["spec"]["template"]["spec"]
+            for name, one in objects.items() if one["kind"] in ("Deployment", "Job", "Pod")}  # fmt: skip
+    with_it = {name for name, pod in pods.items() if len(pod["containers"][0]["envFrom"]) == 2}
+    assert with_it == ({f"Deployment/{PLACES[place]}"} if place else pods.keys())
+    for each in with_it:
+        both = pods[each]["containers"][0]["envFrom"]
+        assert both == [{"configMapRef": {"name": "acme-settings"}}, {"secretRef": {"name": "acme"}}]
+    usual = _by_name(render(changed("everything", secretsFrom=["acme"])))
+    for each in (name for name in with_it if name.startswith("Deployment/")):
+        annotations = [one[each]["spec"]["template"]["metadata"]["annotations"] for one in (objects, usual)]
+        assert annotations[0] != annotations[1], "another ConfigMap starts no new pods"
+
+
+@pytest.mark.parametrize("role", ["door", "console", "mcp"])
+def test_a_route_leads_from_the_gateway_to_the_service(role: str) -> None:
+    """By its names and below its path; there is none unless it is asked for; tools take calls by its names."""
+    asked = {"enabled": True, "parents": [GATEWAY], "hosts": ["x.acme.example"], "path": "/apps",
+             "annotations": {"acme.example/why": "route"}}  # fmt: skip
+    objects = _by_name(render(changed("everything", **{f"{role}__route": asked, f"{role}__service": {"port": 81}})))
+    routes = {name: one for name, one in objects.items() if one["kind"] == "HTTPRoute"}
+    assert [*routes] == [f"HTTPRoute/{role}"]
+    route = routes[f"HTTPRoute/{role}"]
+    assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
+    assert route["metadata"]["annotations"]["acme.example/why"] == "route"
+    assert route["spec"] == {
+        "parentRefs": [GATEWAY],
+        "hostnames": ["x.acme.example"],
+        "rules": [{
+            "matches": [{"path": {"type": "PathPrefix", "value": "/apps"}}],
+            "backendRefs": [{"name": f"acme-stepwire-{role}", "port": 81}],
+        }],
+    }  # fmt: skip
+    assert objects[f"Service/{role}"]["spec"]["ports"][0]["port"] == 81
+    allowed = objects["Deployment/mcp"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert ("--allow-host=x.acme.example" in allowed) is (role == "mcp")

@@ -6,7 +6,7 @@
   {{- if not (regexMatch $marked $rules) -}}
     {{- fail (printf "monitoring.thresholds.%s: no rule has a number of that name" $name) -}}
   {{- end -}}
-  {{- $rules = regexReplaceAllLiteral $marked $rules (printf "%v # %s\n" $value $name) -}}
+  {{- $rules = regexReplaceAllLiteral $marked $rules (printf "%s # %s\n" (toJson $value) $name) -}}
 {{- end -}}
 {{- $rules -}}
 {{- end -}}
