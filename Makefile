@@ -73,6 +73,7 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 	@sed -i '1i <!-- made from the code: make docs -->' docs/cli.md
 	@$(BIN)/python -m tests.telemetry.test_telemetry
 	@$(BIN)/python -m helm.grafana.write
+	@$(BIN)/python -m helm.readme.parameters
 	@$(BIN)/python -m tests.kernel.test_refusals
 	@$(BIN)/python -m tests.drawing.test_flows_page
 	@$(BIN)/python -m tests.failures.test_failures

@@ -13,24 +13,15 @@ PAGE = Page(
     "Stepwire: app",
     "Each step: how much, how fast, what fails, what waits.",
     [
-        Row("Gates", [
-            Panel("Open gates", "short", [Query(f"sum by (handler) (stepwire_gates_open{{{HERE}, {STEP}}} {OF_APP})",
-                                                "{{handler}}")],
-                  "What waits for a person: `stepwire gates list`.", 12),
-            Panel("Until the next expires", "s", [
-                Query(f"min by (handler) (({EXPIRY}{{{HERE}, {STEP}}} > 0) {OF_APP}) - time()", "{{handler}}"),
-                Query(f"max by (handler) (stepwire_gate_timeout_seconds{{{HERE}, {STEP}}} {OF_APP})",
-                      "{{handler}}: in all"),
-            ], "Of all the time that the gate has. Nothing where none is open.", 12),
-        ]),
         Row("$handler", [
             Panel("Deliveries", "ops",
                   [Query(rate("stepwire_messages_processed_total", "outcome", STEP), "{{outcome}}")],
                   "What deliveries of this step came to.", 6),
-            Panel("Errors", "ops", [
-                Query(rate("stepwire_retries_total", "error_type", STEP), "retry: {{error_type}}"),
-                Query(rate("stepwire_dead_letters_total", "error_type", STEP), "dead letter: {{error_type}}"),
-            ], "Retries and dead letters by their reason.", 6),
+            Panel("Retries", "ops", [Query(rate("stepwire_retries_total", "error_type", STEP), "{{error_type}}")],
+                  "Calls that are tried again, by what failed.", 6),
+            Panel("Dead letters", "ops",
+                  [Query(rate("stepwire_dead_letters_total", "error_type", STEP), "{{error_type}}")],
+                  "What was given up and waits for a person, by its reason: `stepwire dlq list`.", 6),
             Panel("Duration of a call", "s", quantiles("stepwire_handler_duration_seconds", STEP),
                   "Wall time of a call, whatever it came to.", 6),
             Panel("Waiting before the call", "s", [
@@ -55,6 +46,12 @@ PAGE = Page(
                 Query(rate("stepwire_records_skipped_total", "why", STEP), "{{why}}"),
                 Query(rate("stepwire_duplicates_skipped_total", "", STEP), "second of a kind"),
             ], "Records that came to nothing, by design.", 6),
+            Panel("Open gates", "short", [Query(f"sum(stepwire_gates_open{{{HERE}, {STEP}}} {OF_APP})", "open")],
+                  "What waits for a person: `stepwire gates list`. Nothing where the step has no gate.", 6),
+            Panel("Until the next gate expires", "s", [
+                Query(f"min(({EXPIRY}{{{HERE}, {STEP}}} > 0) {OF_APP}) - time()", "left"),
+                Query(f"max(stepwire_gate_timeout_seconds{{{HERE}, {STEP}}} {OF_APP})", "in all"),
+            ], "Of all the time that the gate has. Nothing where none is open.", 6),
         ], repeat="handler"),
     ],
     [("handler", f"label_values(stepwire_handler_concurrency_limit{{{HERE}}}, handler)")],

@@ -7,13 +7,30 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
-from tests.helm.chart import FOLDER
+from tests.helm.chart import FOLDER, changed, of_kind, render
 from tests.helm.names import unknown_names
 
 RULES = FOLDER / "rules" / "stepwire.yaml"
 CASES = sorted(Path(__file__).parent.glob("rules_*test.yaml"))
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks.md"
+THRESHOLDS = yaml.safe_load((FOLDER / "values.yaml").read_text())["monitoring"]["thresholds"]
+#: what each of the values changes
+CHANGED = {
+    "lagMessages": {"StepwireLagGrows"},
+    "lagSeconds": {"StepwireLagTooOld", "StepwireNotDraining"},
+    "recordSeconds": {"StepwireWatermarkStuck"},
+    "pollSeconds": {"StepwirePollLoopStalled"},
+    "callSeconds": {"StepwireHandlerStuck"},
+    "gateShare": {"StepwireGateExpires"},
+    "deadLetters": {"StepwireDeadLetters"},
+    "errorBudget": {"StepwireHandlerFails", "StepwireHandlerFailsSlowly"},
+    "commitFailures": {"StepwireCommitFailures"},
+    "rebalances": {"StepwireRebalanceStorm"},
+    "refusedShare": {"StepwireModelRateLimited"},
+    "doorErrorShare": {"StepwireDoorErrors"},
+}
 ALL = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 ALERTS = [rule for rule in ALL if "alert" in rule]
 
@@ -66,3 +83,45 @@ def test_rules_ask_for_metrics_that_exist() -> None:
     """Every metric of a rule is one of the worker's, a recorded one, or Prometheus's own `up`."""
     recorded = {rule["record"] for rule in ALL if "record" in rule}
     assert unknown_names([rule["expr"] for rule in ALL]) - recorded == set()
+
+
+def rendered(**thresholds: float) -> list[dict[str, str]]:
+    """The rules of a release."""
+    watched = {"prometheusRule": True, "thresholds": thresholds}
+    (found,) = of_kind(render(changed("least", monitoring=watched)), "PrometheusRule")
+    return [rule for group in found["spec"]["groups"] for rule in group["rules"]]
+
+
+def test_every_number_with_a_name_in_the_rules_is_a_value_of_the_chart_and_the_same() -> None:
+    """What Prometheus takes without the chart has the chart's defaults; no name is left that nobody can set."""
+    marked = re.findall(r"([0-9.]+) # (\w+)$", RULES.read_text(), flags=re.MULTILINE)
+    assert {name: float(number) for number, name in marked} == THRESHOLDS
+    assert len({*marked}) == len(THRESHOLDS) and CHANGED.keys() == THRESHOLDS.keys()
+    assert rendered() == ALL
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_threshold_arrives_in_its_alerts_and_in_no_other(name: str) -> None:
+    """A value of the chart is the number in each expression of those alerts; all else stays as it is."""
+    value = 0.0123 if THRESHOLDS[name] < 1 and name != "deadLetters" else 2345678
+    changed_ = [(rule, told) for rule, told in zip(ALL, rendered(**{name: value}), strict=True) if rule != told]
+    assert {told["alert"] for _, told in changed_} == CHANGED[name]
+    for rule, told in changed_:
+        assert told["expr"] == re.sub(rf"[0-9.]+ # {name}$", f"{value} # {name}", rule["expr"], flags=re.MULTILINE)
+
+
+def test_prometheus_takes_rules_with_other_thresholds(promtool: Path, tmp_path: Path) -> None:
+    """Promtool finds them valid, and each expression is evaluated with the number that was given."""
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "a", "rules": rendered(lagSeconds=60)}]}))
+    series = {"series": 'stepwire_consumer_lag_seconds{namespace="a", group="a.b"}', "values": "61x30"}
+    seen = {"alertname": "StepwireLagTooOld", "eval_time": "11m"}
+    old = [{"exp_labels": {"severity": "warning", "namespace": "a", "group": "a.b"}}]
+    case = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [
+        {"interval": "1m", "input_series": [series], "alert_rule_test": [{**seen, "exp_alerts": old}]}]}  # fmt: skip
+    for rule in old:
+        rule["exp_annotations"] = {"summary": "The first unfinished record waits for too long.",
+                                   "description": "The first unfinished record of a.b is 1m 1s old."}  # fmt: skip
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(case))
+    said = subprocess.run([promtool, "test", "rules", "test.yaml"], cwd=tmp_path, text=True, capture_output=True,
+                          check=False, timeout=30)  # fmt: skip
+    assert said.returncode == 0, said.stdout + said.stderr

@@ -1,7 +1,11 @@
 {{/* Names first: without DNS nothing else can be reached */}}
 {{- define "stepwire.egress" -}}
 {{- if .Values.networkPolicy.egress -}}
-- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+- ports:
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{ toYaml .Values.networkPolicy.egress }}
 {{- else -}}
 - {}

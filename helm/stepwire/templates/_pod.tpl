@@ -27,7 +27,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, secrets, from, drain, resources, mounts, data, access} */}}
+{{/* Of a container: what "restricted" pod security asks for, the variables and the folders; . = {root, env, secrets, from, maps, drain, resources, mounts, data, access} */}}
 {{- define "stepwire.container" -}}
 image: {{ include "stepwire.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -36,9 +36,14 @@ securityContext:
   {{- toYaml .root.Values.containerSecurityContext | nindent 2 }}
 env:
   {{- include "stepwire.env" . | trim | nindent 2 }}
-{{- with concat (.root.Values.secretsFrom | default list) (.from | default list) | uniq }}
-envFrom:
-  {{- range . }}
+{{- $maps := concat (.root.Values.configMapsFrom | default list) (.maps | default list) | uniq }}
+{{- $from := concat (.root.Values.secretsFrom | default list) (.from | default list) | uniq }}
+{{- if or $maps $from }}
+envFrom: # of two with the same name the last one counts
+  {{- range $maps }}
+  - configMapRef: {name: {{ . }}}
+  {{- end }}
+  {{- range $from }}
   - secretRef: {name: {{ . }}}
   {{- end }}
 {{- end }}
@@ -60,7 +65,7 @@ volumeMounts:
 {{- define "stepwire.annotations" -}}
 annotations:
   {{- $values := .root.Values }}
-  checksum/config: {{ list $values.configVersion $values.app $values.bus $values.kafka $values.blobs $values.env $values.secrets $values.secretsFrom (.group.env | default dict) (.group.secrets | default dict) (.group.secretsFrom | default list) (.access | default dict) | toJson | sha256sum }}
+  checksum/config: {{ list $values.configVersion $values.app $values.bus $values.kafka $values.blobs $values.env $values.secrets $values.secretsFrom ($values.configMapsFrom | default list) (.group.env | default dict) (.group.secrets | default dict) (.group.secretsFrom | default list) (.group.configMapsFrom | default list) (.access | default dict) | toJson | sha256sum }}
   {{- with .group.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

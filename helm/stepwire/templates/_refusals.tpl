@@ -46,7 +46,10 @@
     {{- if and (eq .kind "keda") (not .keda.triggers) -}}
       {{- fail (printf "workers.%s.autoscaling.keda.triggers is empty: name what to scale for: {group: APP.HANDLER, topic: TOPIC, lagThreshold: 20}" $name) -}}
     {{- end -}}
-    {{- if and (eq .kind "hpa") (not ($group.resources.requests | default dict).cpu) -}}
+    {{- if and (eq .kind "hpa") (not .hpa.cpu) (not .hpa.metrics) -}}
+      {{- fail (printf "workers.%s.autoscaling.hpa has nothing to scale by: cpu is 0, and metrics is empty" $name) -}}
+    {{- end -}}
+    {{- if and (eq .kind "hpa") .hpa.cpu (not ($group.resources.requests | default dict).cpu) -}}
       {{- fail (printf "workers.%s: an HPA measures CPU against resources.requests.cpu, which is not set" $name) -}}
     {{- end -}}
   {{- end -}}

@@ -6,7 +6,7 @@ behavior:
     policies: [{type: Pods, value: 1, periodSeconds: 120}]
 {{- end -}}
 
-{{/* . = {root, component, target, min, max, cpu, behavior} */}}
+{{/* . = {root, component, target, min, max, cpu, more, behavior} */}}
 {{- define "stepwire.hpa" -}}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -16,8 +16,13 @@ spec:
   minReplicas: {{ .min }}
   maxReplicas: {{ .max }}
   metrics:
+    {{- if .cpu }}
     - type: Resource
       resource: {name: cpu, target: {type: Utilization, averageUtilization: {{ .cpu }}}}
+    {{- end }}
+    {{- with .more }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- with .behavior }}
   {{- . | nindent 2 }}
   {{- end }}

@@ -1,4 +1,4 @@
-{{/* Who serves HTTP: a Deployment, its Services and an Ingress; . = {root, component, args}. The component is the name of its values. */}}
+{{/* Who serves HTTP: a Deployment, its Services, an Ingress and a route; . = {root, component, args}. The component is the name of its values. */}}
 {{- define "stepwire.server" -}}
 {{- $its := index .root.Values .component }}
 {{- $name := printf "%s-%s" (include "stepwire.fullname" .root) .component }}
@@ -52,7 +52,7 @@ spec:
             failureThreshold: 6
           lifecycle: # the load balancer forgets a pod later than the pod hears of its end
             preStop: {sleep: {seconds: 5}}
-          {{- include "stepwire.container" (dict "root" .root "env" $its.env "secrets" $its.secrets "from" $its.secretsFrom "resources" $its.resources "mounts" $its.extraVolumeMounts "access" $access) | nindent 10 }}
+          {{- include "stepwire.container" (dict "root" .root "env" $its.env "secrets" $its.secrets "from" $its.secretsFrom "maps" $its.configMapsFrom "resources" $its.resources "mounts" $its.extraVolumeMounts "access" $access) | nindent 10 }}
         {{- with $its.extraContainers }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -105,6 +105,23 @@ spec:
     {{- end }}
 {{- end }}
 {{- end }}
+{{- with $its.route }}
+{{- if .enabled }}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+{{ include "stepwire.metadata" (dict "root" $.root "component" $.component "name" $name "annotations" .annotations) }}
+spec:
+  parentRefs:
+    {{- toYaml .parents | nindent 4 }}
+  {{- with .hosts }}
+  hostnames: {{ toJson . }}
+  {{- end }}
+  rules:
+    - matches: [{path: {type: PathPrefix, value: {{ .path | quote }}}}]
+      backendRefs: [{name: {{ $name }}, port: {{ $its.service.port }}}]
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* All names of an Ingress; . = its values; as JSON */}}
@@ -124,6 +141,7 @@ spec:
 {{- $inside := printf "%s.%s" $name .Release.Namespace -}}
 {{- $hosts := list $name $inside (printf "%s.svc" $inside) (printf "%s.svc.cluster.local" $inside) -}}
 {{- with .Values.mcp.ingress }}{{ if .enabled }}{{ $hosts = include "stepwire.hosts" . | fromJsonArray | concat $hosts }}{{ end }}{{ end -}}
+{{- with .Values.mcp.route }}{{ if .enabled }}{{ $hosts = concat $hosts (.hosts | default list) }}{{ end }}{{ end -}}
 {{- concat $hosts .Values.mcp.allowHosts | uniq | toJson -}}
 {{- end -}}
 
