@@ -48,6 +48,9 @@ PAGE = Page(
             ], "Records that came to nothing, by design.", 6),
             Panel("Open gates", "short", [Query(f"sum(stepwire_gates_open{{{HERE}, {STEP}}} {OF_APP})", "open")],
                   "What waits for a person: `stepwire gates list`. Nothing where the step has no gate.", 6),
+            Panel("Unknown outcomes", "short",
+                  [Query(f"sum(stepwire_unknown_outcomes_open{{{HERE}, {STEP}}} {OF_APP})", "open")],
+                  "Effects of which a person must say whether they happened. Nothing where the step may repeat.", 6),
             Panel("Until the next gate expires", "s", [
                 Query(f"min(({EXPIRY}{{{HERE}, {STEP}}} > 0) {OF_APP}) - time()", "left"),
                 Query(f"max(stepwire_gate_timeout_seconds{{{HERE}, {STEP}}} {OF_APP})", "in all"),

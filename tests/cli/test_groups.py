@@ -72,6 +72,19 @@ def test_a_renamed_step_goes_on_where_it_was(shell: Shell) -> None:
     assert packed(shell) == [b'{"n":1}', b'{"n":2}']
 
 
+def test_a_rollback_moves_it_back(shell: Shell) -> None:
+    """With the release of the old name; what the new one did is not done again, what it left is."""
+    load(shell, 1)
+    work(shell, "before")
+    move(shell, 0)
+    load(shell, 2, "after")
+    work(shell, "after")
+    load(shell, 3, "after")
+    shell("groups", "move", "wrap", "pack", "--app", "yard:before")
+    work(shell, "before")
+    assert packed(shell) == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
+
+
 def move(shell: Shell, code: int, app: str = "after") -> Any:
     return shell("groups", "move", "pack", "wrap", "--app", f"yard:{app}", code=code)
 

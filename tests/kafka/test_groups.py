@@ -64,7 +64,7 @@ async def test_a_renamed_step_goes_on_where_it_was(kafka: str, topic_prefix: str
         moved = await move_on_kafka(yard.after, here.bus, "pack", "wrap")
         assert moved.seen == 3
         assert (await move_on_kafka(yard.after, here.bus, "pack", "wrap")).repeated
-        await here.worker(yard.after)
+        renamed = await here.worker(yard.after)
         await publish(here, 1, 2, 6)
         assert numbers(await here.until("yard.packed", 6)) == [1, 2, 3, 4, 5, 6]
         rows = {row.handler: row for row in await groups_on_kafka(yard.after, here.bus)}
@@ -72,6 +72,11 @@ async def test_a_renamed_step_goes_on_where_it_was(kafka: str, topic_prefix: str
         assert rows["wrap"].members
         with pytest.raises(SettingsError, match="is in group"):
             await move_on_kafka(yard.before, here.bus, "wrap", "pack")
+        await here.stop(renamed)
+        await publish(here, 7)
+        await move_on_kafka(yard.before, here.bus, "wrap", "pack")  # a rollback
+        await here.worker(yard.before)
+        assert numbers(await here.until("yard.packed", 7)) == [1, 2, 3, 4, 5, 6, 7]
 
 
 async def test_a_step_that_has_worked_keeps_its_own_progress(kafka: str, topic_prefix: str) -> None:
