@@ -85,4 +85,4 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo operate test test-all check format bench chaos kubernetes soak mutations audit docs clean
+.PHONY: help setup demo operate broker test test-all check format bench chaos kubernetes soak mutations audit docs clean
