@@ -148,7 +148,8 @@ def handler(
     Raises WiringError (SW101 to SW120) when the signature or the options make no sense.
     """
     if function is not None:
-        raise refuse("SW101", getattr(function, "__name__", ""), "@handler stands without ()", "Write @handler().")
+        where = getattr(function, "__name__", repr(function))
+        raise refuse("SW101", where, "@handler stands without ()", "Write @handler(), or @handler(name=…).")
     options = Options(
         timeout=timeout, retry=retry or Retry(), concurrency=concurrency, join=join, order=order, dedupe=dedupe,
         effect=effect, max_visits=max_visits, on_limit=on_limit, retired=retired,
@@ -175,12 +176,14 @@ def _limit_term(name: str, options: Options, names: Mapping[str, Any] | None) ->
 
 
 def _option_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:
-    join = options.join or Join()
+    join = Join() if options.join is None else options.join
     numbers = {label: getattr(options, label) for label in ("timeout", "dedupe", "max_visits", "concurrency")}
-    numbers["timeout of the join"] = join.timeout
+    numbers["timeout of the join"] = getattr(join, "timeout", None)
     given = {label: value for label, value in numbers.items() if value is not None}
-    if not isinstance(options.retry, Retry):
-        return [(f"retry={options.retry!r} is no Retry", "Write retry=Retry(attempts=3).")]
+    for value, kind, example in ((options.retry, Retry, "attempts=3"), (join, Join, "timeout=3600")):
+        if not isinstance(value, kind):
+            option, label = kind.__name__.lower(), kind.__name__
+            return [(f"{option}={value!r} is no {label}", f"Write {option}={label}({example}).")]
     given |= {
         f"{name} of the retry": v for name, v in asdict(options.retry).items() if v or (v == 0 and name == "attempts")
     }
@@ -211,6 +214,8 @@ def _join_problems(signature: Signature, options: Options) -> list[tuple[str, st
         found.append(("join= on a handler that takes one event", "Remove it, or take several events."))
     if (join.take or join.until) and signature.items is None:
         found.append(("take= and until= are for a gather", "Take list[E]."))
+    if join.until is not None and not callable(join.until):
+        found.append(("until= is no function of the list", "Write until=agreed(3, by=…), or lambda items: …."))
     if join.take is not None and join.take < 1:
         found.append(("take= must be at least 1", "Write take=1 or more."))
     if join.on_timeout == "partial" and signature.items is None and not any(p.optional for p in signature.parts):

@@ -93,8 +93,8 @@ async def _check_groups(app: App, bus: Bus, known: _Known) -> None:
     if gone := sorted(name for name in left if name in known.before and not known.mine):
         logging.getLogger("stepwire").warning(
             "%s: %s of the release before is gone, and was not retired: if it has another name now, workers of both "
-            "releases take the same events, each once; name=%r keeps the old name; its dead letters only a release that has "
-            "it shows and replays",
+            "releases take the same events, each once; name=%r keeps the old name; its dead letters only "
+            "a release that has it shows and replays",
             app.name, ", ".join(gone), gone[0],
         )  # fmt: skip
 

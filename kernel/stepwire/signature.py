@@ -6,6 +6,7 @@ The grammar is DESIGN §2's table and R1; whatever is not in it is refused.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import types
@@ -79,14 +80,14 @@ def refuse(code: str, where: str, problem: str, cure: str) -> WiringError:
 
 def read_signature(function: Callable[..., Any], name: str, names: Mapping[str, Any] | None = None) -> Signature:
     """Read a handler's signature; `names` are looked up beside the module's. Raises WiringError with SW101 to SW111."""
-    if not inspect.iscoroutinefunction(function):
+    if not inspect.iscoroutinefunction(function) or isinstance(function, functools.partial):
         problem = "it yields" if inspect.isasyncgenfunction(function) else "it is not `async def`"
         raise refuse("SW101", name, problem, "Handlers are async functions that return: write `async def`.")
     try:
         hints = get_type_hints(function, localns=dict(names or {}), include_extras=True)
-    except NameError as error:
-        problem = f"its annotations name something unknown ({error})"
-        raise refuse("SW102", name, problem, "Import it in the handler's module.") from error
+    except (NameError, SyntaxError) as error:
+        cure = "Have what they name in the module, above the handler, and not under TYPE_CHECKING."
+        raise refuse("SW102", name, f"its annotations cannot be read ({error})", cure) from error
     parts: list[Part] = []
     lists: list[Part] = []
     resources: list[Resource] = []

@@ -29,7 +29,7 @@ def results(shell: Shell) -> list[int]:
 
 @pytest.mark.slow
 def test_a_backup_of_a_file_in_use_goes_on_where_it_was(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was published before it is done once in the copy, a call that was under way too; an open gate is open there."""
+    """What was published before it is done once in the copy, a call under way too; an open gate is open there."""
     worker = shell.begin("run", "market:app")
     held = shell.folder / "held"
     for n in range(1, 11):

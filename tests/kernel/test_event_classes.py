@@ -97,7 +97,7 @@ class Answer(BaseModel):
 
 @pytest.mark.parametrize("model", [Answer, Went])
 def test_what_is_wrong_with_a_payload_is_told_without_it(run_app: Any, model: type[BaseModel]) -> None:
-    """A model's errors quote what they were given, cut in the middle, so no mask finds it: in the words nor in the stack."""
+    """A model's errors quote what they were given, cut in the middle, so no mask finds it there."""
 
     @handler()
     async def fails(came: Came) -> Went:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -501,6 +502,34 @@ def sw120_a_retry_that_is_a_number() -> object:
     async def step(a: A) -> D: ...
 
     return step
+
+
+@case
+def sw120_a_join_that_is_a_number() -> object:
+    @handler(join=3)  # type: ignore[arg-type]
+    async def step(a: A, b: B) -> D: ...
+
+    return step
+
+
+@case
+def sw120_an_until_that_is_no_function() -> object:
+    @handler(join=Join(until=3))  # type: ignore[arg-type]
+    async def step(items: list[A]) -> D: ...
+
+    return step
+
+
+@case
+def sw101_a_name_in_the_place_of_a_function() -> object:
+    return handler("step")  # type: ignore[call-overload]
+
+
+@case
+def sw102_a_function_with_arguments_given_already() -> object:
+    async def step(a: A, more: int) -> D: ...
+
+    return handler()(partial(step, more=1))
 
 
 @case
