@@ -526,7 +526,7 @@ def sw101_a_name_in_the_place_of_a_function() -> object:
 
 
 @case
-def sw102_a_function_with_arguments_given_already() -> object:
+def sw101_a_function_with_arguments_given_already() -> object:
     async def step(a: A, more: int) -> D: ...
 
     return handler()(partial(step, more=1))
