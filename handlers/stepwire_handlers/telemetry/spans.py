@@ -135,7 +135,8 @@ class Spans:
     def _noted(self, above: Span, name: str, note: Mapping[str, Any], now: int) -> None:
         """A call that a step made, as a span below the delivery's."""
         if name == "model":
-            title, kind, attributes = f"chat {note.get('model', '')}", SpanKind.CLIENT, _model(note)
+            attributes = _model(note)
+            title, kind = f"chat {attributes['gen_ai.request.model']}", SpanKind.CLIENT
         elif name == "tool":
             title, kind = f"execute_tool {note.get('tool', '')}", SpanKind.CLIENT
             attributes = {
