@@ -166,7 +166,7 @@ async def test_a_dead_letter_is_dropped(opened: Callable[..., Any]) -> None:
         assert (found["state"], found["result"]) == ("completed", None)
         scraped = (await inside.client.get("/metrics", headers=by("crm"))).status_code
         assert scraped == 403  # it shows every app
-        assert b'decisions_total{app="shop",decision="drop"} 1.0' in inside.door.measures.scrape()
+        assert b'decisions_total{app="shop",decision="drop"} 1.0' in inside.door.measures.scrape()[0]
 
 
 async def test_who_replays_and_who_drops_is_logged(
