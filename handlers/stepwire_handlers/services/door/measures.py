@@ -14,14 +14,16 @@ from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from stepwire_handlers.services.tally import STATES, Tally
+from stepwire_handlers.services.tally import Tally
 from stepwire_handlers.telemetry.door import (
+    DECISIONS,
     DOOR_BUILD,
     DOOR_DECISIONS,
     DOOR_DURATION,
     DOOR_EVENTS,
     DOOR_REQUESTS,
     DOOR_STREAMS,
+    TAKEN,
 )
 from stepwire_handlers.telemetry.runs import (
     RUNS_COMPLETED,
@@ -31,11 +33,11 @@ from stepwire_handlers.telemetry.runs import (
     RUNS_OLDEST,
     RUNS_OPEN,
     RUNS_STARTED,
+    STATES,
 )
 from stepwire_handlers.telemetry.series import Counter, Histogram, Spread, gauge
 
 RARE = ("500", "503")
-TAKEN = ("published", "repeated")  #: what becomes of an event that is taken
 
 
 def taken(*, known: bool) -> str:
@@ -62,7 +64,7 @@ class Measures(Collector):
             self._took.at(app)
             for outcome in TAKEN:
                 self._events.at(app, outcome)
-            for decision in ("approve", "decline", "done", "redo", "drop", "replay"):
+            for decision in DECISIONS:
                 self._decisions.at(app, decision)
 
     def request(self, route: str, method: str, code: int, seconds: float, trace_id: str = "") -> None:
