@@ -56,6 +56,9 @@ bench: $(VENV)/.ready ## speed and memory: against peers, and on a Kafka broker 
 	@$(BIN)/uv sync --quiet --frozen --script bench/peer_quix.py
 	@$(BIN)/python -m bench.run; local=$$?; $(BIN)/python -m bench.kafka; exit $$((local + $$?))
 
+load: $(VENV)/.ready ## a door under 500 events a second for a minute, on a quiet machine: make load FOR=seconds RATE=events
+	@$(BIN)/python -m tests.door.load $(if $(FOR),--seconds $(FOR)) $(if $(RATE),--rate $(RATE))
+
 chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from outside (about 6 minutes): make chaos BUS=local|kafka
 	@$(BIN)/python -m tests.chaos.run --bus $(BUS) $(if $(FAULTS),--faults $(FAULTS))
 
@@ -85,4 +88,4 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 clean: ## remove what runs leave behind
 	@rm -rf .stepwire .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo operate broker test test-all check format bench chaos kubernetes soak mutations audit docs clean
+.PHONY: help setup demo operate broker test test-all check format bench load chaos kubernetes soak mutations audit docs clean

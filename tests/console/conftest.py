@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from tests.console.office import OFFICE, Invoice
 
+from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.worker import Worker
 from stepwire_handlers.configuration import Configuration
@@ -77,7 +78,9 @@ def opened(tmp_path: Path) -> Callable[..., object]:
     """Opens a console in this process."""
 
     @asynccontextmanager
-    async def open_(access: Access | None = ACCESS, base: str = "http://console", **more: Any) -> AsyncIterator[Desk]:
+    async def open_(
+        access: Access | None = ACCESS, base: str = "http://console", apps: Sequence[App] = (OFFICE,), **more: Any
+    ) -> AsyncIterator[Desk]:
         path = tmp_path / "bus.db"
         values = Configuration(bus=f"sqlite:///{path}", blobs=str(tmp_path / "blobs"), log="json", **more)
         async with AsyncExitStack() as stack:
@@ -85,7 +88,7 @@ def opened(tmp_path: Path) -> Callable[..., object]:
             for each in (bus, other):
                 await each.open()
                 stack.push_async_callback(each.close)
-            console = console_of(values, await places_of(stack, [(OFFICE, bus)]), access, "console")
+            console = console_of(values, await places_of(stack, [(app, bus) for app in apps]), access, "console")
             transport = httpx2.ASGITransport(console.application(), raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=base))
             yield Desk(console, client, other)

@@ -41,3 +41,15 @@ async def approve(asked: Decision[Large]) -> Booked | None:
 
 
 OFFICE = App("office", [check, approve])
+
+
+class Parcel(Event, topic="store.parcels"):
+    weight: int
+
+
+@handler()
+async def weigh(parcel: Parcel) -> None:
+    del parcel
+
+
+STORE = App("store", [weigh])

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 from tests.console.browser import axe, chromium
 from tests.console.conftest import KEYS, Desk
 from tests.console.issuer import CLIENT, SECRET, Issuer
@@ -26,6 +27,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.service("chromium"), pytest.mark.tim
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 IBAN = "DE02120300000000202051"
 Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+GROUND = "getComputedStyle(document.body).backgroundColor"
+FOCUS = f"""() => {{
+  const seen = getComputedStyle(document.activeElement);
+  return [seen.outlineStyle === "none" ? 0 : parseFloat(seen.outlineWidth), seen.outlineColor, {GROUND}];
+}}"""
 
 
 @contextmanager
@@ -70,6 +77,33 @@ async def _page(browser: Browser, url: str, scheme: Scheme, width: int) -> tuple
     return page, said
 
 
+async def _tab(page: Page, wanted: str) -> int:
+    """Press Tab until what is wanted has the focus; how often. Each stop is seen: a line around it, in both schemes."""
+    for pressed in range(40):
+        if pressed:
+            await page.keyboard.press("Tab")
+            for scheme in SCHEMES:
+                await page.emulate_media(color_scheme=scheme)
+                width, line, ground = await page.evaluate(FOCUS)
+                stop = await page.evaluate("document.activeElement.outerHTML")
+                assert width >= 2 and _contrast(line, ground) >= 3, (scheme, stop)
+        if await page.evaluate(f"document.activeElement.matches({wanted!r})"):
+            return pressed
+    raise AssertionError(f"Tab does not come to {wanted}")
+
+
+def _brightness(colour: str) -> float:
+    """WCAG's relative luminance of an rgb(…), 0 to 1."""
+    parts = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _contrast(one: str, other: str) -> float:
+    dark, bright = sorted((_brightness(one), _brightness(other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
 async def _picture(page: Page, name: str) -> None:
     if os.environ.get("STEPWIRE_WRITE_IMAGES"):
         await page.screenshot(path=IMAGES / f"console-{name}.png")
@@ -106,6 +140,71 @@ async def test_a_gate_is_decided_with_an_edit_and_a_dead_letter_replayed(
         assert said == []
 
 
+async def test_a_gate_is_decided_by_keyboard_alone(opened: Callable[..., Any], service: Callable[..., None]) -> None:
+    """From the login to a decision with an edit by Tab, letters and Enter; one sees where one is, in either scheme."""
+    async with opened() as desk, _browser(service) as browser, _served(desk) as url:
+        run = await desk.publish("Ada Lovelace Ltd", 500, IBAN)
+        await desk.work()
+        page = await (await browser.new_context(viewport={"width": 1_200, "height": 760})).new_page()
+        await page.goto(f"{url}/gates")
+        await _tab(page, "#key")  # past the link that skips
+        await page.keyboard.type(KEYS["boss"][0])
+        await _tab(page, "form button")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"{url}/gates")
+        await _tab(page, ".skip")
+        await page.keyboard.press("Enter")
+        assert await _tab(page, "td a[href*='/gates/office/']") == 2, "the link that skips leads into the list"
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"{url}/gates/office/*")
+        for field, text in (("[name='field.amount']", "450"), ("#why", "a discount was agreed")):
+            await _tab(page, field)
+            await page.keyboard.type(text)  # a field that is tabbed into is selected, so this takes its place
+        await _tab(page, "button[value=approve]")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"{url}/runs/{run}*")
+        await desk.work()
+        view = desk.console.places["office"].runs.view(run)
+        assert (view.result.model_dump()["amount"], view.said[0].why) == (450, "a discount was agreed")
+
+
+async def test_what_is_open_is_looked_at_again(opened: Callable[..., Any], service: Callable[..., None]) -> None:
+    """Counts of a graph, and a run that waits, change where they stand: within seconds, later ever more seldom."""
+    async with opened() as desk, _browser(service) as browser, _served(desk) as url:
+        page, said = await _page(browser, url, "light", 1_200)
+        looks: list[str] = []
+        page.on("request", lambda request: looks.append(request.url))
+        await page.clock.install(time=0)
+        await page.clock.pause_at(1_000)
+        await page.goto(f"{url}/apps/office")
+        await page.evaluate("document.body.append('not loaded anew')")
+        await expect(page.locator("svg")).to_contain_text("0 done")
+        run = await desk.publish("Ada", 500)
+        await desk.work()
+        await page.clock.run_for(3_000)
+        await expect(page.locator("svg")).to_contain_text("1 done")
+        await expect(page.locator("svg")).to_contain_text("1 waiting")
+        await expect(page.locator("body")).to_contain_text("not loaded anew")
+        await page.goto(f"{url}/runs/{run}")
+        await page.evaluate("document.body.append('not loaded anew')")
+        for pause in (3_000, 4_500, 6_750, 10_125, 15_188, 22_782, 30_000, 30_000):
+            await page.evaluate("document.querySelector('main > div').dataset.old = ''")
+            looks.clear()
+            await page.clock.run_for(pause - 100)
+            assert looks == [], pause
+            await page.clock.run_for(100)
+            await expect(page.locator("[data-old]")).to_have_count(0)
+        await desk.login("boss")
+        await desk.post(await desk.link("/gates", "/gates/office/"), decision="approve")
+        await desk.work()
+        await page.clock.run_for(30_000)
+        await expect(page.locator("h1 .state")).to_have_text("completed")
+        await expect(page.locator("body")).to_contain_text("not loaded anew")
+        looks.clear()
+        await page.clock.run_for(120_000)
+        assert looks == said == []  # of a run that is over nobody asks any more
+
+
 async def test_what_nobody_touched_is_no_edit(opened: Callable[..., Any], service: Callable[..., None]) -> None:
     """Whatever characters a field has: a browser sends some of them otherwise, and the event goes on as it was."""
     async with opened() as desk, _browser(service) as browser, _served(desk) as url:
@@ -125,11 +224,11 @@ async def test_what_nobody_touched_is_no_edit(opened: Callable[..., Any], servic
             assert view.result is not None and view.result.model_dump()["customer"] == text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 async def test_every_page_is_accessible_and_fits_a_phone(
     opened: Callable[..., Any], service: Callable[..., None], scheme: Scheme
 ) -> None:
-    """axe-core finds nothing serious or critical in either scheme, and no page is wider than a phone."""
+    """axe-core finds nothing serious or critical, no page is wider than a phone, and dark is dark."""
     with _fetched(service):
         script = axe()
     async with opened() as desk, _browser(service) as browser, _served(desk) as url:
@@ -145,6 +244,7 @@ async def test_every_page_is_accessible_and_fits_a_phone(
         for path in paths:
             await page.goto(url + path)
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            assert (_brightness(await page.evaluate(GROUND)) < 0.05) == (scheme == "dark"), path
             await _sound(page, script, path)
         await page.set_viewport_size({"width": 1_200, "height": 760})
         for path, name in (("/", "runs"), ("/apps/office", "graph")):

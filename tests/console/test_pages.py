@@ -224,8 +224,10 @@ async def test_a_gate_is_decided_with_an_edit_by_an_approver(opened: Opened, cap
     assert (said["by"], said["decision"], said["edited"]) == ("key:boss", "approve", True)
 
 
-async def test_a_dead_letter_is_replayed_with_an_edit_or_dropped_by_an_operator(opened: Opened) -> None:
-    """A viewer may not; the edit keeps what is masked; a drop wants its tick; what was answered cannot be again."""
+async def test_a_dead_letter_is_replayed_with_an_edit_or_dropped_by_an_operator(
+    opened: Opened, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A viewer may not; the edit keeps what is masked; a drop wants its tick; each is done once, and logged."""
     async with opened() as desk:
         run = await desk.publish("Ada", -1, IBAN)
         await desk.work()
@@ -250,6 +252,9 @@ async def test_a_dead_letter_is_replayed_with_an_edit_or_dropped_by_an_operator(
         other = (await desk.link("/dead-letters", "/dead-letters/office/")).partition("?")[0]
         assert (await desk.post(f"{other}/drop", sure="yes")).status_code == 303
         assert "No dead letters" in await desk.get("/dead-letters")
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    said = [(line["by"], line["decision"], line["edited"]) for line in lines if line["event"] == "decided"]
+    assert said == [("key:crm", "replay", True), ("key:crm", "drop", False)]
 
 
 async def test_a_run_tells_what_was_tried_again_and_that_nobody_works(opened: Opened) -> None:

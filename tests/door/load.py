@@ -1,8 +1,9 @@
 """A steady load on a door: so many small events a second for so long; what the slowest waited, and what memory did.
 
-    python -m tests.door.load [--rate 500] [--seconds 60]
+    python -m tests.door.load [--rate 500] [--seconds 60]      (make load)
 
-The last line is for machines: sent, failed, p50_ms, p99_ms, cpu_ms, rss_first_mb, rss_last_mb, early_bytes, late_bytes.
+A line for each bar says pass or fail, and so does the exit code. The last line is for machines: sent, failed, p50_ms,
+p99_ms, cpu_ms, rss_first_mb, rss_last_mb, early_bytes, late_bytes.
 Each event is sent when its moment has come, whether or not the earlier ones were answered, and its time counts from
 that moment. No worker runs, so every event stays open: what a door keeps of an open run shows.
 
@@ -17,9 +18,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import linear_regression
 from typing import NamedTuple
@@ -27,12 +29,15 @@ from typing import NamedTuple
 from tests.door.doors import Doors
 
 CONNECTIONS = 64
+P99_MS = 100.0  #: what 99 of 100 events must be answered within
+FLAT = 128.0  #: bytes for each event that a door may still grow by, once it is full
+FULL = 30_000  #: events after which a door that leaks and one that is being filled can be told apart
 
 
 class Verdict(NamedTuple):
     """What came of it."""
 
-    sent: int
+    sent: int  #: that were answered
     failed: int
     p50_ms: float
     p99_ms: float
@@ -114,7 +119,7 @@ async def load(host: str, port: int, process: int, rate: float, seconds: float) 
         task.add_done_callback(tasks.discard)
         if number % int(rate) == 0:
             samples.append((number, memory(process)))
-    await asyncio.gather(*tasks)
+    await asyncio.gather(*tasks, return_exceptions=True)  # who got no answer is missing in `took`
     samples.append((total, memory(process)))
     cost = (processor(process) - worked) / total
     for line in lines:
@@ -126,8 +131,24 @@ async def load(host: str, port: int, process: int, rate: float, seconds: float) 
     )  # fmt: skip
 
 
+def judged(verdict: Verdict, total: int) -> Iterator[tuple[str, str]]:
+    """(pass, fail or skip; why) for each bar."""
+    lost = total - verdict.sent
+    yield _bar(not lost + verdict.failed), f"{total} events: {verdict.failed} refused, {lost} without an answer"
+    yield _bar(verdict.p99_ms < P99_MS), f"99 of 100 within {verdict.p99_ms:.1f} ms; the bar is {P99_MS:g} ms"
+    grown = f"memory grew by {verdict.late_bytes:.0f} bytes for each event at last; the bar is {FLAT:g}"
+    if total < FULL:
+        yield "skip", f"{grown}, after {FULL} events: fewer only fill what a door keeps"
+    else:
+        yield _bar(verdict.late_bytes < FLAT), grown
+
+
+def _bar(held: bool) -> str:
+    return "pass" if held else "fail"
+
+
 def main() -> None:
-    """Start a door and load it."""
+    """Start a door, load it, judge it."""
     options = argparse.ArgumentParser()
     options.add_argument("--rate", type=float, default=500.0)
     options.add_argument("--seconds", type=float, default=60.0)
@@ -140,7 +161,11 @@ def main() -> None:
             verdict = asyncio.run(load(host, int(port), process.pid, given.rate, given.seconds))
         finally:
             doors.close()
+    bars = list(judged(verdict, int(given.rate * given.seconds)))
+    for bar, why in bars:
+        print(f"{bar}  {why}")  # noqa: T201
     print(" ".join(f"{name}={value:.4g}" for name, value in verdict._asdict().items()))  # noqa: T201
+    sys.exit(any(bar == "fail" for bar, _ in bars))
 
 
 if __name__ == "__main__":

@@ -34,13 +34,13 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def until(measures: Measures, *lines: str) -> None:
     """Return once the metrics have these lines."""
     async with asyncio.timeout(40):
-        while not all(line in measures.scrape().decode() for line in lines):
+        while not all(line in measures.scrape()[0].decode() for line in lines):
             await asyncio.sleep(0.01)
 
 
 async def test_runs_are_counted_from_0(inside: Inside) -> None:
     """Before anything came there is a series for each; then one of each kind."""
-    text = inside.door.measures.scrape().decode()
+    text = inside.door.measures.scrape()[0].decode()
     for what in ("started", "completed", "failed"):
         for app in ("shop", "files"):
             assert f'stepwire_runs_{what}_total{{app="{app}"}} 0.0' in text
@@ -74,9 +74,9 @@ async def test_while_the_bus_is_away_nobody_knows_what_is_open(inside: Inside, m
 
         monkeypatch.setattr(Teller, "look", away)
         async with asyncio.timeout(20):
-            while b"stepwire_runs_open{" in inside.door.measures.scrape():
+            while b"stepwire_runs_open{" in inside.door.measures.scrape()[0]:
                 await asyncio.sleep(0.01)
-        assert b'stepwire_runs_started_total{app="shop"} 0.0' in inside.door.measures.scrape()
+        assert b'stepwire_runs_started_total{app="shop"} 0.0' in inside.door.measures.scrape()[0]
         monkeypatch.setattr(Teller, "look", look)
         await until(inside.door.measures, 'stepwire_runs_open{app="shop",state="running"} 0.0')
 

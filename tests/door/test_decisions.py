@@ -166,7 +166,26 @@ async def test_a_dead_letter_is_dropped(opened: Callable[..., Any]) -> None:
         assert (found["state"], found["result"]) == ("completed", None)
         scraped = (await inside.client.get("/metrics", headers=by("crm"))).status_code
         assert scraped == 403  # it shows every app
-        assert b'decisions_total{app="shop",decision="drop"} 1.0' in inside.door.measures.scrape()
+        assert b'decisions_total{app="shop",decision="drop"} 1.0' in inside.door.measures.scrape()[0]
+
+
+async def test_who_replays_and_who_drops_is_logged(
+    opened: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One line for each that was done, with who, what, where and whether it was edited; none for what was refused."""
+    done = []
+    async with opened(ACCESS) as inside:
+        for what, body in (("drop", None), ("replay", {"edited": {"n": 3}}), ("replay", {})):
+            run, id_ = await letter(inside)
+            path = f"/dead-letters/{id_}/{what}"
+            assert (await inside.client.post(path, json=body, headers=by("eye"))).status_code == 403
+            assert (await inside.client.post(path, json=body, headers=by("crm"))).status_code == 202
+            await inside.work(APP)
+            done.append((what, id_, run.rpartition("/")[2], bool(body)))
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    said = [line for line in lines if line["event"] == "decided"]
+    assert [(line["decision"], line["id"], line["run"], line["edited"]) for line in said] == done
+    assert {(line["by"], line["app"], line["handler"]) for line in said} == {("key:crm", "shop", "check")}
 
 
 async def test_of_two_who_decide_at_once_one_is_told(opened: Callable[..., Any]) -> None:

@@ -39,6 +39,13 @@ async def test_a_type_has_three_names(inside: Inside, name: str) -> None:
     assert (await inside.client.post(f"/apps/shop/{name}", json={"n": 1})).status_code == 202
 
 
+@pytest.mark.parametrize("prefer", ["wait", "wait=", "wait=soon", "wait=-1", "respond-async"])
+async def test_a_wait_without_seconds_is_no_preference(inside: Inside, prefer: str) -> None:
+    """RFC 7240 has none without a number: it is answered at once, and nothing is said to be applied."""
+    answer = await inside.order(7, prefer=prefer)
+    assert (answer.status_code, "preference-applied" in answer.headers) == (202, False)
+
+
 async def test_who_prefers_to_wait_gets_the_result(inside: Inside) -> None:
     """200 with the result and Preference-Applied; a wish above the limit is cut to it, and that is said."""
     async with inside.working(APP):

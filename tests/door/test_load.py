@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.door.load import growth
+from tests.door.load import Verdict, growth, judged
 
 
 def test_a_leak_shows_in_both_halves() -> None:
@@ -19,3 +19,20 @@ def test_what_is_full_one_day_shows_in_the_first_half_only() -> None:
     early, late = growth([(500.0 * n, min(60.0 + 1.5 * n, 100.0)) for n in range(60)])
     assert early > 1_000
     assert late == pytest.approx(0.0, abs=1e-6)
+
+
+GOOD = Verdict(30_000, 0, 2.0, 99.0, 1.0, 70.0, 72.0, 300.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "total", "bars"),
+    [
+        (GOOD, 30_000, "pass pass pass"), (GOOD._replace(failed=1), 30_000, "fail pass pass"),
+        (GOOD._replace(sent=29_999), 30_000, "fail pass pass"), (GOOD._replace(p99_ms=100.0), 30_000, "pass fail pass"),
+        (GOOD._replace(late_bytes=512.0), 30_000, "pass pass fail"),
+        (GOOD._replace(sent=500, late_bytes=512.0), 500, "pass pass skip"),
+    ],
+)  # fmt: skip
+def test_each_bar_is_judged(verdict: Verdict, total: int, bars: str) -> None:
+    """None failed or lost, 99 of 100 in time, memory flat once there were enough events to tell."""
+    assert [bar for bar, _ in judged(verdict, total)] == bars.split()

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.door.doors import ROOT, STEPWIRE, Doors, Inside
 from tests.door.shop import APP
 from tests.telemetry.receiver import attribute, collector
@@ -144,6 +145,49 @@ async def test_what_the_spans_say(traced: Callable[..., Any]) -> None:
         assert server.status.status_code is producer.status.status_code is StatusCode.UNSET
         told = "".join(span.to_json() for span in seen.spans)
         assert not [word for word in ("planted", "4711") if word in told]
+
+
+async def test_the_latency_of_a_request_names_its_trace(traced: Callable[..., Any]) -> None:
+    """If that is sampled and a span of the door's is in it, and for a scraper that asks for OpenMetrics."""
+    plain, asked = "text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0"
+    async with traced() as seen:
+        client = seen.inside.client
+        run = (await seen.inside.order(1)).json()["run"]
+        await seen.inside.order(2, traceparent=PARENT[:-2] + "00")
+        await client.get("/gates", headers={"traceparent": PARENT})
+        for accept in ("*/*", "text/plain;version=0.0.4"):
+            answer = await client.get("/metrics", headers={"accept": accept})
+            assert answer.headers["content-type"] == plain
+            assert "stepwire_ingress_requests_total" in answer.text and "trace_id" not in answer.text
+        answer = await client.get("/metrics", headers={"accept": f"{asked},{plain};q=0.5"})
+        assert answer.headers["content-type"].startswith(asked)
+        found = [s for family in text_string_to_metric_families(answer.text) for s in family.samples if s.exemplar]
+        assert [(s.name, s.labels["route"], s.exemplar.labels) for s in found if s.exemplar] == [
+            ("stepwire_ingress_request_duration_seconds_bucket", "/apps/{app}/{type}", {"trace_id": run})
+        ]
+
+
+async def test_what_is_logged_of_a_request_names_its_trace(
+    traced: Callable[..., Any], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure by the door's span; a decision, of which no span is made, by the caller's, if the caller has one."""
+    async with traced() as seen:
+        for n in (500, 600):
+            await seen.inside.order(n)
+        await seen.work()
+        for gate, its in zip((await seen.inside.get("/gates"))["gates"], ({"traceparent": PARENT}, {}), strict=True):
+            answer = await seen.inside.client.post(f"/gates/{gate['id']}", json={"decision": "approve"}, headers=its)
+            assert answer.status_code == 202
+        monkeypatch.setattr(seen.inside.door.places.all[0].bus, "publish", None)
+        failed = [(await seen.inside.order(1, **its)).json() for its in ({"traceparent": ITS}, {})]
+        assert [answer["status"] for answer in failed] == [500, 500]
+        mine = [span for span in seen.of(SpanKind.SERVER) if said(span, "http.response.status_code") == 500]
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["event"][:7] for line in lines] == ["decided", "decided", "door: T", "door: T"]
+    assert [(line.get("trace_id"), line.get("span_id")) for line in lines] == [
+        (CALLER, PARENT[36:52]), (None, None), *((trace_of(span), own(span)) for span in mine),
+    ]  # fmt: skip
+    assert all(answer["instance"] in line["event"] for answer, line in zip(failed, lines[2:], strict=True))
 
 
 @pytest.mark.parametrize("way", ["header", "extension"])

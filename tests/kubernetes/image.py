@@ -1,4 +1,4 @@
-"""The image of our Dockerfile: built, weighed, and stopped in the middle of its work.
+"""The image of our Dockerfile: built, weighed, and packed for nodes.
 
 In: Docker, a daemon of this machine or one that is started for this. Out: files that a node can load, and a report.
 Promise: layers are kept in the user's cache for the next build; the daemon that was started ends with this process.

@@ -24,7 +24,8 @@ from stepwire.state import decode_meta
 from stepwire_handlers.services.foreign import Foreign
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.runs import Runs
-from stepwire_handlers.services.tally import STATES, Teller
+from stepwire_handlers.services.tally import Teller
+from stepwire_handlers.telemetry.runs import STATES
 
 ODDS = b.Odds()
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

@@ -57,8 +57,9 @@ async def pay(checked: Checked, ctx: Context) -> Done:
     if checked.n == 7 and ctx.attempt == 1:
         raise Transient("the bank is busy")
     ctx.note(
-        "model", model="small", seconds=0.5, input_tokens=100, output_tokens=20, cache_read_tokens=5, cost_usd=0.25
-    )
+        "model", asked="small", model="small-20251001", seconds=0.5, input_tokens=100, output_tokens=20,
+        cache_read_tokens=5, cost_usd=0.25,
+    )  # fmt: skip
     ctx.note("model", model="small", seconds=0.1, error="RateLimitError")
     ctx.note("tool", tool="bank.pay", server="bank", seconds=0.02, outcome="ok")
     return Done(n=checked.n)

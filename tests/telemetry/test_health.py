@@ -14,6 +14,7 @@ import pytest
 from stepwire import App, Event, SettingsError, handler
 from stepwire.bus.local import LocalBus
 from stepwire.clock import VirtualClock
+from stepwire.errors import BusCorrupt
 from stepwire.worker import Worker
 from stepwire_handlers.services.health import Probes, health
 from stepwire_handlers.telemetry import Metrics
@@ -114,6 +115,25 @@ async def test_a_poll_loop_that_stands_still_is_not_alive(bus: LocalBus) -> None
     await metrics.backlog.measure()
     assert probes.livez() == ["slow does not fetch although there is something"]
     ledger.next += 1
+    await worker.stop()
+
+
+async def test_a_worker_of_which_a_step_ended_is_not_alive(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody takes its events any more and nobody begins it again, so /livez asks for another process."""
+
+    async def corrupt(*_: object) -> None:
+        raise BusCorrupt("garbage in a page")
+
+    metrics, worker = Metrics(APP), Worker(APP, bus, clock=bus.clock)
+    async with health(worker, metrics, "127.0.0.1", 0) as url:
+        await worker.start()
+        await worker.settle()
+        assert (await get(url, "/livez"))[0] == 200
+        monkeypatch.setattr(worker.dispatchers[0]._member, "fetch", corrupt)
+        await bus.publish([APP.record(Asked(n=0), now=0.0)[0]])
+        with pytest.raises(BusCorrupt):
+            await worker.wait()
+        assert await get(url, "/livez") == (503, {"status": "failed", "why": ["a dispatcher ended"]})
     await worker.stop()
 
 

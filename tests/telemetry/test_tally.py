@@ -19,7 +19,8 @@ from stepwire.clock import VirtualClock
 from stepwire.memory import Run
 from stepwire.worker import Worker
 from stepwire_handlers.services.runs import Runs
-from stepwire_handlers.services.tally import STATES, Tally, Teller, reader
+from stepwire_handlers.services.tally import Tally, Teller, reader
+from stepwire_handlers.telemetry.runs import STATES
 
 
 class World:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import re
@@ -17,9 +18,10 @@ from stepwire.clock import VirtualClock
 from stepwire.telemetry import Assigned, Called, Committed, Skipped
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.telemetry import Metrics, console, door, runs
-from stepwire_handlers.telemetry.metrics import COUNTERS, FAILURES, GAUGES, HISTOGRAMS, page
+from stepwire_handlers.telemetry.metrics import CLOSED, COUNTERS, FAILURES, GAUGES, HISTOGRAMS, page
 
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "metrics.md"
 QUIET = Configuration(log="off")
 
 
@@ -172,6 +174,18 @@ def test_other_facts_have_their_counters() -> None:
     for error, count in (("BusUnavailable", 1.0), ("Fenced", 1.0), ("OutcomeUnknown", 0.0)):
         assert f'stepwire_commit_failures_total{{error_type="{error}",group="shop.check"}} {count}' in told
     assert 'stepwire_rebalances_total{group="shop.check",kind="lost"} 1.0' in told
+
+
+def test_the_page_names_every_reason_for_which_the_kernel_skips_a_record() -> None:
+    """No more and no fewer: whatever stands as a text in a call that skips one."""
+    said = set[str]()
+    for path in (ROOT / "kernel" / "stepwire" / "dispatch").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Applied", "_skip", "Skipped")):
+                texts = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant)]
+                said |= {text for text in texts if isinstance(text, str) and re.fullmatch("[a-z_]+", text)}
+    (listed,) = [values for label, _, values in CLOSED if label == "why"]
+    assert sorted(listed) == sorted(said - {"blocked"})  # a kind of message, on which a reason depends
 
 
 def test_names_follow_the_rules_of_prometheus() -> None:

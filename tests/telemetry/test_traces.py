@@ -261,14 +261,16 @@ async def test_a_join_that_expires_is_an_error_with_the_parts_it_had(monkeypatch
 
 
 async def test_model_and_tool_calls_are_spans_below_the_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the GenAI conventions: operation, provider, model, tokens, the error's class; with their own time."""
+    """By the GenAI conventions: called like the model that was asked, whichever answered; tokens, error, own time."""
     async with traced(monkeypatch, APP) as seen:
         await seen.heard.run.publish(Order(n=1))
         (pay,), (answered, refused), (tool,) = seen.of("pay"), seen.of("chat small"), seen.of("execute_tool bank.pay")
     assert {above(span) for span in (answered, refused, tool)} == {own(pay)}
     said = attributes(answered)
     assert (said["gen_ai.operation.name"], said["gen_ai.provider.name"]) == ("chat", "anthropic")
-    assert (said["gen_ai.request.model"], said["gen_ai.response.model"]) == ("small", "small")
+    assert (said["gen_ai.request.model"], said["gen_ai.response.model"]) == ("small", "small-20251001")
+    assert attributes(refused)["gen_ai.request.model"] == "small"
+    assert "gen_ai.response.model" not in attributes(refused)
     assert (said["gen_ai.usage.input_tokens"], said["gen_ai.usage.output_tokens"]) == (100, 20)
     assert said["gen_ai.usage.cache_read.input_tokens"] == 5
     assert (answered.kind.name, refused.status.description) == ("CLIENT", "RateLimitError")

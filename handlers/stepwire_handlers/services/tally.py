@@ -25,7 +25,6 @@ from stepwire_handlers.services.snapshot import snapshot
 from stepwire_handlers.telemetry.runs import DURATION
 from stepwire_handlers.telemetry.series import Spread
 
-STATES = ("running", "waiting", "failed")
 #: of a connection that only counts: it reads most of what it reads once, so a large cache would just be filled
 SETTINGS = ("cache_size=-2048", "temp_store=FILE", "temp.cache_size=-2048")  # KiB
 
@@ -36,7 +35,7 @@ class Tally(NamedTuple):
     started: int = 0  #: since the look before, as the next two
     completed: int = 0
     failed: int = 0
-    open: tuple[int, int, int] = (0, 0, 0)  #: how many are in each of STATES
+    open: tuple[int, int, int] = (0, 0, 0)  #: how many are in each of `telemetry.runs.STATES`
     oldest: float = 0.0  #: when the oldest that runs or waits began, epoch seconds; 0: there is none
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from stepwire_handlers.telemetry.series import Family
 
+LOGINS = ENTERED, REFUSED, SLOWED = "entered", "refused", "slowed"  #: what becomes of one who logs in
+
 CONSOLE_REQUESTS = Family(
     "stepwire_console_requests", "counter", ("route", "method", "code"), "Requests answered by the console"
 )

@@ -13,10 +13,11 @@ from contextvars import ContextVar
 
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import Span, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from stepwire.event import digest
+from stepwire_handlers.telemetry.traced import Traced
 
 HASH = re.compile(r"[0-9a-f]{32}")
 BEGINS: ContextVar[str] = ContextVar("stepwire_trace_begins", default="")  #: the run whose trace begins just now
@@ -51,6 +52,12 @@ def below(above: SpanContext) -> context.Context:
     return trace.set_span_in_context(trace.NonRecordingSpan(above), context.Context())
 
 
+def traced(own: SpanContext, span: Span | None = None, in_place: float = 0.0) -> Traced:
+    """What logs and metrics know of it; without a span of ours it is the caller's."""
+    sampled = span is not None and own.trace_flags.sampled
+    return Traced(f"{own.trace_id:032x}", f"{own.span_id:016x}", sampled, span, in_place)
+
+
 def parent(own: SpanContext) -> str:
     """A span as `traceparent` names it."""
     return f"00-{own.trace_id:032x}-{own.span_id:016x}-{int(own.trace_flags) & 1:02x}"
@@ -63,4 +70,4 @@ def written(headers: Mapping[str, str], own: SpanContext) -> dict[str, str]:
     return found | ({"tracestate": state} if state else {})
 
 
-__all__ = ["BEGINS", "RunIds", "below", "carried", "parent", "written"]
+__all__ = ["BEGINS", "RunIds", "below", "carried", "parent", "traced", "written"]

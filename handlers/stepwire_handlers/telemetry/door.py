@@ -6,6 +6,9 @@ from stepwire_handlers.telemetry.series import Family
 
 ANSWER = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+TAKEN = ("published", "repeated")  #: what becomes of an event that is taken
+DECISIONS = ("approve", "decline", "done", "redo", "drop", "replay")
+
 DOOR_REQUESTS = Family(
     "stepwire_ingress_requests", "counter", ("route", "method", "code"), "Requests answered by the HTTP door"
 )

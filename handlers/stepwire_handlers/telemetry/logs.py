@@ -24,7 +24,7 @@ from pydantic_core import to_json
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
 from stepwire_handlers.harmless import harmless
 from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
-from stepwire_handlers.telemetry.traced import CURRENT
+from stepwire_handlers.telemetry.traced import named
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 DROPPED = frozenset({"duplicate", "late", "refused", "already_decided"})  #: what came, and comes to nothing
@@ -139,8 +139,7 @@ class _Forward(logging.Handler):
         try:
             about = {name: getattr(record, name) for name in ("run", "handler", "key") if hasattr(record, name)}
             about |= getattr(record, "fields", {})
-            if (traced := CURRENT.get()) is not None:
-                about |= {"trace_id": traced.trace_id, "span_id": traced.span_id}
+            about |= named()
             if record.exc_info and record.exc_info[1] is not None:
                 about["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))[-TRACEBACK:]
             self._target.log(_level(record.levelno), record.getMessage(), **about)

@@ -39,8 +39,10 @@ FAILURES = ("AwaitedCancelled", "CrashLoop", "DecodeError", "HandlerTimeout", "J
             "RecordRefused", "Reject", "TooManyOutputs", "VisitLimit", "WrongReturn")  # fmt: skip
 PASSING = ("HandlerTimeout", "NotDone", "RetryLater", "Transient")
 RARELY = ("late", "refused", "undecodable", "unknown_message")  #: why a record comes to nothing, in any step
+USUALLY = ("correlated", "duplicate", "other_type")
 OF_GATES = ("already_decided", "unsigned")
 KINDS = ("assigned", "revoked", "lost")
+TOKEN_TYPES = ("input", "output", "cache_read", "cache_write")
 GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 LIMITED = frozenset({"RateLimitError", "OverloadedError"})  #: how the provider's client calls 429 and 529
 
@@ -110,7 +112,7 @@ MODEL_TOKENS = Family(
     "gen_ai_client_token_usage",
     "histogram",
     (*GEN_AI, "gen_ai_token_type"),
-    "Tokens of a call: input, output, cache_read, cache_write",
+    "Tokens of a call",
     TOKENS,
 )
 MODEL_COST = Family(
@@ -130,6 +132,17 @@ COUNTERS = (PROCESSED, RETRIES, DEAD, DUPLICATES, UNREADABLE, SKIPPED, PRODUCED,
             MODEL_COST, MODEL_LIMITED)  # fmt: skip
 HISTOGRAMS = (DURATION, QUEUED, COMMITS, MODEL_CALLS, MODEL_TOKENS, TOOL_CALLS)
 GAUGES = (IN_FLIGHT, LIMIT, OLDEST, LAG, LAG_SECONDS, ASSIGNED, POLLED, COMMITTED, *runs.GATES)
+#: labels that have no other values than these
+CLOSED: tuple[tuple[str, tuple[Family, ...], tuple[str, ...]], ...] = (
+    ("decision", (door.DOOR_DECISIONS,), door.DECISIONS),
+    ("gen_ai_token_type", (MODEL_TOKENS,), TOKEN_TYPES),
+    ("kind", (REBALANCES,), KINDS),
+    ("outcome", (PROCESSED, DURATION), OUTCOMES),
+    ("outcome", (door.DOOR_EVENTS, tools.MCP_EVENTS), door.TAKEN),
+    ("outcome", (console.CONSOLE_LOGINS,), console.LOGINS),
+    ("state", (runs.RUNS_OPEN,), runs.STATES),
+    ("why", (SKIPPED,), (*RARELY, *USUALLY, *OF_GATES)),
+)
 
 
 class Metrics(Collector):
@@ -241,7 +254,7 @@ class Metrics(Collector):
         self._count(MODEL_LIMITED, *labels[1:]).value += error in LIMITED
         if error:
             return
-        for token_type in ("input", "output", "cache_read", "cache_write"):
+        for token_type in TOKEN_TYPES:
             if tokens := note.get(f"{token_type}_tokens"):
                 self._histograms[MODEL_TOKENS].at(*labels, token_type).observe(tokens)
         self._count(MODEL_COST, handler, model).value += note.get("cost_usd") or 0.0
@@ -309,6 +322,11 @@ for any app. There is no `gen_ai_client_operation_time_to_first_chunk_seconds`: 
 never for a stream, so the first chunk is the last one."""
 
 
+def shown(family: Family) -> str:
+    """What Prometheus calls it."""
+    return family.name + ("_total" if family.kind == "counter" else "_info" if family in BUILDS else "")
+
+
 def page() -> str:
     """The table of metrics as docs/metrics.md has it."""
     lines = ["# Metrics", "", ABOUT, "", "| name | from | type | labels | meaning |", "|---|---|---|---|---|"]
@@ -317,9 +335,13 @@ def page() -> str:
         "console": console.FAMILIES, "mcp": tools.FAMILIES,
     }  # fmt: skip
     for family, whose in sorted((family, whose) for whose, families in of.items() for family in families):
-        suffix = "_total" if family.kind == "counter" else "_info" if family in BUILDS else ""
         labels = ", ".join(family.labels)
-        lines.append(f"| `{family.name}{suffix}` | {whose} | {family.kind} | {labels} | {family.about} |")
+        lines.append(f"| `{shown(family)}` | {whose} | {family.kind} | {labels} | {family.about} |")
+    lines += ["", "## Labels", "", "Where a label has a few values and no others:", "", "| label | of | values |"]
+    lines.append("|---|---|---|")
+    for label, families, values in CLOSED:
+        whose = ", ".join(f"`{shown(family)}`" for family in families)
+        lines.append(f"| {label} | {whose} | {', '.join(f'`{value}`' for value in values)} |")
     lines += ["", "## Buckets", "", "| name | upper bounds |", "|---|---|"]
     lines += [
         f"| `{family.name}` | {', '.join(f'{bound:g}' for bound in family.buckets)} |"

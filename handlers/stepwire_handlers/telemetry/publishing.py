@@ -21,7 +21,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 
 from stepwire.event import identity
-from stepwire_handlers.telemetry.contexts import BEGINS, below, carried, written
+from stepwire_handlers.telemetry.contexts import BEGINS, below, carried, traced, written
+from stepwire_handlers.telemetry.traced import CURRENT
 
 if TYPE_CHECKING:
     from stepwire.bus.protocol import Out
@@ -91,6 +92,11 @@ class Publishing:
         """
         return Served(self._tracer, route, attributes, carried(headers), self._failed)
 
+    def follow(self, headers: Mapping[str, str]) -> None:
+        """What is logged in this task from here on names the trace of these headers, if they name one."""
+        if (caller := carried(headers)).is_valid:
+            CURRENT.set(traced(caller))
+
     def _failed(self, error: Exception) -> None:
         if type(error) not in self._said:
             self._said.add(type(error))
@@ -152,6 +158,7 @@ class Served:
             self._attributes["stepwire.run"] = run
         span = _start(self._tracer, self._title, above, run, SpanKind.SERVER, self._attributes, [], self._began)
         self._span, self._token = span, context.attach(trace.set_span_in_context(span))
+        CURRENT.set(traced(span.get_span_context(), span))
         return span
 
     def _end(self, error: BaseException | None) -> None:

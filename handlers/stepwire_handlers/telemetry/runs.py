@@ -11,6 +11,8 @@ from stepwire_handlers.telemetry.series import Family
 #: from a run of three quick steps to one that waits a week for a person
 DURATION = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 86_400.0, 604_800.0)
 
+STATES = ("running", "waiting", "failed")  #: of a run that is open
+
 RUNS_STARTED = Family("stepwire_runs_started", "counter", ("app",), "Runs that began")
 RUNS_COMPLETED = Family(
     "stepwire_runs_completed", "counter", ("app",), "Runs of which nothing is open any more, whatever they came to"

@@ -19,7 +19,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from stepwire.state import decode_entry
 from stepwire.telemetry import Called, Fact
-from stepwire_handlers.telemetry.contexts import BEGINS, below, carried, parent
+from stepwire_handlers.telemetry.contexts import BEGINS, below, carried, parent, traced
 from stepwire_handlers.telemetry.traced import CURRENT, Traced
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ class Spans:
     def begin(self, step: Step, delivery: Delivery) -> None:
         """Begin the delivery's span, once, and name it to its outputs. Called in the task that calls the handler."""
         try:
-            traced = delivery.trace
-            if traced is None:
-                traced = delivery.trace = self._begun(step, delivery)
+            known = delivery.trace
+            if known is None:
+                known = delivery.trace = self._begun(step, delivery)
             if delivery.started:  # else it was given up without a call, and this task is not its own
-                CURRENT.set(traced)
-                context.attach(trace.set_span_in_context(traced.span))
+                CURRENT.set(known)
+                context.attach(trace.set_span_in_context(known.span))
         except Exception as error:  # noqa: BLE001 - who traces must not end a step
             self._failed(error)
 
@@ -76,8 +76,7 @@ class Spans:
         own = span.get_span_context()
         delivery.traceparent = parent(own)
         delivery.tracestate = own.trace_state.to_header()
-        sampled = own.trace_flags.sampled
-        return Traced(f"{own.trace_id:032x}", f"{own.span_id:016x}", sampled, span, step.settings.in_place)
+        return traced(own, span, step.settings.in_place)
 
     def _attributes(self, step: Step, delivery: Delivery) -> dict[str, str | int]:
         found: dict[str, str | int] = {
@@ -135,7 +134,8 @@ class Spans:
     def _noted(self, above: Span, name: str, note: Mapping[str, Any], now: int) -> None:
         """A call that a step made, as a span below the delivery's."""
         if name == "model":
-            title, kind, attributes = f"chat {note.get('model', '')}", SpanKind.CLIENT, _model(note)
+            attributes = _model(note)
+            title, kind = f"chat {attributes['gen_ai.request.model']}", SpanKind.CLIENT
         elif name == "tool":
             title, kind = f"execute_tool {note.get('tool', '')}", SpanKind.CLIENT
             attributes = {

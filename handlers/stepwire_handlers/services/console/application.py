@@ -227,8 +227,7 @@ class Console:
         place, view = find(self.places, caller, request.path_params["run"])
         result = None if view.result is None else (type(view.result).__name__, masked(view.result, shorten=False))
         return self._page(request, "run.html", app=place.app.name, view=view, steps=look.steps(view), result=result,
-                          cost=look.cost(view), live=view.state == "running",
-                          idle=unattended(place.app, place.bus, [view]))  # fmt: skip
+                          cost=look.cost(view), idle=unattended(place.app, place.bus, [view]))  # fmt: skip
 
     async def graph(self, request: Request, caller: Caller) -> Response:
         """An app's graph with what its newest runs came to."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stepwire_handlers.services.console.issuer import BACK
-from stepwire_handlers.telemetry.console import CONSOLE_LOGINS, CONSOLE_REQUESTS
+from stepwire_handlers.telemetry.console import CONSOLE_LOGINS, CONSOLE_REQUESTS, ENTERED, LOGINS, REFUSED, SLOWED
 from stepwire_handlers.telemetry.series import Counter
 
-KEY = {303: "entered", 401: "refused", 429: "slowed"}
-OUTCOMES = {("/login", "POST"): KEY, (BACK, "GET"): {**KEY, 400: "refused", 403: "refused"}}
+KEY = {303: ENTERED, 401: REFUSED, 429: SLOWED}
+OUTCOMES = {("/login", "POST"): KEY, (BACK, "GET"): {**KEY, 400: REFUSED, 403: REFUSED}}
 
 
 class Measures:
@@ -23,7 +23,7 @@ class Measures:
         self._requests, self._logins = Counter(CONSOLE_REQUESTS), Counter(CONSOLE_LOGINS)
         for collector in (self._requests, self._logins):
             self.registry.register(collector)
-        for outcome in KEY.values():
+        for outcome in LOGINS:
             self._logins.at(outcome)
 
     def request(self, route: str, method: str, code: int) -> None:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -108,8 +107,8 @@ class Door:
     def inner(self) -> Starlette:
         """Probes and metrics alone, for a port that only the cluster reaches; nobody is asked who they are."""
 
-        async def metrics(_: Request) -> Response:
-            return self._scraped()
+        async def metrics(request: Request) -> Response:
+            return self._scraped(request)
 
         return Starlette(routes=[*self.probes(), Route("/metrics", metrics)])
 
@@ -119,6 +118,8 @@ class Door:
         async def known(request: Request) -> Response:
             request.scope[ROUTE] = path
             caller = await self.identity.of(request)
+            if self.tracer is not None:
+                self.tracer.follow(traced(request))
             self.limits.take(caller.name, caller.rate)
             if names is not None:
                 refuse_others(request.query_params, names)
@@ -293,13 +294,14 @@ class Door:
     def _visible(self, caller: Caller) -> list[Place]:
         return [place for place in self.places.all if caller.knows(place.app.name)]
 
-    async def metrics(self, _: Request, caller: Caller) -> Response:
+    async def metrics(self, request: Request, caller: Caller) -> Response:
         """`GET /metrics`, for whoever may see every app."""
         caller.must("viewer", "*")
-        return self._scraped()
+        return self._scraped(request)
 
-    def _scraped(self) -> Response:
-        return Response(self.measures.scrape(), headers={"content-type": CONTENT_TYPE_LATEST})
+    def _scraped(self, request: Request) -> Response:
+        body, media = self.measures.scrape(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media})
 
     def probes(self) -> list[Route]:
         """/livez: the event loop answers. /readyz: the bus is in reach, and the door is not stopping."""

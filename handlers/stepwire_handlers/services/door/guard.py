@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.problems import Problem, of_error
 from stepwire_handlers.services.door.trouble import Trouble
+from stepwire_handlers.telemetry.traced import CURRENT, exemplar
 
 ROUTE = "stepwire.route"  #: in a request's scope: its route as it was declared
 UNKNOWN = "other"
@@ -45,7 +46,7 @@ class Guard:
         """One request."""
         if scope["type"] != "http":
             return
-        begun, status = time.perf_counter(), 0
+        begun, status, outside = time.perf_counter(), 0, CURRENT.set(None)
 
         async def sent(message: Message) -> None:
             nonlocal status
@@ -54,7 +55,7 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *SAFE]}
                 route = scope.get(ROUTE, UNKNOWN)
                 method = scope["method"] if scope["method"] in METHODS else UNKNOWN
-                self._measures.request(route, method, status, time.perf_counter() - begun)
+                self._measures.request(route, method, status, time.perf_counter() - begun, exemplar())
             await send(message)
 
         try:
@@ -65,6 +66,8 @@ class Guard:
                 self._log(error, "")
                 raise
             await self._answer(error)(scope, receive, sent)
+        finally:
+            CURRENT.reset(outside)
 
     def _answer(self, error: Exception) -> Response:
         instance = f"urn:uuid:{uuid.uuid4()}"

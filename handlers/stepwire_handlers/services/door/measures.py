@@ -9,18 +9,21 @@ import time
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from stepwire_handlers.services.tally import STATES, Tally
+from stepwire_handlers.services.tally import Tally
 from stepwire_handlers.telemetry.door import (
+    DECISIONS,
     DOOR_BUILD,
     DOOR_DECISIONS,
     DOOR_DURATION,
     DOOR_EVENTS,
     DOOR_REQUESTS,
     DOOR_STREAMS,
+    TAKEN,
 )
 from stepwire_handlers.telemetry.runs import (
     RUNS_COMPLETED,
@@ -30,11 +33,11 @@ from stepwire_handlers.telemetry.runs import (
     RUNS_OLDEST,
     RUNS_OPEN,
     RUNS_STARTED,
+    STATES,
 )
 from stepwire_handlers.telemetry.series import Counter, Histogram, Spread, gauge
 
 RARE = ("500", "503")
-TAKEN = ("published", "repeated")  #: what becomes of an event that is taken
 
 
 def taken(*, known: bool) -> str:
@@ -61,15 +64,15 @@ class Measures(Collector):
             self._took.at(app)
             for outcome in TAKEN:
                 self._events.at(app, outcome)
-            for decision in ("approve", "decline", "done", "redo", "drop", "replay"):
+            for decision in DECISIONS:
                 self._decisions.at(app, decision)
 
-    def request(self, route: str, method: str, code: int, seconds: float) -> None:
+    def request(self, route: str, method: str, code: int, seconds: float, trace_id: str = "") -> None:
         """One request that was answered; that the door fails at the route is rare, so this begins at 0."""
         for rare in RARE:
             self._requests.at(route, method, rare)
         self._requests.at(route, method, str(code)).value += 1
-        self._seconds.at(route).observe(seconds)
+        self._seconds.at(route).observe(seconds, trace_id)
 
     def event(self, app: str, *, known: bool) -> None:
         """One event that was taken."""
@@ -106,6 +109,7 @@ class Measures(Collector):
         yield gauge(RUNS_OLDEST, {(app,): tally.oldest for app, (tally, _) in known})
         yield gauge(RUNS_LOOKED, {(app,): looked for app, (_, looked) in known})
 
-    def scrape(self) -> bytes:
-        """Everything, as Prometheus reads it."""
-        return generate_latest(self.registry)
+    def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """Everything in the form that is asked for, and its media type; exemplars are in OpenMetrics only."""
+        encode, media = choose_encoder(accept)
+        return encode(self.registry), media

@@ -37,6 +37,7 @@ from stepwire_handlers.services.known import Turns
 from stepwire_handlers.services.signing import key_of
 from stepwire_handlers.telemetry.logs import Pipeline, forwarded
 from stepwire_handlers.telemetry.otlp import publishing
+from stepwire_handlers.telemetry.traced import named
 
 if TYPE_CHECKING:
     from stepwire_handlers.telemetry.publishing import Publishing
@@ -75,7 +76,7 @@ def door_of(
 
     def audit(event: str, **fields: Any) -> None:
         """Whatever the level of the log."""
-        pipeline.write("info", {"event": event, **fields})
+        pipeline.write("info", {"event": event, **fields, **named()})
 
     clock = asyncio.get_running_loop().time
     limits = for_callers(access, clock)

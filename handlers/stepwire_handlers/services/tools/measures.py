@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from stepwire_handlers.services.door.measures import TAKEN, taken
+from stepwire_handlers.services.door.measures import taken
+from stepwire_handlers.telemetry.door import TAKEN
 from stepwire_handlers.telemetry.series import Counter
 from stepwire_handlers.telemetry.tools import MCP_BUILD, MCP_EVENTS
 

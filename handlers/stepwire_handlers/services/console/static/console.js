@@ -1,6 +1,7 @@
 "use strict";
 // A page that is alive is looked at again, in place: nothing that is open closes, and no focus is lost.
-const PAUSE = 3000;
+// While it runs that is soon; what waits for a person or for a time may do so for days, and is looked at ever more seldom.
+const SOON = 3000, SELDOM = 30000;
 async function refresh(old) {
   if (document.hidden || old.contains(document.activeElement)) return old;
   const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
@@ -16,8 +17,18 @@ async function refresh(old) {
   return fresh;
 }
 let live = document.querySelector("main > [data-live]");
-setInterval(async () => {
-  if (live && live.hasAttribute("data-live")) {
-    try { live = await refresh(live); } catch { /* the next look may come through */ }
-  }
-}, PAUSE);
+let pause = SOON, next = 0;  // 0: it is looked at just now, or never again
+async function look() {
+  clearTimeout(next);
+  next = 0;
+  try { live = await refresh(live); } catch { /* the next look may come through */ }
+  if (!live.hasAttribute("data-live")) return;
+  pause = live.dataset.live === "waiting" ? Math.min(pause * 1.5, SELDOM) : SOON;
+  next = setTimeout(look, pause);
+}
+if (live) next = setTimeout(look, pause);
+document.addEventListener("visibilitychange", () => {  // who comes back to the page sees what happened meanwhile
+  if (document.hidden || !next) return;
+  pause = SOON;
+  look();
+});
