@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, PlainSerializer, SecretBytes, SecretStr, WrapSerializer
 from pydantic_core import PydanticSerializationError
 
 _LENGTHS = tuple(n.to_bytes(4, "big") for n in range(256))  # two ids a delivery: worth a table
 TOPIC = re.compile(
     r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,200}"
 )  #: what Kafka takes (249), with room for an environment's prefix
+MASKED = "use Annotated[str, Sensitive()], which is masked wherever it is shown"
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -70,7 +71,8 @@ class Event(BaseModel):
     Class arguments: `topic` (required; inherited classes need their own), `type` (default
     `<topic>.<Class>.v<version>`), `version` (default 1), `key` and `run` (names of fields), and the marks `entry`,
     `terminal`, `result`. A field with an alias is written by its name and read by both. Raises TypeError for a class
-    with a mark, field or version that there is none of, and for a field that JSON does not bring back.
+    with a mark, field or version that there is none of, for a secret of pydantic's, and for an alias that names
+    another field.
     """
 
     model_config = ConfigDict(  # what is wrong with a payload is told by field; the payload enters no message
@@ -83,13 +85,14 @@ class Event(BaseModel):
         key: str | None = None, run: str | None = None, entry: bool = False, terminal: bool = False,
         result: bool = False, **config: Any,
     ) -> None:  # fmt: skip
-        super().__init_subclass__()
-        if config:
+        try:
+            super().__init_subclass__(**config)
+        except TypeError as error:
             marks = "topic, type, version, key, run, entry, terminal, result, or what pydantic's ConfigDict has"
-            raise TypeError(f"{cls.__name__}: there is no mark {', '.join(config)}; known are {marks}")
+            raise TypeError(f"{cls.__name__}: there is no mark {', '.join(config)}; known are {marks}") from error
         if topic is None:
             return
-        if not isinstance(version, int) or version < 1:
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
             raise TypeError(f"{cls.__name__}: version={version!r}: give a whole number, from 1")
         if not TOPIC.fullmatch(topic):
             raise TypeError(f"{cls.__name__}: topic {topic[:50]!r}: give up to 200 letters, digits, `.`, `_` and `-`")
@@ -102,9 +105,8 @@ class Event(BaseModel):
         for name in (spec.key, spec.run) if spec else ():
             if name is not None and name not in cls.model_fields:
                 raise TypeError(f"{cls.__name__} has no field {name!r}; key= and run= name fields of the event")
-        if secret := next(_secrets(cls, {cls}), ""):
-            how = "the next step would get asterisks; use Annotated[str, Sensitive()], which masks it where it is shown"
-            raise TypeError(f"{cls.__name__}: pydantic does not write the secret in {secret}: {how}")
+        if lost := next(_lost(cls, {cls}), ""):
+            raise TypeError(f"{cls.__name__}.{lost}")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what is updated must be fields, of their types. Raises TypeError."""
@@ -132,17 +134,23 @@ class Event(BaseModel):
         return register
 
 
-def _secrets(kind: Any, seen: set[Any]) -> Iterator[str]:
-    """Where a type holds pydantic's secrets, which are written as asterisks."""
+def _lost(kind: Any, seen: set[Any]) -> Iterator[str]:
+    """Fields whose value the next step would not get, at any depth, each with the cure."""
+    custom = {name for each in kind.__pydantic_decorators__.field_serializers.values() for name in each.info.fields}
     for name, info in kind.model_fields.items():
-        found = [info.annotation]
+        alias = info.validation_alias
+        for each in alias.choices if isinstance(alias, AliasChoices) else [alias]:
+            if isinstance(each, str) and each != name and each in kind.model_fields:
+                yield f"{name}: its alias {each!r} is the name of another field; give it one that is not"
+        found: list[Any] = [] if {name, "*"} & custom else [Annotated[(info.annotation, None, *info.metadata)]]
         for each in found:  # grows
-            found += get_args(each)
+            inner = get_args(each)
+            found += () if any(isinstance(one, PlainSerializer | WrapSerializer) for one in inner) else inner
             if isinstance(each, type) and issubclass(each, (SecretStr, SecretBytes)):
-                yield name
+                yield f"{name}: pydantic writes a secret as asterisks, and the next step would get those; {MASKED}"
             elif isinstance(each, type) and issubclass(each, BaseModel) and each not in seen:
                 seen.add(each)
-                yield from (f"{name}.{inner}" for inner in _secrets(each, seen))
+                yield from (f"{name}.{deeper}" for deeper in _lost(each, seen))
 
 
 E = TypeVar("E", bound=Event)

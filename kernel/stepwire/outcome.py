@@ -7,6 +7,7 @@ nobody knows whether the effect happened (effect="once") -> Unknown
 from __future__ import annotations
 
 import random
+import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pydantic import ValidationError
 
 from stepwire.errors import DecodeError, NotDone, Reject, RetryLater, Signal, Transient, reasons
 from stepwire.settings import Settings
+
+INPUT = re.compile(r", input_value=.*, input_type=.*\]")  #: as pydantic ends the line of what is wrong
 
 
 class Done(NamedTuple):
@@ -111,12 +114,8 @@ def said(error: BaseException) -> str:
 
 
 def traced(error: BaseException) -> str:
-    """Its traceback, in which a model's errors quote no payload."""
-    text, each = "".join(traceback.format_exception(error)), error
-    for _ in range(9):  # causes of causes, which may go round in a circle
-        text = text.replace(str(each), said(each)) if isinstance(each, ValidationError) else text
-        each = each.__cause__ or each.__context__ or each
-    return text
+    """Its traceback, in which no model's error quotes what the model was given, wherever in it that error stands."""
+    return INPUT.sub("]", "".join(traceback.format_exception(error)))
 
 
 def brief(error: BaseException) -> str:

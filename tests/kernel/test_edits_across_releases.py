@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from stepwire import App, Decision, Event, Settings, handler
+from stepwire import App, Context, Decision, Event, RetryLater, Settings, handler
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition
 from stepwire.clock import VirtualClock
 from stepwire.envelope import ROOT, join_id
 from stepwire.gate import decision
+from stepwire.telemetry import Called, Fact
 from stepwire.worker import Worker, prepare
 
 FIRST, SECOND = "proposals.Proposal.v1", "proposals.Proposal.v2"
@@ -62,13 +63,18 @@ class Desk:
         await self._bus.publish([Out("desk.approve.control", id_, {}, entry.encode())])
 
     async def work(self, version: int, *, seconds: float = 0.0) -> None:
-        worker = Worker(release(version)[0], self._bus, clock=self.clock)
+        await self.work_with(release(version)[0], seconds)
+
+    async def work_with(self, app: App, *waits: float) -> list[Fact]:
+        facts: list[Fact] = []
+        worker = Worker(app, self._bus, clock=self.clock, telemetry=facts.append)
         await worker.start()
         await worker.settle()
-        if seconds:
+        for seconds in waits:
             self.clock.turn(self.clock.now() + seconds)
             await worker.settle()
         await worker.stop()
+        return facts
 
     async def found(self, topic: str) -> list[bytes]:
         return [record.value for record in await self._bus.read(Partition(topic, 0), 0, 9)]
@@ -123,3 +129,34 @@ async def test_a_gate_of_a_release_that_never_comes_is_a_dead_letter(desk: Desk)
     assert await desk.found("desk.approve.dlt") == []
     await desk.work(1, seconds=700.0)
     assert len(await desk.found("desk.approve.dlt")) == 1
+
+
+def post(version: int) -> tuple[App, type[Event]]:
+    """A step that is called again after two hours, in the release before a parcel had a weight, and after."""
+    fields = {"n": int} | ({"weight": int} if version == 2 else {})
+    space = {"__annotations__": fields, "__module__": __name__}
+    Parcel = type("Parcel", (Event,), space, topic="parcels", version=version)  # noqa: N806 - a class
+    if version == 2:
+        Parcel.upcast(1)(lambda data: {**data, "weight": 0})  # type: ignore[attr-defined]
+
+    async def send(parcel, ctx):  # type: ignore[no-untyped-def]
+        if ctx.attempt == 1:
+            raise RetryLater(7_200.0)
+
+    send.__annotations__ = {"parcel": Parcel, "ctx": Context, "return": None}
+    return App("post", [handler(dedupe=9e6)(send)]), Parcel
+
+
+@pytest.mark.parametrize("seconds", [3_000.0, 3_700.0])
+async def test_a_parked_call_of_a_newer_version_waits_for_it_too(desk: Desk, seconds: float) -> None:
+    """From the time at which an older worker first finds it due; then it goes on as the second attempt that it was."""
+    new, kind = post(2)
+    await prepare(new, desk._bus, Settings())
+    await desk._bus.publish([new.record(kind(n=1, weight=2), id="x", now=desk.clock.now())[0]])
+    await desk.work_with(new)
+    await desk.work_with(post(1)[0], 7_300.0, seconds)
+    letters = len(await desk.found("post.send.dlt"))
+    assert letters == (0 if seconds == 3_000.0 else 1)
+    facts = await desk.work_with(new, 60.0)
+    called = [(fact.outcome, fact.attempt) for fact in facts if isinstance(fact, Called)]
+    assert called == ([("ok", 2)] if not letters else [])

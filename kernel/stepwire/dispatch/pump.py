@@ -276,11 +276,13 @@ class Pump:
     def _newer(self, delivery: Delivery, entry: Entry, now: float) -> None:
         """Still nobody knows this version."""
         dispatcher = self._dispatcher
-        if now >= entry.meta.get("newer_until", 0.0):
+        since = "newer_until" if "newer_until" in entry.meta else "known_until"  # the latter was here before: it stays
+        until = entry.meta.get(since) or now + self._step.settings.newer_type_wait
+        if now >= until:
             self._dead(delivery, newer(kept(entry)))
             return
         dispatcher.active += 1
-        again = Entry({**entry.meta, "due": now + NEWER_WAIT}, entry.headers, entry.value)
+        again = Entry({**entry.meta, "due": now + NEWER_WAIT, since: until}, entry.headers, entry.value)
         changes = [dispatcher.intake.emitter.change(delivery, ITEM + delivery.entry, again)]
         dispatcher.committer.conclude(Finished(changes=changes, delivery=delivery))
 
@@ -361,7 +363,8 @@ class Pump:
         due = self._step.clock.now() + outcome.wait
         waits: dict[str, Any] = {"attempt": delivery.attempt + 1, "due": due, "error": brief(outcome.error)}
         if delivery.mailbox is not None:
-            return Finished(changes=[self._changed(delivery, **waits, claim=None, frozen=list(delivery.frozen))])
+            waits |= {"claim": None, "newer_until": None, "known_until": None, "frozen": list(delivery.frozen)}
+            return Finished(changes=[self._changed(delivery, **waits)])
         assert delivery.record is not None
         entry = keep(delivery.record, kind="item", id=delivery.id, run=delivery.run, **waits)
         return self._dispatcher.intake.posted(entry, delivery.offset)
