@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from pydantic import BaseModel
 from tests.cli.shell import Shell
@@ -60,8 +62,6 @@ def test_a_decision_is_signed_with_the_configured_key(shell: Shell, monkeypatch:
     _, id_ = waiting(shell, "Order", "--json-data", '{"n": 500}')
     monkeypatch.setenv("STEPWIRE_DECISION_KEY", "hunter2")
     shell("gates", "decide", id_, "--approve")
-    import sqlite3
-
     database = sqlite3.connect(shell.path)
     (raw,) = database.execute("SELECT value FROM events WHERE key = ?", (id_,)).fetchone()
     database.close()
@@ -87,6 +87,18 @@ def test_an_unknown_outcome_is_resolved(shell: Shell, options: list[str], verdic
     shell.work()
     assert shell.seen(run)["state"] == "completed"
     assert [event["type"] for event in shell.seen(run)["events"][1:]] == emitted
+
+
+def test_nobody_approves_what_they_cannot_see(shell: Shell) -> None:
+    """The event of a gate that only a newer release can read is shown as none; it can be declined."""
+    _, id_ = waiting(shell, "Order", "--json-data", '{"n": 500}')
+    database = sqlite3.connect(shell.path)
+    database.execute("UPDATE state SET value = CAST(replace(value, 'market.big.Big.v1', 'market.big.Big.v2') AS BLOB)")
+    database.commit()
+    database.close()
+    assert shell("gates", "show", id_, "--json").data["event"] is None
+    assert "cannot be read by this release" in shell("gates", "decide", id_, "--approve", code=2).err
+    shell("gates", "decide", id_, "--decline")
 
 
 def test_redo_calls_it_again(shell: Shell) -> None:

@@ -200,6 +200,11 @@ class Gates:
         """
         if gate.kind != GATE:
             raise SettingsError(f"{gate.id[:12]} is an unknown outcome: use --done JSON, --redo or --drop")
+        if approved and gate.event is None:
+            raise SettingsError(
+                f"the event of {gate.id[:12]} cannot be read by this release, so nobody sees what is approved here; "
+                f"approve it with the release that wrote it, or decline it"
+            )
         event = None if edited is None else self._edited(gate, edited)
         value = b"" if event is None else event.model_dump_json().encode()
         kind = "" if event is None else event.spec.type  # a worker of another release brings it up to its own version
