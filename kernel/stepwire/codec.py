@@ -126,7 +126,7 @@ class Codec:
                 return "other"
             return _upcast(record, *old, value)
         try:
-            return event.__pydantic_validator__.validate_json(value, by_name=True)  # type: ignore[no-any-return]
+            return event.__pydantic_validator__.validate_json(value)  # type: ignore[no-any-return]
         except ValidationError as error:
             raise DecodeError(_where(record), reasons(error)) from None
 
@@ -177,7 +177,7 @@ def _upcast(record: Record, event: type[Event], version: int, value: bytes) -> E
         while (step := event.spec.upcasts.get(version)) is not None:
             data = step(data)
             version += 1
-        return event.model_validate(data, by_name=True)
+        return event.model_validate(data)
     except ValidationError as error:
         raise DecodeError(_where(record), reasons(error)) from None
     except Exception as error:

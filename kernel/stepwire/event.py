@@ -21,6 +21,7 @@ TOPIC = re.compile(
     r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,200}"
 )  #: what Kafka takes (249), with room for an environment's prefix
 MASKED = "use Annotated[str, Sensitive()], which is masked wherever it is shown"
+BOTH = "give its class model_config = ConfigDict(validate_by_name=True)"
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -71,8 +72,7 @@ class Event(BaseModel):
     Class arguments: `topic` (required; inherited classes need their own), `type` (default
     `<topic>.<Class>.v<version>`), `version` (default 1), `key` and `run` (names of fields), and the marks `entry`,
     `terminal`, `result`. A field with an alias is written by its name and read by both. Raises TypeError for a class
-    with a mark, field or version that there is none of, for a secret of pydantic's, and for an alias that names
-    another field.
+    with a mark, field or version that there is none of, and for a field whose value would not come back.
     """
 
     model_config = ConfigDict(  # what is wrong with a payload is told by field; the payload enters no message
@@ -138,10 +138,13 @@ def _lost(kind: Any, seen: set[Any]) -> Iterator[str]:
     """Fields whose value the next step would not get, at any depth, each with the cure."""
     custom = {name for each in kind.__pydantic_decorators__.field_serializers.values() for name in each.info.fields}
     for name, info in kind.model_fields.items():
-        alias = info.validation_alias
+        alias, config = info.validation_alias, kind.model_config
         for each in alias.choices if isinstance(alias, AliasChoices) else [alias]:
             if isinstance(each, str) and each != name and each in kind.model_fields:
                 yield f"{name}: its alias {each!r} is the name of another field; give it one that is not"
+        by_name = config.get("validate_by_name") or config.get("populate_by_name") or config.get("serialize_by_alias")
+        if alias is not None and not by_name:
+            yield f"{name}: it is written by its name and read by its alias alone; {BOTH}"
         found: list[Any] = [] if {name, "*"} & custom else [Annotated[(info.annotation, None, *info.metadata)]]
         for each in found:  # grows
             inner = get_args(each)

@@ -41,7 +41,8 @@ def keys(text: str) -> list[str]:
 
 def signed(meta: dict[str, Any], value: bytes, key: str) -> Entry:
     """The entry, with its signature by the first key if there is one."""
-    return Entry({**meta, "sig": signature(keys(key)[0], meta, value)} if key else meta, {}, value)
+    ours = keys(key)
+    return Entry({**meta, "sig": signature(ours[0], meta, value)} if ours else meta, {}, value)
 
 
 def decision(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from tests.cli.shell import Shell
 
 from stepwire import Event, SettingsError
-from stepwire_handlers.services.gates import Gates, Waiting
+from stepwire_handlers.services.gates import Gates, Waiting, _merged
 
 
 def waiting(shell: Shell, *publish: str) -> tuple[str, str]:
@@ -87,6 +88,19 @@ def test_an_unknown_outcome_is_resolved(shell: Shell, options: list[str], verdic
     shell.work()
     assert shell.seen(run)["state"] == "completed"
     assert [event["type"] for event in shell.seen(run)["events"][1:]] == emitted
+
+
+@pytest.mark.parametrize("config", [{"serialize_by_alias": True}, {"serialize_by_alias": True, "extra": "forbid"}, {}])
+def test_an_edit_of_a_field_with_an_alias_is_the_edit(config: dict[str, Any]) -> None:
+    """However its author writes it down: what lay under the alias is not taken for the edit."""
+
+    class Aliased(Event, topic="aliased"):
+        model_config = ConfigDict(**config)  # type: ignore[typeddict-item]
+        total: int = Field(alias="theTotal")
+        other: int = Field(1, alias="theOther")
+
+    merged = Aliased.model_validate(_merged(Aliased(theTotal=80), {"total": 90}))
+    assert (merged.total, merged.other) == (90, 1)
 
 
 def test_nobody_approves_what_they_cannot_see(shell: Shell) -> None:

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.door.doors import ROOT, STEPWIRE, Doors, Inside
 from tests.door.shop import APP
@@ -29,6 +30,7 @@ from stepwire_handlers.services.door.access import Access, new_key
 from stepwire_handlers.telemetry import build
 from stepwire_handlers.telemetry.contexts import RunIds
 from stepwire_handlers.telemetry.publishing import Publishing
+from stepwire_handlers.telemetry.series import exposition
 from stepwire_handlers.telemetry.spans import Spans
 
 CALLER, OTHER = "0af7651916cd43dd8448eb211c80319c", "11111111111111111111111111111111"
@@ -150,6 +152,7 @@ async def test_what_the_spans_say(traced: Callable[..., Any]) -> None:
 async def test_the_latency_of_a_request_names_its_trace(traced: Callable[..., Any]) -> None:
     """If that is sampled and a span of the door's is in it, and for a scraper that asks for OpenMetrics."""
     plain, asked = "text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0"
+    assert exposition(CollectorRegistry(), "application/openmetrics-text; version=abc")[1] == plain
     async with traced() as seen:
         client = seen.inside.client
         run = (await seen.inside.order(1)).json()["run"]

@@ -8,6 +8,7 @@ import pytest
 from pydantic import (
     AliasChoices,
     BaseModel,
+    ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
@@ -22,6 +23,8 @@ IBAN = "DE44500105175407324931"
 
 
 class Customer(BaseModel):
+    model_config = ConfigDict(validate_by_name=True)
+
     given_name: str = Field(alias="givenName")
 
 
@@ -35,6 +38,10 @@ class Went(Event, topic="went", result=True):
     customer_id: str = Field(alias="customerId")
     name: str = ""
     iban: Annotated[str, Sensitive()] = ""
+
+
+class Strict(BaseModel):
+    number: str = Field(alias="cardNumber")
 
 
 class Outer(BaseModel):
@@ -66,6 +73,7 @@ async def test_a_field_with_an_alias_is_read_by_alias_and_by_name() -> None:
         ({"version": 0}, {}, "version=0: give a whole number, from 1"),
         ({"version": "2"}, {}, "version='2': give a whole number"),
         ({}, {"card": SecretStr}, "Odd.card: pydantic writes a secret as asterisks, .* use Annotated\\[str, Sensitive"),
+        ({}, {"paid": Strict | Outer}, "Odd.paid.number: it is written by its name and read by its alias alone; give"),
         ({}, {"deep": list[Outer]}, "Odd.deep.inner: pydantic writes a secret"),
         (
             {},

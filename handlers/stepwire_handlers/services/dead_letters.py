@@ -348,7 +348,7 @@ def _as_events(types: Sequence[type[Event]], data: Any) -> Any:
         return [_as_events(types, item) for item in data]
     for kind in types:
         try:
-            return kind.model_validate(data, by_name=True)
+            return kind.model_validate(data)
         except ValidationError:
             continue
     return data

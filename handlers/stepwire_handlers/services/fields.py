@@ -42,7 +42,7 @@ def event_of(kind: type[Event], fields: Mapping[str, Any]) -> Event:
         left = fields.keys() - strange
         text = to_json({name: value for name, value in fields.items() if name in left})
     try:
-        event = kind.model_validate_json(text, by_name=True)
+        event = kind.model_validate_json(text)
     except ValidationError as error:
         raise Unfit(kind, strange, error) from None
     if strange:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -223,7 +223,7 @@ class Gates:
                 f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}"
             )
         try:
-            return kind.model_validate({**gate.event.model_dump(mode="json"), **fields}, by_name=True)
+            return kind.model_validate(_merged(gate.event, fields))
         except ValidationError as error:
             inside = any(len(issue["loc"]) > 1 for issue in error.errors(include_url=False, include_input=False))
             whole = "; what is nested is given whole: it takes the place of the field's value" if inside else ""
@@ -260,6 +260,14 @@ class Gates:
             raise
 
 
+def _merged(event: Event, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The event as JSON has it, with other values; what lay there under an alias would be read before them."""
+    data = event.model_dump(mode="json")
+    for name in fields:
+        data.pop(type(event).model_fields[name].serialization_alias or name, None)
+    return {**data, **fields}
+
+
 def _asked(step: AnyHandler) -> str:
     """The slot of a gate that holds what is asked about; empty for another join."""
     return next((part.name for part in step.signature.parts if part.decision), "")
@@ -282,7 +290,7 @@ def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
     for event in single:
         if kind in ("", event.__name__, event.spec.type):
             try:
-                fits.append(event.model_validate(value, by_name=True))
+                fits.append(event.model_validate(value))
             except ValidationError as error:
                 problem = f" ({event.__name__}: {reasons(error)})"
     if len(fits) == 1:

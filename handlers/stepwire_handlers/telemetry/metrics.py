@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import InfoMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from stepwire import App
@@ -22,7 +21,7 @@ from stepwire.dispatch.step import control_topic, group_name
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
 from stepwire_handlers.telemetry import console, door, runs, tools
 from stepwire_handlers.telemetry.backlog import Backlog
-from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, gauge
+from stepwire_handlers.telemetry.series import Count, Counter, Family, Histogram, Labels, Spread, exposition, gauge
 from stepwire_handlers.telemetry.unanswered import open_gates, unknown_outcomes
 
 if TYPE_CHECKING:
@@ -201,8 +200,7 @@ class Metrics(Collector):
         """
         if self.backlog is not None:
             await self.backlog.measure()
-        encode, media = choose_encoder(accept)
-        return encode(self.registry), media
+        return exposition(self.registry, accept)
 
     # -- facts
 

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
@@ -120,3 +122,12 @@ def gauge(family: Family, values: dict[Labels, float]) -> Metric:
     for labels, value in values.items():
         metric.add_metric(labels, value)
     return metric
+
+
+def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """All metrics in the form that is asked for, and its media type; exemplars are in OpenMetrics only."""
+    try:
+        encode, media = choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number, and the like: then the form that everybody reads
+        encode, media = choose_encoder("")
+    return encode(registry), media

@@ -353,7 +353,7 @@ class Pump:
         events = [event for term in self._step.handler.signature.returns for event in term.events]
         for event in events:
             if name in (event.__name__, event.spec.type):
-                return event.model_validate(data, by_name=True)
+                return event.model_validate(data)
         raise WrongReturn(f"{self._step.name} never returns {name}")
 
     # -- park

@@ -170,7 +170,7 @@ def _decoded(kind: type[Event], event: CloudEvent) -> Event:
     """The event, brought up to the version that this release knows. Raises DecodeError, Problem."""
     if event.attributes["type"] == kind.spec.type:
         try:
-            return kind.model_validate_json(event.data, by_name=True)
+            return kind.model_validate_json(event.data)
         except ValidationError as error:
             raise invalid(error, kind) from None
     headers = {name: text for name, text in event.headers.items() if name != HEADER}

@@ -11,7 +11,6 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import InfoMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from stepwire_handlers.services.tally import Tally
@@ -35,7 +34,7 @@ from stepwire_handlers.telemetry.runs import (
     RUNS_STARTED,
     STATES,
 )
-from stepwire_handlers.telemetry.series import Counter, Histogram, Spread, gauge
+from stepwire_handlers.telemetry.series import Counter, Histogram, Spread, exposition, gauge
 
 RARE = ("500", "503")
 
@@ -111,5 +110,4 @@ class Measures(Collector):
 
     def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """Everything in the form that is asked for, and its media type; exemplars are in OpenMetrics only."""
-        encode, media = choose_encoder(accept)
-        return encode(self.registry), media
+        return exposition(self.registry, accept)
