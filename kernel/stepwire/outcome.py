@@ -178,7 +178,7 @@ def decide(
     if isinstance(signal, RetryLater):
         if ExceptionGroup("", [error]).subgroup(lambda each: each is signal):
             cap = retry.cap or settings.keep  # the step means it; what a resource makes of it, some server said
-        return RetryAt(min(max(signal.seconds, 0.0), cap), error)
+        return RetryAt(min(cap, max(0.0, signal.seconds)), error)
     ceiling = min((retry.backoff or settings.backoff) * 2 ** (attempt - 1), cap)
     return RetryAt(ceiling * (1.0 - jitter.random()), error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from random import Random
@@ -86,6 +87,14 @@ def test_a_step_that_asks_for_days_gets_them(run_app: Any, options: dict[str, fl
     asked = RetryLater(99 * DAY)
     wait = decide(asked, asked, 1, Retry(**options), Settings(), Random())
     assert isinstance(wait, RetryAt) and wait.wait == days * DAY
+
+
+@pytest.mark.parametrize("seconds", [math.nan, -math.inf, -1.0])
+def test_a_wait_that_is_none_is_none(seconds: float) -> None:
+    """A time that is no number would stop every timer behind it."""
+    asked = RetryLater(seconds)
+    found = decide(asked, asked, 1, Retry(), Settings(), Random())
+    assert isinstance(found, RetryAt) and found.wait == 0.0
 
 
 def test_what_a_server_asks_for_is_cut_short() -> None:

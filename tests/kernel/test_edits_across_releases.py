@@ -15,6 +15,7 @@ from stepwire.envelope import ROOT, join_id
 from stepwire.gate import decision
 from stepwire.telemetry import Called, Fact
 from stepwire.worker import Worker, prepare
+from stepwire_handlers.services.runs import Runs
 
 FIRST, SECOND = "proposals.Proposal.v1", "proposals.Proposal.v2"
 PLAIN, WHOLE = b'{"total":90}', b'{"total":90,"currency":"USD"}'
@@ -49,7 +50,7 @@ class Desk:
 
     def __init__(self, bus: LocalBus, clock: VirtualClock) -> None:
         self._bus, self.clock = bus, clock
-        self.run = ""
+        self.run, self.told = "", list[str]()
 
     async def ask(self, version: int, **fields: Any) -> None:
         app, kind = release(version)
@@ -74,6 +75,7 @@ class Desk:
             self.clock.turn(self.clock.now() + seconds)
             await worker.settle()
         await worker.stop()
+        self.told += [fact.outcome for fact in facts if isinstance(fact, Called)]
         return facts
 
     async def found(self, topic: str) -> list[bytes]:
@@ -117,6 +119,9 @@ async def test_a_gate_of_a_newer_release_waits_for_it(desk: Desk, edited: bytes)
     await desk.decide(edited, SECOND if edited else "")
     await desk.work(1, seconds=1_800.0)
     assert (await desk.found("paid"), await desk.found("desk.approve.dlt")) == ([], [])
+    view = Runs(release(1)[0], desk._bus).view(desk.run)
+    assert (view.state, [item.handler for item in view.open]) == ("waiting", ["approve"])
+    assert desk.told == ["retry"]
     await desk.work(2, seconds=60.0)
     assert await desk.found("paid") == [b'{"text":"90 USD"}' if edited else b'{"text":"80 USD"}']
 
@@ -160,3 +165,13 @@ async def test_a_parked_call_of_a_newer_version_waits_for_it_too(desk: Desk, sec
     facts = await desk.work_with(new, 60.0)
     called = [(fact.outcome, fact.attempt) for fact in facts if isinstance(fact, Called)]
     assert called == ([("ok", 2)] if not letters else [])
+
+
+async def test_a_gate_that_expires_says_what_it_waited_for(desk: Desk) -> None:
+    """Not only that its event is newer: nobody decided it."""
+    await desk.ask(2, total=80, currency="USD")
+    await desk.work(2)
+    await desk.work(1, seconds=8 * 86_400.0)
+    (letter,) = await desk._bus.read(Partition("desk.approve.dlt", 0), 0, 9)
+    told = letter.headers["kafka_dlt-exception-message"]
+    assert told.startswith("approve waited 604800 s; proposals.Proposal.v2 is newer")

@@ -80,7 +80,7 @@ class Folded:
     parts: dict[str, list[Line]] = field(default_factory=dict)  #: join id -> the events that it was made of
     arrived: dict[str, set[str]] = field(default_factory=dict)  #: join id -> slots whose parts lie on a topic
     open: list[Opened] = field(default_factory=list)
-    newer: list[Opened] = field(default_factory=list)  #: parts of a version unknown here; open while they are stored
+    newer: list[list[Opened]] = field(default_factory=list)  #: a part of a version unknown here, and the join for it
 
 
 class Reader:
@@ -246,7 +246,11 @@ class _Fold:
             if found == "damaged" and step.is_join:
                 self._blocked_part(step, record, identity, scope)
             elif found == "newer" and step.is_join:
-                self._out.newer.append(Opened(step.name, identity, record.time, is_join=False, address=identity))
+                places = [Opened(step.name, identity, record.time, is_join=False, address=identity)]
+                if (slot := self._reader.slot(step, record)) is not None:
+                    id_, _ = self._reader.join(step.name, slot, self._out.run, scope)
+                    places.append(Opened(step.name, id_, record.time, is_join=True, address=id_))
+                self._out.newer.append(places)
             elif found in ("damaged", "newer"):
                 self._open(step.name, identity, record)
 

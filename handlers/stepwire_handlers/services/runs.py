@@ -145,9 +145,19 @@ class Runs:
         for opened in folded.open:
             if not self._never_taken(opened, folded, look):
                 yield opened
-        for part in folded.newer:
-            if look.stored.item(part.handler, part.address) is not None:
-                yield part
+        told = {(opened.handler, opened.id) for opened in folded.open}
+        for places in folded.newer:  # a worker that knows the version has put it into its join, another one keeps it
+            kept = next((place for place in places if self._is_kept(place, look)), None)
+            if kept is not None and (kept.handler, kept.id) not in told:
+                told.add((kept.handler, kept.id))
+                yield kept
+
+    @staticmethod
+    def _is_kept(place: Opened, look: _Look) -> bool:
+        if not place.is_join:
+            return look.stored.item(place.handler, place.address) is not None
+        join = look.stored.join(place.handler, place.address)
+        return join is not None and join.stub is None and not (join.call or {}).get("dead")
 
     def _never_taken(self, opened: Opened, folded: Folded, look: _Look) -> bool:
         """A handler that was deployed later begins at its topics' end then: what lay there before is not its own."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stepwire.bus.protocol import Bus, Change, Partition, Record
 from stepwire.codec import Decoded
 from stepwire.dispatch.build import newer
+from stepwire.dispatch.call import fact
 from stepwire.dispatch.delivery import Delivery, Finished
 from stepwire.dispatch.intake import NEWER_WAIT
 from stepwire.dispatch.step import Step
@@ -209,13 +210,17 @@ class Pump:
         """A part has a version that this worker does not know yet: its join waits, as an event does."""
         dispatcher, now = self._dispatcher, self._step.clock.now()
         until = delivery.meta.get("newer_until") or now + self._step.settings.newer_type_wait
-        if verdict == "expired" or now >= until:
+        if verdict == "expired":
+            self._dead(delivery, JoinExpired(f"{self._step.name} waited {self._step.rules.timeout:g} s; {error}"))
+        elif now >= until:
             self._dead(delivery, error)
-            return
-        dispatcher.active += 1
-        frozen = delivery.meta.get("frozen") or list(join.slots)
-        change = self._changed(delivery, due=now + NEWER_WAIT, newer_until=until, frozen=frozen)
-        dispatcher.committer.conclude(Finished(changes=[change], delivery=delivery))
+        else:
+            meta = {"newer_until": until, "error": brief(error), "frozen": delivery.meta.get("frozen") or [*join.slots]}
+            change = self._changed(delivery, due=now + NEWER_WAIT, **meta)
+            dispatcher.active += 1
+            dispatcher.committer.conclude(Finished(changes=[change], delivery=delivery))
+            if "newer_until" not in delivery.meta:
+                self._step.telemetry(fact(self._step, delivery, RetryAt(NEWER_WAIT, error), None))
 
     def _dead(self, delivery: Delivery, error: Exception) -> None:
         """A dead letter without a call."""
