@@ -262,5 +262,7 @@ def test_a_route_leads_from_the_gateway_to_the_service(role: str) -> None:
         }],
     }  # fmt: skip
     assert objects[f"Service/{role}"]["spec"]["ports"][0]["port"] == 81
+    off = render(changed("everything", **{f"{role}__route": {**asked, "enabled": False}}))
+    assert of_kind(off, "HTTPRoute") == []
     allowed = objects["Deployment/mcp"]["spec"]["template"]["spec"]["containers"][0]["args"]
     assert ("--allow-host=x.acme.example" in allowed) is (role == "mcp")
