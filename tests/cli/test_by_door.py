@@ -50,6 +50,7 @@ def filled(shell: Shell) -> tuple[str, str, str]:
     return gate, unknown, dead
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_the_same(shell: Shell, door: str) -> None:
     """Lists and single things, as tables and as JSON, word for word."""
     filled(shell)

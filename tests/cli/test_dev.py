@@ -90,6 +90,7 @@ def told(shell: Shell, app: str, kind: str, **fields: object) -> dict[str, objec
     return result
 
 
+@pytest.mark.slow
 def test_what_is_saved_runs_next_and_a_broken_save_is_said(shell: Shell, dev: Callable[..., Dev]) -> None:
     """Every step is shown; new code after each save; a mistake waits for the next save; Ctrl-C ends the worker too."""
     flow = shell.folder / "flow.py"
@@ -143,6 +144,7 @@ def test_a_worker_that_hangs_does_not_outlive_kill_9(shell: Shell, dev: Callable
     until(lambda: not left_in(shell.folder), "the worker's end", DRAIN + PARTING + 5)
 
 
+@pytest.mark.slow
 def test_another_worker_with_the_lock_is_said_at_once(shell: Shell, dev: Callable[..., Dev]) -> None:
     """Before its own worker starts, with the file and the cure; and again, marked, by the worker that stands by."""
     (shell.folder / "flow.py").write_text(FLOW.replace("FACTOR", "2"))
@@ -170,6 +172,7 @@ def works_in(process: Path, folder: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_without_a_key_models_are_asked_at_the_offline_model(shell: Shell, dev: Callable[..., Dev]) -> None:
     """A shipped flow answers, labelled, with no key and no network."""
     app = "stepwire_handlers.flows.support:app"

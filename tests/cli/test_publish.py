@@ -203,6 +203,7 @@ def test_what_goes_wrong_in_the_app_s_module_is_explained(
     assert says in shell("publish", "Order", "--app", f"{name}:app", code=2).err
 
 
+@pytest.mark.slow
 def test_a_file_that_is_locked_damaged_foreign_or_of_another_version_is_said_so(shell: Shell) -> None:
     """Exit 1 or 2 with what to do, and somebody else's database is not written into."""
     cases: list[tuple[str, int, str]] = [("damaged", 1, ".recover"), ("foreign", 2, "something else")]

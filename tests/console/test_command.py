@@ -92,6 +92,7 @@ def test_metrics_are_on_a_port_of_their_own(access: Path) -> None:
         assert httpx2.get(f"http://127.0.0.1:{inner}/livez").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_session_outlives_the_process_and_sigterm_ends_it_in_order(access: Path) -> None:
     """Whoever is logged in stays so after a kill, where a secret signs sessions; SIGTERM is exit 0."""
     with console(access) as (process, url), httpx2.Client() as browser:

@@ -109,6 +109,7 @@ async def test_a_tool_answers_with_it(there: There) -> None:
     ][0]["message"]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["dlq", "list"], ["dlq", "list", "--json"], ["gates", "list"], ["runs", "list"]])
 async def test_the_command_line_prints_it(there: There, tmp_path: Path, command: list[str]) -> None:
     """To a pipe that takes UTF-8 only."""

@@ -40,6 +40,7 @@ def test_what_was_acknowledged_survives_kill_9(doors: Doors) -> None:
     client.close()
 
 
+@pytest.mark.slow
 def test_sigterm_answers_who_waits_and_ends_in_order(doors: Doors) -> None:
     """A request that waits and a stream that is open end at once; exit 0; the run goes on under a worker."""
     process, url = doors.door()

@@ -56,6 +56,7 @@ def _run(url: str, data: dict[str, object], key: str) -> subprocess.CompletedPro
                           env={**os.environ, "DOOR_KEY": key})  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_pod_passes_with_a_result_and_says_what_else_there_is(doors: Doors, tmp_path: Path) -> None:
     """0 with the run's result; 1 with the gate that it waits for, and with the door's words if the key is none."""
     key, hash_ = new_key()

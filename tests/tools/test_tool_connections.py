@@ -147,6 +147,7 @@ async def test_a_cancelled_call_leaves_the_connection_alone() -> None:
             await waiting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", [{}, {"SCRIPTED_LEGACY": "1"}], ids=["stateless", "with sessions"])
 async def test_an_http_server_that_was_killed_and_restarted_is_used_again(era: dict[str, str], tmp_path: Path) -> None:
     """Killed in a call: unknown. While it is down: not sent. Restarted on its port: the next call works."""
@@ -166,6 +167,7 @@ async def test_an_http_server_that_was_killed_and_restarted_is_used_again(era: d
             assert (await tools.call("s.echo", {"text": "c"}))["pid"] == process.pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", [{}, {"SCRIPTED_LEGACY": "1"}], ids=["stateless", "with sessions"])
 async def test_an_http_server_that_was_restarted_between_calls_does_the_next_one(era: dict[str, str]) -> None:
     """A session that the new process does not know is made anew, and the call is done once."""

@@ -112,6 +112,7 @@ async def test_workers_that_share_a_server_over_http_share_its_claims(standins: 
     assert first == second == third == {"channel": "#invoices", "ts": message["ts"]}
 
 
+@pytest.mark.slow
 async def test_a_person_lists_and_releases_a_claim_without_an_answer(standins: StandIns, tmp_path: Path) -> None:
     """After a look at the back end the claim is released by hand, and the call can be made."""
     environ = claims_in(tmp_path)
