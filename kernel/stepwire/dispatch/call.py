@@ -211,7 +211,7 @@ class Caller:
             self._concluded(delivery, self._failed(delivery, self._too_slow()), context)
 
     def close(self) -> None:
-        """Forget the timer."""
+        """Cut off no call any more."""
         if self._timer is not None:
             self._timer.cancel()
 
