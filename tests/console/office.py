@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from stepwire import App, Context, Decision, Event, Reject, Retry, Sensitive, handler
+from stepwire.bus.protocol import Out
+from stepwire.event import identity
 
 
 class Invoice(Event, topic="office.invoices"):
@@ -53,3 +55,14 @@ async def weigh(parcel: Parcel) -> None:
 
 
 STORE = App("store", [weigh])
+
+
+def checked(usage: str, amount: int, booked: int) -> tuple[list[Out], str]:
+    """An invoice and what its check made of it, with a usage that may be anything; and their run."""
+    out, run = OFFICE.record(Invoice(customer="Ada", amount=amount), now=1.0)
+    headers = {
+        **out.headers, "ce_id": "child", "ce_type": Booked.spec.type, "ce_swhandler": "check", "ce_swusage": usage,
+        "ce_swscope": "", "ce_swcause": identity(out.headers["ce_source"], out.headers["ce_id"]),
+    }  # fmt: skip
+    value = Booked(customer="Ada", amount=booked).model_dump_json().encode()
+    return [out, Out("office.booked", run, headers, value)], run

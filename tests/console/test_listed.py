@@ -7,10 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.console.office import OFFICE, STORE, Booked, Invoice, Parcel
-
-from stepwire.bus.protocol import Out
-from stepwire.event import identity
+from tests.console.office import OFFICE, STORE, Parcel, checked
 
 USAGE = "a-model 1200 in 340 out $0.0123"
 Opened = Callable[..., Any]
@@ -19,12 +16,8 @@ Opened = Callable[..., Any]
 async def test_a_step_shows_what_it_took_gave_and_cost(opened: Opened) -> None:
     """Its inputs, its outputs, its tokens and dollars, each under its name; and the run's dollars."""
     async with opened() as desk:
-        out, run = OFFICE.record(Invoice(customer="Ada", amount=11), now=1.0)
-        booked = Out("office.booked", run, {
-            **out.headers, "ce_id": "child", "ce_type": Booked.spec.type, "ce_swhandler": "check", "ce_swusage": USAGE,
-            "ce_swscope": "", "ce_swcause": identity(out.headers["ce_source"], out.headers["ce_id"]),
-        }, b'{"customer": "Ada", "amount": 12}')  # fmt: skip
-        await desk.bus.publish([out, booked])
+        records, run = checked(USAGE, amount=11, booked=12)
+        await desk.bus.publish(records)
         await desk.login("eye")
         page = await desk.get(f"/runs/{run}")
         (step,) = [step for step in page.split("<li class=") if "<strong>check</strong>" in step]

@@ -13,12 +13,10 @@ from typing import Any
 
 import pytest
 from tests.console.conftest import ACCESS
-from tests.console.office import OFFICE, Booked, Invoice
+from tests.console.office import Invoice, checked
 from tests.door.doors import damage
 from typer.testing import CliRunner
 
-from stepwire.bus.protocol import Out
-from stepwire.event import identity
 from stepwire_handlers.cli.main import cli
 from stepwire_handlers.services.console import forms
 from stepwire_handlers.services.door.limits import Limits
@@ -326,12 +324,8 @@ async def test_a_form_that_cannot_be_read_is_no_fault_of_the_console(opened: Ope
 async def test_a_run_with_an_odd_stamp_is_shown(opened: Opened, usage: str) -> None:
     """A record's headers may come from anybody who writes to the topic; the page of its run stays."""
     async with opened() as desk:
-        out, run = OFFICE.record(Invoice(customer="Ada", amount=1), now=1.0)
-        booked = Out("office.booked", run, {
-            **out.headers, "ce_id": "child", "ce_type": Booked.spec.type, "ce_swhandler": "check", "ce_swusage": usage,
-            "ce_swscope": "", "ce_swcause": identity(out.headers["ce_source"], out.headers["ce_id"]),
-        }, b'{"customer": "Ada", "amount": 1}')  # fmt: skip
-        await desk.bus.publish([out, booked])
+        records, run = checked(usage, amount=1, booked=1)
+        await desk.bus.publish(records)
         await desk.login("eye")
         page = await desk.get(f"/runs/{run}")
         assert ("$0.5000" in page) == usage.endswith("0.5")

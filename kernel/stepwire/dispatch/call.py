@@ -222,8 +222,9 @@ def _is_cut_off(delivery: Delivery) -> bool:
         task = asyncio.current_task()
     except RuntimeError:
         return True
-    ours = task is not None and task is delivery.task and not delivery.dropped
-    return not ours or (bool(task and task.cancelling()) and not delivery.timed_out)
+    if task is None or task is not delivery.task or delivery.dropped:
+        return True
+    return bool(task.cancelling()) and not delivery.timed_out
 
 
 def fact(step: Step, delivery: Delivery, outcome: Outcome, context: Context | None) -> Called:

@@ -114,8 +114,7 @@ class Committer:
                 await self._bisect(batch, member, generation, error)
                 return
             except BusError as error:
-                kind = type(error).__name__
-                self._step.telemetry(Committed(self._step.group, len(batch), {}, 0.0, str(error), kind))
+                self._step.telemetry(Committed(self._step.group, len(batch), {}, 0.0, str(error), type(error).__name__))
                 if isinstance(error, Fenced):  # surely not written: still ours to write where we keep partitions (R12)
                     self.queue.extendleft(reversed(batch))
                 if not isinstance(error, BusUnavailable):
