@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from collections import Counter
@@ -180,6 +181,40 @@ async def test_a_seat_is_taken_again_while_a_commit_is_fenced(here: Stage, proxy
     await met(proxy, "JoinGroup", 3)
     assert await office.answered(SOON)
     assert worker.alive
+
+
+async def test_a_fetch_that_is_cut_off_leaves_nothing_behind_that_an_error_is_put_into(
+    here: Stage, proxy: Faulty
+) -> None:
+    """An error of the group that comes after it is no "exception was never retrieved" in the log."""
+    reported = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    bus = here.new_bus()
+    await bus.open()
+    member: Any = await bus.join("a.halve", ["left"], "a.halve.control")
+
+    async def fetch() -> None:
+        while True:
+            await member.fetch(dict.fromkeys(member.assignment.partitions, 0), 10)
+
+    fetching = asyncio.create_task(fetch())
+    async with asyncio.timeout(SOON):
+        while not member._consumer._fetcher._fetch_waiters:
+            await asyncio.sleep(0)
+    fetching.cancel()
+    await asyncio.wait([fetching])
+    del fetching  # it holds what it waited for
+    proxy.next("JoinGroup", Fault(INSTEAD, 27))
+    coordinator = member._consumer._coordinator
+    coordinator.request_rejoin()
+    async with asyncio.timeout(SOON):
+        while coordinator._pending_exception is None:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    gc.collect()
+    await member.leave()
+    await bus.close()
+    assert reported == []
 
 
 async def test_a_call_that_ends_while_its_seat_is_taken_again_is_committed_once(

@@ -154,8 +154,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         here = {self._bus.cluster_place(partition) for partition in mine}
         self._last = {place: value for place, value in self._last.items() if place in here}
         self._assignment = Assignment(self._assignment.generation + 1, mine)
-        self._delivered.clear()
-        self._passed.clear()
+        self._delivered, self._passed = {}, {}
         self._stable.set()
         self._news.set()
 
@@ -197,8 +196,9 @@ class KafkaMembership(ConsumerRebalanceListener):
                 return ()
             return await self._handed_out(positions, places, got)
         except asyncio.CancelledError:  # aiokafka may have moved on past records that nobody was given: seek
-            self._delivered.clear()
-            self._passed.clear()
+            self._delivered, self._passed = {}, {}
+            for waiter in self._consumer._fetcher._fetch_waiters:  # noqa: SLF001 - ours is left there, for an error
+                waiter.cancel()  # that asyncio would then report as heard by nobody
             raise
         except IllegalStateError:
             return ()  # unassigned this very moment: the new assignment is on its way
