@@ -200,7 +200,8 @@ def test_whoever_may_not_look_learns_nothing_of_runs(shell: Shell, door: str, mo
     run = shell.order(1)
     monkeypatch.setenv("STEPWIRE_DOOR_KEY", KEYS["crm"][0])
     for id_ in (run, "0123"):
-        assert shell("runs", "show", id_, "--door", door, code=1).err == "there is no such app that you may see\n"
+        said = "the door refuses this: key:crm is no viewer of market; the door's access file gives roles\n"
+        assert shell("runs", "show", id_, "--door", door, code=1).err == said
 
 
 def test_dead_letters_are_answered(shell: Shell, door: str) -> None:

@@ -106,12 +106,16 @@ async def test_a_publisher_only_publishes(opened: Callable[..., Any]) -> None:
         sent = await door.client.post("/events", json=event, headers={**mine, **media})
         assert sent.status_code == 202
         await door.work(APP)
-        for path in (answer.headers["location"], answer.headers["location"] + "/stream"):
-            assert (await door.client.get(path, headers=mine)).status_code == 404
-        for path, name in (("/runs", "runs"), ("/gates", "gates"), ("/dead-letters", "dead_letters")):
-            assert (await door.get(path, **mine))[name] == []
-        letter = answer.json()["run"]
-        assert (await door.client.post(f"/dead-letters/{letter}/drop", headers=mine)).status_code == 404
+        run, letter = answer.headers["location"], answer.json()["run"]
+        for path in (run, run + "/stream", "/runs", "/gates", "/dead-letters", f"/gates/{letter}"):
+            told = await door.get(path, 403, **mine)
+            assert told["detail"] == "key:crm is no viewer of shop; the door's access file gives roles"
+        for path in (f"/dead-letters/{letter}/drop", f"/dead-letters/{letter}/replay", f"/gates/{letter}"):
+            refused = await door.client.post(
+                path, json={"decision": "approve"} if "gates" in path else {}, headers=mine
+            )
+            assert refused.status_code == 403
+        assert (await door.client.get("/runs?app=files", headers=mine)).status_code == 404
         assert "/apps/shop/Order" in (await door.get("/openapi.json", **mine))["paths"]
 
 

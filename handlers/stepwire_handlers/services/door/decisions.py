@@ -8,7 +8,7 @@ that it is decided already.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +21,7 @@ from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem, invalid
-from stepwire_handlers.services.door.runs import address
+from stepwire_handlers.services.door.runs import address, shown_to
 from stepwire_handlers.services.gates import GATE, Gates, Waiting
 from stepwire_handlers.services.mark import Mark
 
@@ -90,10 +90,6 @@ class Decisions:
             place.sign(key)
         self._aside = Aside()  # of its own: a decision does not wait behind lists
 
-    def _seen(self, caller: Caller, only: Only) -> Iterator[Place]:
-        seen = (place for place in self._places.all if caller.may("viewer", place.app.name))
-        return (place for place in seen if only.app in ("", place.app.name))
-
     async def decide(self, caller: Caller, id_: str, body: Any, only: Only = ANY) -> Decided:
         """Decide a gate, or say what became of an unknown outcome."""
         verdict = _read(Verdict, body)
@@ -128,7 +124,7 @@ class Decisions:
         return Decided(place.app.name, waiting.id, verdict.decision, caller.name, waiting.run)
 
     async def _gate(self, caller: Caller, id_: str, only: Only) -> tuple[Place, Waiting]:
-        for place in self._seen(caller, only):
+        for place in shown_to(caller, self._places, only.app):
             (found,) = await self._aside.look([place], lambda app, bus: Gates(app, bus).named(id_))
             for waiting in found:
                 if only.handler in ("", waiting.handler):
@@ -160,7 +156,7 @@ class Decisions:
             found = DeadLetters(app, bus).after(Mark(), MOST, Filter(only.handler), id_)
             return [letter for _, letter, _ in found if letter.id == id_]
 
-        for place in self._seen(caller, only):
+        for place in shown_to(caller, self._places, only.app):
             (found,) = await self._aside.look([place], look)
             if found:
                 return place, found[0]

@@ -18,7 +18,7 @@ from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.queries import given
-from stepwire_handlers.services.door.runs import address, seen
+from stepwire_handlers.services.door.runs import address, shown_to
 from stepwire_handlers.services.listing import Listing, begun_since, named, newest
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.telling import brief, waits
@@ -69,7 +69,7 @@ class Lister:
 
     async def of(self, places: Places, caller: Caller, asked: Wanted) -> dict[str, Any]:
         """The newest runs of the apps that the caller may see, or of the one that was named. Raises Problem 404."""
-        open_ = seen(places, caller, asked.app)
+        open_ = shown_to(caller, places, asked.app)
         if asked.app and not open_:
             raise Problem(404, "not-found", "there is no such app that you may see")
 

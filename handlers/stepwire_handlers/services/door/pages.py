@@ -20,7 +20,7 @@ from stepwire_handlers.services.door.places import Place, Places
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.door.queries import given
 from stepwire_handlers.services.door.runs import gate as gate_shown
-from stepwire_handlers.services.door.runs import seen
+from stepwire_handlers.services.door.runs import shown_to
 from stepwire_handlers.services.gates import Gates
 from stepwire_handlers.services.mark import Mark, mark_of
 from stepwire_handlers.services.signing import Signing
@@ -70,7 +70,7 @@ class Pages:
         self._places, self._aside = places, aside
 
     def _seen(self, caller: Caller, app: str) -> list[Place]:
-        found = seen(self._places, caller, app)
+        found = shown_to(caller, self._places, app)
         if app and not found:
             raise Problem(404, "not-found", "there is no such app that you may see")
         return found

@@ -31,7 +31,7 @@ def find(places: Places, caller: Caller, run: str, app: str = "") -> tuple[Place
     """
     echoed: tuple[Place, RunView] | None = None
     if is_name(run):
-        for place in seen(places, caller, app):
+        for place in shown_to(caller, places, app):
             if place.bus.store.find_run(run) is not None:
                 view = place.runs.view(run)
                 if any(type(line.event) in place.entries.values() for line in view.lines):
@@ -46,6 +46,15 @@ def find(places: Places, caller: Caller, run: str, app: str = "") -> tuple[Place
 def seen(places: Places, caller: Caller, app: str = "") -> list[Place]:
     """The apps that a caller may see, or the one of them that is called so."""
     return [p for p in places.all if caller.may("viewer", p.app.name) and app in ("", p.app.name)]
+
+
+def shown_to(caller: Caller, places: Places, app: str = "") -> list[Place]:
+    """As `seen`; whoever only publishes in what they ask for is told so. Raises Problem 403."""
+    found = seen(places, caller, app)
+    for place in places.all if not found else ():
+        if caller.knows(place.app.name) and app in ("", place.app.name):
+            caller.must("viewer", place.app.name)
+    return found
 
 
 def step_by_step(place: Place, view: RunView) -> dict[str, Any]:
