@@ -87,6 +87,7 @@ def test_metrics_are_on_a_port_of_their_own(access: Path) -> None:
         httpx2.get(url + "/runs/0a1b2c")
         assert httpx2.get(url + "/metrics").status_code == 404
         told = httpx2.get(f"http://127.0.0.1:{inner}/metrics").text
+        assert 'stepwire_console_build_info{version="' in told
         assert 'stepwire_console_requests_total{code="303",method="GET",route="/runs/{run}"} 1.0' in told
         assert "0a1b2c" not in told
         assert httpx2.get(f"http://127.0.0.1:{inner}/livez").status_code == 200

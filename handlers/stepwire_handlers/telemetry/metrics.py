@@ -122,7 +122,7 @@ TOOL_CALLS = Family(
     "stepwire_tool_call_duration_seconds", "histogram", ("server", "tool", "outcome"), "Calls of tools", CALL
 )
 BUILD = Family("stepwire_build", "gauge", ("version", "app"), "The release")  # fmt: skip
-BUILDS = (BUILD, door.DOOR_BUILD, tools.MCP_BUILD)
+BUILDS = (BUILD, door.DOOR_BUILD, console.CONSOLE_BUILD, tools.MCP_BUILD)
 
 NO_COMMIT = ("BusUnavailable", "Fenced", "OutcomeUnknown")  #: why a transaction did not commit, or nobody knows
 NO_EVENT = "DecodeError"  #: what the kernel's fact means today; the label is there for more
