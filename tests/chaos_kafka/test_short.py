@@ -26,6 +26,7 @@ async def test_the_judge_sees_offsets_beside_the_transaction(
 ) -> None:
     """Offsets that are committed after the outputs, not with them: a kill between the two doubles outputs."""
     monkeypatch.setattr(trial, "STALLED", 15.0)  # what it loses never comes, so it is not waited for
+    monkeypatch.setattr(trial, "SETTLING", 3)
     plan = Plan(events=600, rate=40.0, workers=2, kills=4, every=4.0, seed=12, broken="offsets")
     counts = await Trial(own_kafka(), tmp_path, plan, lambda _: None).run(tmp_path)
     assert counts["duplicated"] > 0, counts

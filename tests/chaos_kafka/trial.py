@@ -30,6 +30,7 @@ PREFIX = "k."
 TICK = 0.05  #: seconds between two handfuls of orders
 TELL = 10.0  #: seconds between two lines of how far it is
 STALLED = 90.0  #: seconds without another output, and it is over
+SETTLING = 30  #: seconds for what comes after the last output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ class Trial:
         """What comes after the last result too: a late answer, the end of a stub."""
         facts = Facts(self._servers, PREFIX)
         try:
-            for _ in range(30):
+            for _ in range(SETTLING):
                 await asyncio.to_thread(facts.catch_up)
                 if not facts.unfinished():
                     return
