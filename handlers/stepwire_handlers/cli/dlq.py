@@ -220,7 +220,10 @@ def replay(
     run: Run = "",
     all: All = False,
     max: Most = 100,
-    edit: Annotated[str | None, typer.Option(help="Another payload for one id: JSON, @file or -.")] = None,
+    edit: Annotated[
+        str | None,
+        typer.Option(help="Another whole payload for one id, where *** stays what it hides: JSON, @file or -."),
+    ] = None,
     bus: BusUrl = None,
     door: DoorUrl = None,
 ) -> None:

@@ -106,7 +106,9 @@ def decide(
     app: AppOrName = None,
     approve: Annotated[bool, typer.Option("--approve", help="A gate: yes.")] = False,
     decline: Annotated[bool, typer.Option("--decline", help="A gate: no; say --why.")] = False,
-    edit: Annotated[str | None, typer.Option(help="Fields of the event as you want them: JSON, @file or -.")] = None,
+    edit: Annotated[
+        str | None, typer.Option(help="The fields to change, where *** stays what it hides: JSON, @file or -.")
+    ] = None,
     why: Annotated[str, typer.Option(help="A remark for whoever reads it.")] = "",
     by: Annotated[str | None, typer.Option(help="Who decides; default: you. With --door: whose key it is.")] = None,
     done: Annotated[

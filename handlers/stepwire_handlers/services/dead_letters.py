@@ -10,10 +10,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from stepwire import App, Event
 from stepwire.bus.local import LocalBus
@@ -29,6 +31,7 @@ from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, end_of, note, told
 from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
+from stepwire_handlers.services.stars import meant, refuse_stars
 from stepwire_handlers.services.stored import Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
@@ -296,23 +299,32 @@ class DeadLetters:
 
         Raises SettingsError for an edit that does not fit, BusUnavailable.
         """
-        event = None if edited is None else self._edited(letters, edited)
+        event = None
+        if edited is not None:
+            edited, event = self._edited(letters, edited)
         await self._send(letters, "replay", by, edited, event)
 
-    def _edited(self, letters: Sequence[DeadLetter], edited: bytes) -> Event:
+    def _edited(self, letters: Sequence[DeadLetter], edited: bytes) -> tuple[bytes, Event]:
         if len(letters) != 1:
             raise SettingsError(f"an edited payload is for one dead letter, not for {len(letters)}; name one id")
         (letter,) = letters
         if letter.kind == "join":
             raise SettingsError("a join has no payload of its own; edit the event that brings the part")
+        before = self.payload(letter)
+        before = before if isinstance(before, Event) else None
+        with suppress(ValueError):  # what is no JSON is refused below, with the reason
+            given = from_json(edited)
+            if (whole := meant(given, before)) != given:
+                edited = to_json(whole)
         try:
             event = self._codec(letter).event(letter.original._replace(value=edited))
         except DecodeError as error:
-            raise SettingsError(f"the edited payload does not fit: {error.reason}") from None
+            raise SettingsError(f"the edited payload does not fit: {error.reason}; it is given whole") from None
         if isinstance(event, str):
             kind = letter.record.headers.get("ce_type", "")
             raise StepwireError(f"{kind} is {event} to this release; replay it from the release that knows it")
-        return event
+        refuse_stars(event, before)
+        return edited, event
 
     def _changed(self, letter: DeadLetter, event: Event | None) -> dict[str, Any] | None:
         before = None if event is None else self.payload(letter)

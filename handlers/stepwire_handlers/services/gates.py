@@ -30,6 +30,7 @@ from stepwire_handlers.services.fields import reasons
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
 from stepwire_handlers.services.snapshot import Unread, snapshot
+from stepwire_handlers.services.stars import meant, refuse_stars
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
@@ -223,11 +224,13 @@ class Gates:
                 f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}"
             )
         try:
-            return kind.model_validate(_merged(gate.event, fields))
+            event = kind.model_validate(_merged(gate.event, meant(fields, gate.event)))
         except ValidationError as error:
             inside = any(len(issue["loc"]) > 1 for issue in error.errors(include_url=False, include_input=False))
             whole = "; what is nested is given whole: it takes the place of the field's value" if inside else ""
             raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}{whole}") from None
+        refuse_stars(event, gate.event)
+        return event
 
     async def resolve(
         self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null", key: str
@@ -294,6 +297,7 @@ def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
             except ValidationError as error:
                 problem = f" ({event.__name__}: {reasons(error)})"
     if len(fits) == 1:
+        refuse_stars(fits[0])
         return type(fits[0]).__name__, fits[0].model_dump_json()
     if fits:
         raise SettingsError(f"that fits {' and '.join(type(event).__name__ for event in fits)}; say which with --type")
