@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 from tests.door.doors import Inside
 from tests.door.shop import APP
 
@@ -25,8 +26,8 @@ class Payee(Event, topic="stars.payees"):
 class Payment(Event, topic="stars.payments", entry=True):
     cents: int
     iban: Annotated[str, Sensitive()] = ""
-    payees: list[Payee] = []
-    notes: Annotated[dict[str, str], Sensitive()] = {}
+    payees: list[Payee] = Field(default_factory=list)
+    notes: Annotated[dict[str, str], Sensitive()] = Field(default_factory=dict)
 
 
 class Paid(Event, topic="stars.paid", result=True):

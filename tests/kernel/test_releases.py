@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stepwire import App, Event, Join, Reject, SettingsError, handler
+from stepwire import App, Decision, Event, Join, Reject, SettingsError, handler
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition
 from stepwire.clock import VirtualClock
 from stepwire.memory import replay, replay_key
+from stepwire.telemetry import Fact, Skipped
 from stepwire.worker import Worker, prepare
 
 
@@ -120,7 +121,7 @@ async def test_a_step_that_is_gone_but_has_work_left_is_refused(bus: LocalBus) -
     async def other(order: Order) -> Done:
         return Done(text="other")
 
-    with pytest.raises(SettingsError, match="retired=True"):
+    with pytest.raises(SettingsError, match=r"name='finish'.*groups move.*retired=True.*gives up what it keeps"):
         await Worker(App("a", [other]), bus).start()
 
 
@@ -200,6 +201,31 @@ async def test_a_retired_step_calls_nothing_and_lets_runs_close() -> None:
 
     async with await App("a", [gone]).run(Order(number="1", currency="EUR")) as run:
         assert (run.state, calls) == ("completed", [])
+
+
+async def test_a_retired_step_says_of_each_run_what_it_gives_up(bus: LocalBus) -> None:
+    """A gate that waited, and an event that comes: each is told with its run, and each run ends without a result."""
+
+    def asking(*, retired: bool) -> App:
+        @handler(retired=retired)
+        async def ask(asked: Decision[Order]) -> Done | None:
+            return Done(text="yes") if asked.approved else None
+
+        return App("a", [ask])
+
+    facts: list[Fact] = []
+    old, new = asking(retired=False), asking(retired=True)
+    records = [old.record(Order(number=number, currency="EUR"), now=0.0)[0] for number in ("1", "2")]
+    for app, record_ in zip((old, new), records, strict=True):
+        worker = Worker(app, bus, telemetry=facts.append)
+        await worker.start()
+        await bus.publish([record_])
+        await worker.settle()
+        await worker.stop()
+    told = [(fact.handler, fact.run) for fact in facts if isinstance(fact, Skipped) and fact.why == "retired"]
+    assert told == [("ask", record_.headers["ce_swrun"]) for record_ in records]
+    assert await bus.open_joins("a.ask") == 0
+    assert sum((await bus.ends([Done.spec.topic])).values()) == 0
 
 
 async def test_progress_survives_a_restart_of_the_worker(bus: LocalBus) -> None:

@@ -27,7 +27,7 @@ from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_va
 from stepwire_handlers.telemetry.traced import named
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-DROPPED = frozenset({"duplicate", "late", "refused", "already_decided"})  #: what came, and comes to nothing
+DROPPED = frozenset({"duplicate", "late", "refused", "already_decided", "retired"})  #: what came, and comes to nothing
 UNKNOWN = 100  #: so many types that no event of the app has are told of, each once
 LONGEST = 200  #: characters of such a type that are shown
 EVERY = 600.0  #: seconds until a step says again that it throws decisions away

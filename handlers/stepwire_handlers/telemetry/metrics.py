@@ -38,7 +38,7 @@ FAILURES = ("AwaitedCancelled", "CrashLoop", "DecodeError", "HandlerTimeout", "J
             "RecordRefused", "Reject", "TooManyOutputs", "VisitLimit", "WrongReturn")  # fmt: skip
 PASSING = ("HandlerTimeout", "NotDone", "RetryLater", "Transient")
 RARELY = ("late", "refused", "undecodable", "unknown_message")  #: why a record comes to nothing, in any step
-USUALLY = ("correlated", "duplicate", "other_type")
+USUALLY = ("correlated", "duplicate", "other_type", "retired")
 OF_GATES = ("already_decided", "unsigned")
 KINDS = ("assigned", "revoked", "lost")
 TOKEN_TYPES = ("input", "output", "cache_read", "cache_write")

@@ -75,8 +75,8 @@ class Intake:
         self.step.telemetry(Skipped(self.step.app, self.step.name, topic, why, kind))
         self._dispatcher.committer.add(Finished(done=[where]))
 
-    def _say_skipped(self, why: str, entry: Entry) -> None:
-        run = str(entry.meta.get("run", ""))
+    def say_skipped(self, why: str, run: str) -> None:
+        """What was kept for a run comes to nothing."""
         self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, why, run=run))
 
     # -- forward
@@ -129,10 +129,7 @@ class Intake:
             return Finished([Out(self.step.control, key, {}, entry.encode())], done=done)
         mailboxes = dispatcher.committer.mailboxes
         mailbox = mailboxes[dispatcher.step.partition(key, len(mailboxes))]
-        applied = self.mail.apply(mailbox, entry)
-        if applied.skipped:
-            self._say_skipped(applied.skipped, entry)
-        return Finished(self._notices(mailbox, entry), applied.changes, done, applied=True)
+        return self._applied(mailbox, entry, done)
 
     def _notices(self, mailbox: Mailbox, entry: Entry) -> list[Out]:
         """What a notice that a slot is blocked brings about: the join passes it on, unless it goes without."""
@@ -169,11 +166,13 @@ class Intake:
             self._replay_part(entry, where)
             return
         mailbox = self._dispatcher.committer.mailboxes[record.partition]
+        self._dispatcher.committer.add(self._applied(mailbox, entry, [where]))
+
+    def _applied(self, mailbox: Mailbox, entry: Entry, done: list[tuple[Partition, int]]) -> Finished:
         applied = self.mail.apply(mailbox, entry)
         if applied.skipped:
-            self._say_skipped(applied.skipped, entry)
-        notices = self._notices(mailbox, entry)
-        self._dispatcher.committer.add(Finished(notices, applied.changes, [where], applied=True))
+            self.say_skipped(applied.skipped, str(entry.meta.get("run", "")))
+        return Finished(self._notices(mailbox, entry), applied.changes, done, applied=True)
 
     def _replay_part(self, entry: Entry, where: tuple[Partition, int]) -> None:
         """A part that could not be read comes again, edited; or it is dropped, then its slot is absent."""

@@ -228,7 +228,9 @@ class Pump:
         self._dispatcher.finish(self._dispatcher.intake.emitter.dead(delivery, error), delivery, DeadLetter(error))
 
     def _settled(self, delivery: Delivery, why: str) -> None:
-        """Uncalled, so there is nothing to tell: only its settlements are written."""
+        """Uncalled: only its settlements are written, and a retired step says what is not asked or called any more."""
+        if why == "retired":
+            self._dispatcher.intake.say_skipped(why, delivery.run)
         self._dispatcher.active += 1
         self._dispatcher.committer.conclude(self._dispatcher.intake.emitter.settled(delivery, why))
 
