@@ -87,8 +87,8 @@ async def _check_groups(app: App, bus: Bus, known: _Known) -> None:
         elif unfinished:
             raise SettingsError(
                 f"handler {handler} is not in {app.name} any more, but has {unfinished} events or entries left. Give "
-                f"its successor name={handler!r}, or let that go on with: stepwire groups move {handler} NEW; or put it "
-                f"back with @handler(retired=True): that gives up what it keeps, gates that wait too"
+                f"its successor name={handler!r}, or let that go on with: stepwire groups move {handler} NEW; or put "
+                f"it back with @handler(retired=True), which gives up what it keeps, gates that wait too"
             )
     if gone := sorted(name for name in left if name in known.before and not known.mine):
         logging.getLogger("stepwire").warning(

@@ -1,7 +1,7 @@
 """Stars in what a person sends back: where a sensitive value was shown as stars, they mean that value.
 
-In: an edit as JSON has it, and the event that it edits. Out: the edit with the values that its stars stood for. Stars that
-stand for no value are refused: written as a value they would take the place of the true one, and nobody would notice.
+In: an edit as JSON has it, and the event that it edits. Out: the edit with the values that its stars stood for. Stars
+that stand for no value are refused: as a value they would take the place of the true one, and nobody would notice.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ class Pump:
     def _settled(self, delivery: Delivery, why: str) -> None:
         """Uncalled: only its settlements are written, and a retired step says what is not asked or called any more."""
         if why == "retired":
-            self._dispatcher.intake.say_skipped(why, delivery.run)
+            self._dispatcher.intake.say_skipped("retired", delivery.run)
         self._dispatcher.active += 1
         self._dispatcher.committer.conclude(self._dispatcher.intake.emitter.settled(delivery, why))
 
