@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 import yaml
+from tests.cli.shell import Shell
 
 from stepwire_handlers import scaffold
 from stepwire_handlers.cli.main import cli
@@ -121,3 +122,15 @@ def test_commands_are_found_wherever_they_stand() -> None:
     assert [each.words for each in named("here", "kubectl exec deploy/a -- stepwire runs \\\n  show ID | head")] == [
         ("runs", "show", "ID")
     ]
+
+
+@pytest.mark.parametrize("command", ["topics plan", "graph", "groups list"])
+def test_the_app_is_known_by_one_variable_to_every_command(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """STEPWIRE_APP, as the runbooks say; without it a usage error that names what is missing."""
+    shell.order(1)
+    words = command.split()
+    assert shell(*words).out == shell(*words, "market:app").out
+    monkeypatch.delenv("STEPWIRE_APP")
+    assert "Missing argument 'MODULE:app'" in shell(*words, code=2).err

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepwire_handlers.cli.target import COMPLETED, FAILED, AsJson, BusUrl, complain, echo_json, execute, target
+from stepwire_handlers.cli.target import (
+    COMPLETED,
+    FAILED,
+    AppPlace,
+    AsJson,
+    BusUrl,
+    complain,
+    echo_json,
+    execute,
+    target,
+)
 
 if TYPE_CHECKING:
     from stepwire import App
 
 app = typer.Typer(no_args_is_help=True, help="Contracts: export, and check against the last release.")
-Name = Annotated[str, typer.Argument(help="The app, MODULE:name.")]
 FOLDER = Path("contracts")  #: where a repository keeps the exports of its apps
 
 
@@ -37,7 +46,7 @@ def _loaded(name: str, bus: str | None, release: str) -> tuple[App, dict[str, An
 
 @app.command()
 def export(
-    app: Name,
+    app: AppPlace,
     out: Annotated[Path | None, typer.Option(help="The file to write; default: stdout.")] = None,
     schemas: Annotated[Path | None, typer.Option(help="A folder: a JSON Schema for each event too.")] = None,
     release: Annotated[str, typer.Option(help="The version that the document gets.")] = "unreleased",
@@ -72,7 +81,7 @@ def _write(path: Path, text: str) -> None:
 
 @app.command()
 def check(
-    app: Name,
+    app: AppPlace,
     against: Annotated[
         Path | None, typer.Option(help="The last release's export; default: contracts/<app>.json.")
     ] = None,

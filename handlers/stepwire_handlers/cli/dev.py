@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepwire_handlers.cli.target import CUT_OFF, BusUrl, execute, load_app
+from stepwire_handlers.cli.target import CUT_OFF, AppPlace, BusUrl, execute, load_app
 
 if TYPE_CHECKING:
     from stepwire import App
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    app: Annotated[str, typer.Argument(help="The app, MODULE:name.")],
+    app: AppPlace,
     bus: BusUrl = None,
     watch: Annotated[Path, typer.Option(help="The folder whose changes restart the worker.", exists=True)] = Path(),
 ) -> None:

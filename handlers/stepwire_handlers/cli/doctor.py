@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from stepwire_handlers.cli.target import AsJson, BusUrl, console, echo_json, execute, target
+from stepwire_handlers.cli.target import AppPlace, AsJson, BusUrl, console, echo_json, execute, target
 
 if TYPE_CHECKING:
     from stepwire_handlers.doctor.line import Line
@@ -15,7 +13,7 @@ COLOURS = {"ok": "green", "note": "yellow", "failed": "red"}
 
 
 def command(
-    app: Annotated[str, typer.Argument(help="The app, MODULE:name.")], bus: BusUrl = None, json: AsJson = False
+    app: AppPlace, bus: BusUrl = None, json: AsJson = False
 ) -> None:  # fmt: skip
     """Look at everything a worker of this app needs, as this user, and say the cure of what fails.
 

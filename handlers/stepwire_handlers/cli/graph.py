@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stepwire_handlers.cli.target import execute, load_app
+from stepwire_handlers.cli.target import AppPlace, execute, load_app
 
 
 class Format(StrEnum):
@@ -19,7 +19,7 @@ class Format(StrEnum):
 
 
 def command(
-    app: Annotated[str, typer.Argument(help="The app, MODULE:name.")],
+    app: AppPlace,
     format: Annotated[Format, typer.Option(help="How to draw it.")] = Format.mermaid,
 ) -> None:
     """Draw an app."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepwire_handlers.cli.target import AppName, AsJson, BusUrl, echo_json, execute, opened, table, target
+from stepwire_handlers.cli.target import AppName, AppPlace, AsJson, BusUrl, echo_json, execute, opened, table, target
 
 if TYPE_CHECKING:
     from stepwire_handlers.configuration import Configuration
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Consumer groups: list, and move on
 
 @app.command("list")
 def list_(
-    app: Annotated[str, typer.Argument(help="The app, MODULE:name.")], bus: BusUrl = None, json: AsJson = False
+    app: AppPlace, bus: BusUrl = None, json: AsJson = False
 ) -> None:  # fmt: skip
     """Every group of an app: who is in it, and how much it has left."""
 

@@ -9,6 +9,7 @@ import typer
 from stepwire_handlers.cli.target import (
     COMPLETED,
     CUT_OFF,
+    AppPlace,
     BusUrl,
     complain,
     execute,
@@ -36,7 +37,7 @@ Port = Annotated[int | None, typer.Option("--http-port", help="Serve /metrics, /
 
 
 def command(
-    app: Annotated[str, typer.Argument(help="The app, MODULE:name.")],
+    app: AppPlace,
     bus: BusUrl = None,
     only: Only = None,
     log: Log = None,

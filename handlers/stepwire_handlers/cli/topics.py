@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepwire_handlers.cli.target import AsJson, BusUrl, complain, echo_json, execute, opened, table, target
+from stepwire_handlers.cli.target import AppPlace, AsJson, BusUrl, complain, echo_json, execute, opened, table, target
 
 if TYPE_CHECKING:
     from stepwire import App
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from stepwire_handlers.drawing.plan import Planned
 
 app = typer.Typer(no_args_is_help=True, help="Topics: plan, check, apply.")
-Name = Annotated[str, typer.Argument(help="The app, MODULE:name.")]
 
 
 class Format(StrEnum):
@@ -77,7 +76,7 @@ def _written(loaded: App, values: Configuration, form: Format, cluster: str, pri
 
 @app.command()
 def plan(
-    app: Name,
+    app: AppPlace,
     bus: BusUrl = None,
     form: Annotated[
         Format, typer.Option("--format", help="strimzi: KafkaTopic and KafkaUser resources; acls: for kafka-acls.sh.")
@@ -100,7 +99,7 @@ def plan(
 
 
 @app.command()
-def check(app: Name, bus: BusUrl = None, json: AsJson = False) -> None:
+def check(app: AppPlace, bus: BusUrl = None, json: AsJson = False) -> None:
     """The same, with exit code 1 if something is missing or wrong: for a pipeline before a release."""
 
     async def main() -> int:
@@ -129,7 +128,7 @@ def check(app: Name, bus: BusUrl = None, json: AsJson = False) -> None:
 
 @app.command()
 def apply(
-    app: Name,
+    app: AppPlace,
     bus: BusUrl = None,
     start: Annotated[
         str, typer.Option(help="Where handlers begin that never read a topic: now, beginning, or 2026-03-01T12:00:00Z.")

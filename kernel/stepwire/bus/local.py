@@ -337,7 +337,7 @@ class LocalBus:
         if unknown is None:
             return True
         waiting.done.set_exception(
-            RecordRefused(f"topic {unknown!r} does not exist; create it with: stepwire topics apply")
+            RecordRefused(f"topic {unknown!r} does not exist; run: stepwire topics apply MODULE:app")
         )
         return False
 

@@ -129,13 +129,13 @@ class KafkaBus:
                     f"Restore the number that both were made with"
                 )
         missing = {name: spec for name, spec in plan.items() if name not in found}
+        specs = {self.cluster_name(name): spec for name, spec in missing.items()}
         if missing and not self.creates_topics:
             await self._must_see(missing, SettingsError)
             raise SettingsError(
-                f"{len(missing)} topics are missing, first {min(missing)}; create them: stepwire topics apply"
+                f"{len(specs)} topics are missing, first {min(specs)}; run: stepwire topics apply MODULE:app"
             )
         if missing:
-            specs = {self.cluster_name(name): spec for name, spec in missing.items()}
             await kafka_topics.create(self._connection, specs, self._replication)
 
     async def _must_see(self, topics: Collection[str], refused: type[StepwireError]) -> None:
@@ -281,7 +281,7 @@ class KafkaBus:
         if unknown := [topic for topic, count in counts.items() if not count]:
             await self._must_see(unknown, BusUnavailable)  # a right that was taken is given back: no reason to give up
             if len(await self.describe(unknown)) < len(unknown):
-                raise RecordRefused(f"topic {names[unknown[0]]} does not exist; create it: stepwire topics apply")
+                raise RecordRefused(f"topic {names[unknown[0]]} does not exist; run: stepwire topics apply MODULE:app")
             raise BusUnavailable(f"topic {names[unknown[0]]} is not known to every broker yet")
         found: list[Message] = []
         for out in outputs:
