@@ -38,6 +38,7 @@
     {{- fail (printf "workers.%s: the chart has something of that name itself; call the group otherwise" $name) -}}
   {{- end -}}
 {{- end -}}
+{{- $protocol := get (.Values.kafka | default dict) "security.protocol" | toString | default "PLAINTEXT" -}}
 {{- range $name, $group := $groups -}}
   {{- with $group.autoscaling -}}
     {{- if and (ne .kind "none") (lt (int .maxReplicas) (int .minReplicas)) -}}
@@ -45,6 +46,9 @@
     {{- end -}}
     {{- if and (eq .kind "keda") (not .keda.triggers) -}}
       {{- fail (printf "workers.%s.autoscaling.keda.triggers is empty: name what to scale for: {group: APP.HANDLER, topic: TOPIC, lagThreshold: 20}" $name) -}}
+    {{- end -}}
+    {{- if and (eq .kind "keda") (ne $protocol "PLAINTEXT") (not .keda.authentication) -}}
+      {{- fail (printf "workers.%s.autoscaling.keda.authentication is empty, but kafka.security.protocol is %s, and KEDA does not have what pods reach Kafka with: name a TriggerAuthentication with what it needs of sasl, username, password, tls, ca, cert, key (docs/kubernetes.md has an example)" $name $protocol) -}}
     {{- end -}}
     {{- if and (eq .kind "hpa") (not .hpa.cpu) (not .hpa.metrics) -}}
       {{- fail (printf "workers.%s.autoscaling.hpa has nothing to scale by: cpu is 0, and metrics is empty" $name) -}}
