@@ -82,6 +82,9 @@ REFUSED = [
          rf"workers\.all\.autoscaling\.keda\.authentication is empty, .* {protocol}, .*docs/kubernetes\.md")
         for protocol in ("SSL", "SASL_PLAINTEXT", "SASL_SSL")
     ),
+    ("least", {"bus__prefix": "prod.", "defaults__autoscaling": scaled("prod.acme.draft")},
+     r"workers\.all\.autoscaling\.keda\.triggers: .*bus\.prefix.*prod\.prod\.acme\.draft.*\{group: acme\.draft, topic"),
+    ("least", {"bus__prefix": "prod-", "defaults__autoscaling": scaled("prod-acme.draft")}, r"\{group: acme\.draft,"),
     ("least", {"defaults__autoscaling": {"kind": "hpa", "minReplicas": 9}}, r"maxReplicas 6 is below minReplicas 9"),
     ("least", {"defaults__autoscaling": {"kind": "hpa", "hpa": {"cpu": 0}}}, r"hpa has nothing to scale by"),
     ("everything", {"door__route": {"enabled": True}}, r"at '/door/route/parents': minItems"),
@@ -124,6 +127,8 @@ FITTING = [
     ("least", {"kafka": {"security.protocol": "SSL"},
                "defaults__autoscaling": scaled("acme.draft", authentication="kafka")}),
     ("least", {"kafka": {"security.protocol": "SSL"}, "defaults__autoscaling": {"kind": "hpa"}}),
+    ("least", {"bus__prefix": "acme.", "defaults__autoscaling": scaled("acme.draft")}),  # the app's name, by chance
+    ("least", {"bus__prefix": "prod", "defaults__autoscaling": scaled("production.draft")}),
 ]  # fmt: skip
 
 
