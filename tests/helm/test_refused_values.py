@@ -89,6 +89,14 @@ REFUSED = [
     ("least", {"defaults__autoscaling": {"kind": "hpa", "hpa": {"cpu": 0}}}, r"hpa has nothing to scale by"),
     ("everything", {"door__route": {"enabled": True}}, r"at '/door/route/parents': minItems"),
     ("least", {"monitoring": {"thresholds": {"lagSecond": 1}}}, r"at '/monitoring/thresholds': .*'lagSecond' not"),
+    ("least", {"monitoring": {"disabledAlerts": ["StepwireLagTooold"]}},
+     r"monitoring\.disabledAlerts: there is no alert StepwireLagTooold; did you mean StepwireLagTooOld\?$"),
+    ("everything", {"monitoring__disabledAlerts": ["StepwireRetryStorm", "StepwireDoorDwn"]},
+     r"there is no alert StepwireDoorDwn; did you mean StepwireDoorDown\?$"),
+    ("least", {"monitoring": {"disabledAlerts": ["StepwireLag"]}},
+     r"StepwireLag; did you mean StepwireLagGrows or StepwireLagTooOld\?$"),
+    ("least", {"monitoring": {"disabledAlerts": ["StepwireQuiet"]}},
+     r"StepwireQuiet; there are StepwireCommitFailures, .*, StepwireWatermarkStuck, StepwireWorkerDown$"),
     ("least", {"defaults__scratch": "2Gi"},
      r"workers\.all\.scratch \(2Gi\) is above workers\.all\.resources\.limits\.ephemeral-storage \(1152Mi\)"),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": "1Gi"}}}, r"door\.scratch \(5Gi\) is above"),
@@ -127,6 +135,7 @@ FITTING = [
     ("least", {"kafka": {"security.protocol": "SSL"},
                "defaults__autoscaling": scaled("acme.draft", authentication="kafka")}),
     ("least", {"kafka": {"security.protocol": "SSL"}, "defaults__autoscaling": {"kind": "hpa"}}),
+    ("least", {"monitoring": {"disabledAlerts": ["StepwireLagTooOld", "StepwireNoWorker"]}}),
     ("least", {"bus__prefix": "acme.", "defaults__autoscaling": scaled("acme.draft")}),  # the app's name, by chance
     ("least", {"bus__prefix": "prod", "defaults__autoscaling": scaled("production.draft")}),
 ]  # fmt: skip

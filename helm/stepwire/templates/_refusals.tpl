@@ -112,4 +112,5 @@
   {{- end -}}
 {{- end -}}
 {{- include "stepwire.refusals.settings" . -}}
+{{- include "stepwire.refusals.alerts" . -}}
 {{- end -}}
