@@ -82,7 +82,7 @@ def test_the_pages_groups_are_of_a_new_project(project: Path, monkeypatch: pytes
     app: App = importlib.import_module("acme.flow").app
     page = (ROOT / "docs" / "kubernetes.md").read_text()
     shapes = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)]
-    assert len(shapes) == 10
+    assert len(shapes) == 11
     topics = {f"{app.name}.{each.name}": {event.spec.topic for event in each.signature.taken} for each in app.handlers}
     for values in shapes:
         assert render({**shapes[0], **values})

@@ -15,6 +15,14 @@ from stepwire_handlers.configuration import _secret_names, _variable
 
 TWO = {"a": {}, "b": {}}
 BUSY = {"a": {"autoscaling": {"kind": "hpa"}}}
+
+
+def scaled(group: str, **keda: str) -> dict[str, Any]:
+    """A group of workers that KEDA scales by the lag of one consumer group."""
+    triggers = [{"group": group, "topic": "acme.triaged", "lagThreshold": 20}]
+    return {"kind": "keda", "keda": {"triggers": triggers, **keda}}
+
+
 REFUSED = [
     ("one-file", {"bus__url": "kafka://k:9092", "defaults__replicas": 2},
      r"workers\.all may have 2 pods, but attachments lie in a folder .*use blobs\.url: s3://"),
@@ -67,10 +75,28 @@ REFUSED = [
     ("least", {"secrets": {"STEPWIRE_DECISION_KEY": "plain"}}, r"STEPWIRE_DECISION_KEY"),
     ("least", {"defaults__autoscaling": {"kind": "keda"}}, r"triggers is empty"),
     ("least", {"defaults__autoscaling": {"kind": "keda", "minReplicas": 0}}, r"minReplicas"),
+    ("groups", {"workers__drafts__autoscaling__keda__authentication": ""},
+     r"workers\.drafts\.autoscaling\.keda\.authentication is empty, but .*SASL_SSL.*: name a TriggerAuthentication"),
+    *(
+        ("least", {"kafka": {"security.protocol": protocol}, "defaults__autoscaling": scaled("acme.draft")},
+         rf"workers\.all\.autoscaling\.keda\.authentication is empty, .* {protocol}, .*docs/kubernetes\.md")
+        for protocol in ("SSL", "SASL_PLAINTEXT", "SASL_SSL")
+    ),
+    ("least", {"bus__prefix": "prod.", "defaults__autoscaling": scaled("prod.acme.draft")},
+     r"workers\.all\.autoscaling\.keda\.triggers: .*bus\.prefix.*prod\.prod\.acme\.draft.*\{group: acme\.draft, topic"),
+    ("least", {"bus__prefix": "prod-", "defaults__autoscaling": scaled("prod-acme.draft")}, r"\{group: acme\.draft,"),
     ("least", {"defaults__autoscaling": {"kind": "hpa", "minReplicas": 9}}, r"maxReplicas 6 is below minReplicas 9"),
     ("least", {"defaults__autoscaling": {"kind": "hpa", "hpa": {"cpu": 0}}}, r"hpa has nothing to scale by"),
     ("everything", {"door__route": {"enabled": True}}, r"at '/door/route/parents': minItems"),
     ("least", {"monitoring": {"thresholds": {"lagSecond": 1}}}, r"at '/monitoring/thresholds': .*'lagSecond' not"),
+    ("least", {"monitoring": {"disabledAlerts": ["StepwireLagTooold"]}},
+     r"monitoring\.disabledAlerts: there is no alert StepwireLagTooold; did you mean StepwireLagTooOld\?$"),
+    ("everything", {"monitoring__disabledAlerts": ["StepwireRetryStorm", "StepwireDoorDwn"]},
+     r"there is no alert StepwireDoorDwn; did you mean StepwireDoorDown\?$"),
+    ("least", {"monitoring": {"disabledAlerts": ["StepwireLag"]}},
+     r"StepwireLag; did you mean StepwireLagGrows or StepwireLagTooOld\?$"),
+    ("least", {"monitoring": {"disabledAlerts": ["StepwireQuiet"]}},
+     r"StepwireQuiet; there are StepwireCommitFailures, .*, StepwireWatermarkStuck, StepwireWorkerDown$"),
     ("least", {"defaults__scratch": "2Gi"},
      r"workers\.all\.scratch \(2Gi\) is above workers\.all\.resources\.limits\.ephemeral-storage \(1152Mi\)"),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": "1Gi"}}}, r"door\.scratch \(5Gi\) is above"),
@@ -105,7 +131,14 @@ FITTING = [
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": None}}}),
     ("everything", {"door__resources": {"limits": {"ephemeral-storage": "5Gi"}}}),
     ("everything", {"door__scratch": "1.5G", "door__resources": {"limits": {"ephemeral-storage": 1_500_000_000}}}),
-]
+    ("least", {"kafka": {"security.protocol": "PLAINTEXT"}, "defaults__autoscaling": scaled("acme.draft")}),
+    ("least", {"kafka": {"security.protocol": "SSL"},
+               "defaults__autoscaling": scaled("acme.draft", authentication="kafka")}),
+    ("least", {"kafka": {"security.protocol": "SSL"}, "defaults__autoscaling": {"kind": "hpa"}}),
+    ("least", {"monitoring": {"disabledAlerts": ["StepwireLagTooOld", "StepwireNoWorker"]}}),
+    ("least", {"bus__prefix": "acme.", "defaults__autoscaling": scaled("acme.draft")}),  # the app's name, by chance
+    ("least", {"bus__prefix": "prod", "defaults__autoscaling": scaled("production.draft")}),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("shape", "values"), FITTING)

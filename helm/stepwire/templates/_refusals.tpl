@@ -38,6 +38,8 @@
     {{- fail (printf "workers.%s: the chart has something of that name itself; call the group otherwise" $name) -}}
   {{- end -}}
 {{- end -}}
+{{- $prefix := .Values.bus.prefix | default "" -}}
+{{- $protocol := get (.Values.kafka | default dict) "security.protocol" | toString | default "PLAINTEXT" -}}
 {{- range $name, $group := $groups -}}
   {{- with $group.autoscaling -}}
     {{- if and (ne .kind "none") (lt (int .maxReplicas) (int .minReplicas)) -}}
@@ -45,6 +47,16 @@
     {{- end -}}
     {{- if and (eq .kind "keda") (not .keda.triggers) -}}
       {{- fail (printf "workers.%s.autoscaling.keda.triggers is empty: name what to scale for: {group: APP.HANDLER, topic: TOPIC, lagThreshold: 20}" $name) -}}
+    {{- end -}}
+    {{- if and (eq .kind "keda") (ne $protocol "PLAINTEXT") (not .keda.authentication) -}}
+      {{- fail (printf "workers.%s.autoscaling.keda.authentication is empty, but kafka.security.protocol is %s, and KEDA does not have what pods reach Kafka with: name a TriggerAuthentication with what it needs of sasl, username, password, tls, ca, cert, key (docs/kubernetes.md has an example)" $name $protocol) -}}
+    {{- end -}}
+    {{- /* a group is APP.HANDLER: what is no such pair without the prefix begins so by chance, as those of `acme` under `acme.` do */ -}}
+    {{- $twice := printf "^%s[A-Za-z_][\\w-]*\\.[A-Za-z_][\\w-]*$" (regexQuoteMeta $prefix) -}}
+    {{- range eq .kind "keda" | ternary .keda.triggers list -}}
+      {{- if and (regexMatch "[^A-Za-z0-9]$" $prefix) (regexMatch $twice .group) -}}
+        {{- fail (printf "workers.%s.autoscaling.keda.triggers: the group %s begins with bus.prefix already, which the chart puts before it, and there is no %s%s: name group and topic without the prefix: {group: %s, topic: %s, lagThreshold: %v}" $name .group $prefix .group (trimPrefix $prefix .group) (trimPrefix $prefix .topic) .lagThreshold) -}}
+      {{- end -}}
     {{- end -}}
     {{- if and (eq .kind "hpa") (not .hpa.cpu) (not .hpa.metrics) -}}
       {{- fail (printf "workers.%s.autoscaling.hpa has nothing to scale by: cpu is 0, and metrics is empty" $name) -}}
@@ -100,4 +112,5 @@
   {{- end -}}
 {{- end -}}
 {{- include "stepwire.refusals.settings" . -}}
+{{- include "stepwire.refusals.alerts" . -}}
 {{- end -}}

@@ -10,3 +10,23 @@
 {{- end -}}
 {{- $rules -}}
 {{- end -}}
+
+{{/* Alerts that are to be turned off and that there are not, with those that begin most alike: three letters at least behind Stepwire */}}
+{{- define "stepwire.refusals.alerts" -}}
+{{- $alerts := list -}}
+{{- range (.Files.Get "rules/stepwire.yaml" | fromYaml).groups -}}
+  {{- range .rules }}{{ with .alert }}{{ $alerts = append $alerts . }}{{ end }}{{ end -}}
+{{- end -}}
+{{- range $name := .Values.monitoring.disabledAlerts -}}
+  {{- if not (has $name $alerts) -}}
+    {{- $near := list -}}
+    {{- range $letters := untilStep (len $name) (len "Stepwire..") -1 -}}
+      {{- range $alert := $near | empty | ternary $alerts list -}}
+        {{- if hasPrefix (substr 0 $letters $name | lower) (lower $alert) }}{{ $near = append $near $alert }}{{ end -}}
+      {{- end -}}
+    {{- end -}}
+    {{- $cure := $near | empty | ternary (printf "there are %s" ($alerts | sortAlpha | join ", ")) (printf "did you mean %s?" (join " or " $near)) -}}
+    {{- fail (printf "monitoring.disabledAlerts: there is no alert %s; %s" $name $cure) -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}
