@@ -74,7 +74,7 @@ def test_a_gate_is_decided_by_the_key_s_owner(shell: Shell, door: str) -> None:
     said = shell("gates", "decide", id_[:6], "--approve", "--edit", '{"n": 60}', "--why", "fair", "--door", door)
     assert said.out == f"decided {id_[:12]} of approve: approved, edited\n"
     again = shell("gates", "decide", id_, "--decline", "--door", door, code=1)
-    assert "decided already?" in again.err and again.out == ""
+    assert "decided or expired?" in again.err and again.out == ""
     shell.work(SIGN)
     seen = shell.seen(run)
     assert seen["result"] == {"type": "Done", "n": 60}

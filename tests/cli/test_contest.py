@@ -63,7 +63,7 @@ def test_people_on_one_file_take_turns(shell: Shell) -> None:
         _write(shell, word(id_))
     second.join(20.0)
     (said,) = told
-    assert "decided already?" in said.err and said.out == ""
+    assert "decided or expired?" in said.err and said.out == ""
     shell.work()
     assert shell.seen(run)["result"] == {"type": "Done", "n": 500}
     assert "decline" not in str(shell.seen(run))

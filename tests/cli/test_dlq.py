@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
 
 import pytest
 from tests.cli.shell import APP, Shell, ended, until
+
+from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Out
 
 
 def letters(shell: Shell, *options: str) -> list[dict[str, Any]]:
@@ -42,6 +46,28 @@ def test_a_dead_letter_is_listed_counted_and_shown_whole(shell: Shell) -> None:
     assert "4111" in shell("dlq", "show", id_[:6], "--raw").out
     assert "check" in shell("dlq", "list").out
     assert "check" in shell("dlq", "stats").out
+
+
+def test_what_cannot_be_read_is_shown_only_if_asked_for(shell: Shell) -> None:
+    """Of a payload that fits no event nobody knows what is sensitive: neither page nor JSON has it without --raw."""
+
+    async def publish() -> None:
+        bus = LocalBus(str(shell.path))
+        await bus.open()
+        headers = {"ce_id": "1", "ce_source": "/pos", "ce_type": "market.orders.Order.v1"}
+        await bus.publish([Out("market.orders", None, headers, b'{"n": "abc", "card": "4111 1111"}')])
+        await bus.close()
+
+    shell.work()  # makes the topics
+    asyncio.run(publish())
+    shell.work()
+    (letter,) = letters(shell)
+    assert letter["error"] == "DecodeError"
+    said = shell("dlq", "show", letter["id"])
+    shown = shell("dlq", "show", letter["id"], "--json", schema="dlq-show")
+    assert "cannot read it" in said.out and shown.data["payload"] is None
+    assert "4111" not in said.out + shown.out
+    assert '"card": "4111 1111"' in shell("dlq", "show", letter["id"], "--raw").out
 
 
 def test_a_misspelt_handler_is_refused(shell: Shell) -> None:

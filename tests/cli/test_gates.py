@@ -33,7 +33,7 @@ def test_a_gate_is_listed_shown_and_decided(shell: Shell) -> None:
     assert said.out == f"decided {id_[:12]} of approve: approved, edited\n"
     assert shell("gates", "list", "--json").data == []  # no worker has carried it out yet
     assert shell.seen(run)["state"] == "running"
-    assert "decided already?" in shell("gates", "decide", id_[:6], "--decline", code=1).err
+    assert "decided or expired?" in shell("gates", "decide", id_[:6], "--decline", code=1).err
     shell.work()
     assert shell.seen(run)["result"] == {"type": "Done", "n": 60}
 
@@ -111,6 +111,10 @@ def test_nobody_approves_what_they_cannot_see(shell: Shell) -> None:
     database.commit()
     database.close()
     assert shell("gates", "show", id_, "--json").data["event"] is None
+    told = "this release cannot read its event; approve it with the release that wrote it, or decline it"
+    assert [each["why"] for each in shell("gates", "list", "--json").data] == [told]
+    said = shell("gates", "show", id_).out
+    assert told in said and "NoneType" not in said and "null" not in said
     assert "cannot be read by this release" in shell("gates", "decide", id_, "--approve", code=2).err
     shell("gates", "decide", id_, "--decline")
 

@@ -152,11 +152,10 @@ async def _whole(app: str, bus: str | None, id_: str, raw: bool) -> dict[str, An
 
 
 def _payload(letters: DeadLetters, letter: DeadLetter, raw: bool) -> object:
-    """Fields with what is sensitive masked; the text itself, if it is asked for or cannot be read."""
+    """Fields with what is sensitive masked; the text itself, if it is asked for; None if nobody knows what to mask."""
     from stepwire_handlers.telemetry.mask import masked
 
-    found = None if raw else letters.payload(letter)
-    return letter.record.value.decode(errors="replace") if found is None else masked(found, shorten=False)
+    return letter.record.value.decode(errors="replace") if raw else masked(letters.payload(letter), shorten=False)
 
 
 def _draw(data: dict[str, Any]) -> None:
@@ -170,7 +169,10 @@ def _draw(data: dict[str, Any]) -> None:
     for each in data["blocks"]:
         say(f"holds up: {each['handler']} ({each['id'][:12]}, {each['slot']})")
     say("\npayload:")
-    say(data["payload"]) if isinstance(data["payload"], str) else echo_json(data["payload"])
+    if data["payload"] is None:
+        say("  this release cannot read it, so what is sensitive in it is not known; --raw shows it, at the bus")
+    else:
+        say(data["payload"]) if isinstance(data["payload"], str) else echo_json(data["payload"])
     say("\nheaders:")
     for name, value in sorted(data["headers"].items()):
         if name != "kafka_dlt-exception-stacktrace":

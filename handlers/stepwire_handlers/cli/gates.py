@@ -93,8 +93,9 @@ def show(id: Id, app: AppOrName = None, bus: BusUrl = None, door: DoorUrl = None
             for name in ("id", "handler", "kind", "run", "why"):
                 say(f"{name}: {data[name]}")
             say(f"since: {moment(data['since'])}\nuntil: {moment(data['until'])}")
-            say(f"event: {kind}")
-            echo_json(data["event"])
+            if data["event"] is not None:
+                say(f"event: {kind}")
+                echo_json(data["event"])
         return COMPLETED
 
     execute(main)

@@ -83,7 +83,7 @@ def a_gate(door: Remote, app: str | None, prefix: str) -> tuple[dict[str, Any], 
     found = list(_first(door.gates(app=name_there(app), id=prefix)))
     if len(found) != 1:
         what = "several things that wait for a person begin" if found else "nothing that waits for a person begins"
-        raise StepwireError(f"{what} with {prefix!r} (decided already?); see: stepwire gates list --door …")
+        raise StepwireError(f"{what} with {prefix!r} (decided or expired?); see: stepwire gates list --door …")
     return found[0], *_gate(found[0], shorten=False)
 
 

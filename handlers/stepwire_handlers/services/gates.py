@@ -35,6 +35,7 @@ from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
 GATE, UNKNOWN = "gate", "unknown outcome"
+UNREADABLE = "this release cannot read its event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,9 @@ class Gates:
             return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why, ends=so_far, of=of)
         until = deadline(join, join_rules(step, self._app.settings))
         entry = decode_entry(join.slots[_asked(step)])
-        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, self._event(entry), ends=so_far)
+        event = self._event(entry)
+        why = "" if event is not None else f"{UNREADABLE}; approve it with the release that wrote it, or decline it"
+        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, event, why, ends=so_far)
 
     def _kind(self, handler: str, join: JoinState) -> str:
         """Gate or unknown outcome; empty if a person owes it nothing. An outline of the join is enough."""
@@ -187,7 +190,7 @@ class Gates:
         found = [waiting for _, waiting in self.after(Mark(), 2, prefix)]
         if len(found) != 1:
             what = "several things that wait for a person begin" if found else "nothing that waits for a person begins"
-            raise StepwireError(f"{what} with {prefix!r} (decided already?); see: stepwire gates list --app …")
+            raise StepwireError(f"{what} with {prefix!r} (decided or expired?); see: stepwire gates list --app …")
         return found[0]
 
     # -- answers

@@ -143,7 +143,7 @@ async def gate(aside: Aside, place: Place, id_: str, handler: str) -> Waiting:
     for waiting in found:
         if handler in ("", waiting.handler):
             return waiting
-    raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided already")
+    raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided or expired")
 
 
 async def letters(aside: Aside, places: Sequence[Place]) -> tuple[list[tuple[Place, Any]], bool]:

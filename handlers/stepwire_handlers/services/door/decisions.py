@@ -129,7 +129,7 @@ class Decisions:
             for waiting in found:
                 if only.handler in ("", waiting.handler):
                     return place, waiting
-        raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided already")
+        raise Problem(404, "not-found", "nothing of this id waits for a person; it may be decided or expired")
 
     async def replay(self, caller: Caller, id_: str, body: Any, only: Only = ANY) -> Decided:
         """Resume a delivery."""

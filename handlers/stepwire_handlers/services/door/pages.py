@@ -94,7 +94,7 @@ class Pages:
             for each in found:
                 if wanted.handler in ("", each["handler"]):
                     return each
-        raise Problem(404, "not-found", "nothing of this id that you may see waits; it may be decided already")
+        raise Problem(404, "not-found", "nothing of this id that you may see waits; it may be decided or expired")
 
     async def letters(self, caller: Caller, wanted: Asked) -> dict[str, Any]:
         """Dead letters, in the apps that the caller may see."""
