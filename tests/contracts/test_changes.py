@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 
 from stepwire import App, Event, SettingsError, external, handler
 from stepwire_handlers.contracts.changes import breaking
@@ -46,6 +47,24 @@ def test_a_break_says_event_field_and_whom() -> None:
     assert said(order(), order(fresh=str)) == ["Order.fresh: breaks producers: is new and required"]
     assert said(order(fresh=int), order(fresh=list[int])) == [
         "Order.fresh: breaks producers: integer where array is read"
+    ]
+
+
+def test_a_second_name_for_a_field_breaks_nobody_and_to_take_it_away_does() -> None:
+    """With an alias a field is read under both names, at any depth; whoever writes the alias needs it."""
+
+    class Line(BaseModel):
+        model_config = ConfigDict(validate_by_name=True)
+        sku: str = Field(alias="article")
+
+    class Plain(BaseModel):
+        sku: str
+
+    plain, aliased = order(skus=list[Plain]), order(skus=Annotated[list[Line], Field(alias="items")])
+    assert said(plain, aliased) == []
+    assert said(aliased, plain) == ["Order.skus: breaks producers: is new and required"]
+    assert said(order(skus=int), order(skus=Annotated[str, Field(alias="items")])) == [
+        "Order.items: breaks producers: integer where string is read"
     ]
 
 

@@ -3,7 +3,7 @@
 In: the schema that JSON is written by, the schema that it is read by, each with the document its references lead into.
 Out: a `Gap` for each place. Of two equal schemas none. Judged by structure, so where it cannot tell (a changed pattern,
 a keyword that it does not know) it says so as a gap: a release is stopped once too often rather than once too few. What
-describes (titles, defaults, examples, `x-…`) does not count.
+describes (titles, defaults, examples, `x-…`) does not count; but `x-also` says under which other names a field is read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stepwire_handlers.contracts.alternatives import Alternative, alternatives, kind_of
+from stepwire_handlers.contracts.schema import ALSO
 
 LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
@@ -90,21 +91,23 @@ class Comparison:
     # -- objects and arrays
 
     def _object(self, written: Mapping[str, Any], read: Mapping[str, Any], field: str) -> Iterator[Gap]:
-        mine, theirs = written.get("properties", {}), read.get("properties", {})
-        sure, wanted = set(written.get("required", ())), set(read.get("required", ()))
+        theirs, wanted = read.get("properties", {}), set(read.get("required", ()))
+        called = {also: name for name, schema in theirs.items() for also in _also(schema) if also not in theirs}
+        mine = {called.get(name, name): schema for name, schema in written.get("properties", {}).items()}
+        sure = {called.get(name, name) for name in written.get("required", ())}
         for name in sorted(wanted - sure):
             yield Gap(_path(field, name), self._lacking(name in mine))
         if self._lost:
             for name in sorted(theirs.keys() - mine.keys() - wanted):
                 yield Gap(_path(field, name), "is not written any more")
         rest = read.get("additionalProperties", True)
-        for name in mine:
+        for name, schema in mine.items():
             if name in theirs:
-                yield from self.gaps(mine[name], theirs[name], _path(field, name))
+                yield from self.gaps(schema, theirs[name], _path(field, name))
             elif rest is False:
                 yield Gap(_path(field, name), "is unknown to the reader, who refuses unknown fields")
             elif isinstance(rest, Mapping):
-                yield from self.gaps(mine[name], rest, _path(field, name))
+                yield from self.gaps(schema, rest, _path(field, name))
         others = written.get("additionalProperties", True)
         if others is not False and rest is False:
             yield Gap(field, "unknown fields are refused")
@@ -141,6 +144,11 @@ def _item(schema: Mapping[str, Any], place: int) -> Any:
         return items[place]
     rest = schema.get("additionalItems", True)
     return {} if rest is True else rest
+
+
+def _also(schema: Any) -> list[str]:
+    """Other names under which a property is read."""
+    return list(schema.get(ALSO, ())) if isinstance(schema, Mapping) else []
 
 
 def _path(field: str, name: str) -> str:

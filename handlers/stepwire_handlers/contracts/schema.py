@@ -1,8 +1,8 @@
 """JSON Schema of an event: the JSON that is accepted of those who publish it, or the JSON that we write.
 
-In: an event class. Out: a schema that stands alone (2020-12, `$defs`), as pydantic says it, with three additions:
-fields that are marked Sensitive carry `x-sensitive`, a field that we always write is required, whatever its default,
-and a decimal number as text has a format.
+In: an event class. Out: a schema that stands alone (2020-12, `$defs`), as pydantic says it, with four additions:
+fields that are marked Sensitive carry `x-sensitive`, one that is read under other names too has them in `x-also`, a
+field that we always write is required, whatever its default, and a decimal number as text has a format.
 Raises SettingsError for a class that no schema can describe.
 """
 
@@ -17,11 +17,13 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import PydanticSerializationError, core_schema
 
 from stepwire import Event, SettingsError
+from stepwire_handlers.services.fields import read_as
 from stepwire_handlers.telemetry.mask import MASK, hidden_fields, masked
 
 Side = Literal["accepts", "emits"]
 MODES: dict[Side, JsonSchemaMode] = {"accepts": "validation", "emits": "serialization"}
 MARK = "x-sensitive"
+ALSO = "x-also"  #: other names under which the value of a property is read
 SHOWN = ("default", "examples")  #: keywords that show values, which a sensitive field's are not
 
 
@@ -71,11 +73,20 @@ class _Generator(GenerateJsonSchema):
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
         """A model, its sensitive fields marked."""
-        return self._marked(schema["cls"], super().model_schema(schema))
+        found = self._marked(schema["cls"], super().model_schema(schema))
+        return self._named(schema["cls"], found) if self.mode == "validation" else found
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> dict[str, Any]:
         """A dataclass, its sensitive fields marked."""
         return self._marked(schema["cls"], super().dataclass_schema(schema))
+
+    def _named(self, kind: type[BaseModel], found: dict[str, Any]) -> dict[str, Any]:
+        properties = found.get("properties", {})
+        for name, info in kind.model_fields.items():
+            written = _alias(kind, name)
+            if written in properties and (others := [each for each in read_as(kind, name, info) if each != written]):
+                properties[written] = {**properties[written], ALSO: others}
+        return found
 
     def _marked(self, kind: type[Any], found: dict[str, Any]) -> dict[str, Any]:
         properties = found.get("properties", {})
@@ -109,4 +120,4 @@ def _finite(value: Any) -> Any:
     return value
 
 
-__all__ = ["MARK", "Side", "schema_of"]
+__all__ = ["ALSO", "MARK", "Side", "schema_of"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import AliasChoices, AliasPath, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
@@ -54,13 +54,13 @@ def unknown(kind: type[Event], names: Iterable[str]) -> list[str]:
     """Those of the names that the event type would ignore; none if its author allows any (`extra="allow"`)."""
     if kind.model_config.get("extra") == "allow":
         return []
-    taken = {each for name, info in kind.model_fields.items() for each in _names(kind, name, info)}
+    taken = {each for name, info in kind.model_fields.items() for each in read_as(kind, name, info)}
     return [name for name in names if name not in taken]
 
 
 def known(kind: type[Event]) -> list[str]:
     """How its fields are called, each by one name."""
-    return [next(_names(kind, name, info)) for name, info in kind.model_fields.items()]
+    return [next(read_as(kind, name, info)) for name, info in kind.model_fields.items()]
 
 
 def reasons(error: ValidationError) -> str:
@@ -69,7 +69,7 @@ def reasons(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, issue['loc'])) or 'value'}: {issue['msg']}" for issue in wrong)
 
 
-def _names(kind: type[Event], name: str, info: FieldInfo) -> Iterator[str]:
+def read_as(kind: type[BaseModel], name: str, info: FieldInfo) -> Iterator[str]:
     """The names under which pydantic reads a field; of a path its beginning."""
     config, alias = kind.model_config, info.validation_alias
     by_alias = alias is not None and config.get("validate_by_alias", True)
