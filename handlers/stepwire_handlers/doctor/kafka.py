@@ -25,12 +25,11 @@ from stepwire_handlers.cluster.planning import plan_on_kafka
 from stepwire_handlers.cluster.rights import Right, rights
 from stepwire_handlers.cluster.shape import findings
 from stepwire_handlers.configuration import Configuration
-from stepwire_handlers.doctor.line import Line, failed, note, ok
+from stepwire_handlers.doctor.line import FORMER, Line, failed, left_over, note, ok
 from stepwire_handlers.doctor.surroundings import surroundings
 from stepwire_handlers.doctor.transaction import transactions
 from stepwire_handlers.drawing.plan import Planned
 
-FORMER = "former steps"
 BROKERS, PROTOCOL, TOPICS, RIGHTS, GROUPS = "brokers", "protocol", "topics", "rights to topics", "rights to groups"
 FETCH, DESCRIBE_TRANSACTIONS = 1, 65  #: requests, as Kafka numbers them
 
@@ -158,8 +157,7 @@ async def _former(app: App, bus: KafkaBus) -> Line:
     if not left:
         return ok(FORMER, "none has work left")
     name, count = next(iter(left.items()))
-    cure = f"stepwire groups move {name} NEW, or put the step back with @handler(retired=True)"
-    return failed(FORMER, f"{name} is gone and has {count} events or entries left", cure)
+    return left_over(name, f"{count} events or entries")
 
 
 async def _coordinated(connection: Connection, group: str) -> int:

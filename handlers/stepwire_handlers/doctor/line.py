@@ -29,3 +29,15 @@ def note(what: str, found: str, cure: str = "") -> Line:
 def failed(what: str, found: str, cure: str) -> Line:
     """The process cannot do its job."""
     return Line(what, "failed", found, cure)
+
+
+FORMER = "former steps"
+
+
+def left_over(step: str, what: str) -> Line:
+    """A step that is gone and has something left: `run` would refuse to start."""
+    cure = (
+        f"give its successor name={step!r}; or, where no gate and no join waits: stepwire groups move {step} NEW; or "
+        f"give up what it keeps: put it back with @handler(retired=True)"
+    )
+    return failed(FORMER, f"{step} is gone and has {what} left", cure)

@@ -16,13 +16,13 @@ from stepwire.bus.local import LocalBus
 from stepwire.bus.sqlite import VERSION
 from stepwire.errors import StepwireError
 from stepwire_handlers.configuration import Configuration, local_bus
-from stepwire_handlers.doctor.line import Line, failed, note, ok
+from stepwire_handlers.doctor.line import Line, failed, left_over, note, ok
 from stepwire_handlers.doctor.surroundings import surroundings
 from stepwire_handlers.drawing.plan import lacking, plan
 from stepwire_handlers.file_system import network
 from stepwire_handlers.services.groups import groups_locally
 
-FILE, DISK, LOCK, TOPICS, FORMER = "file", "disk", "lock", "topics", "former steps"
+FILE, DISK, LOCK, TOPICS = "file", "disk", "lock", "topics"
 LEAST = 256 * 1024 * 1024  #: bytes; the write-ahead log may grow to 32 MiB, and a worker stops at a full disk
 LITTLE = 2 * 1024 * 1024 * 1024
 
@@ -90,8 +90,7 @@ async def _inside(app: App, values: Configuration) -> list[Line]:
         await bus.close()
     lock = note(LOCK, f"a worker has {', '.join(busy)}", "a second one stands by") if busy else ok(LOCK, "it is free")
     if left:
-        cure = f"stepwire groups move {left[0].handler} NEW, or put the step back with @handler(retired=True)"
-        return [lock, failed(FORMER, f"{left[0].handler} is gone and has {left[0].behind} events left", cure)]
+        return [lock, left_over(left[0].handler, f"{left[0].behind} events")]
     said = f"{len(missing)} are not made yet" if missing else "all are there"
     return [lock, note(TOPICS, said, "a worker makes them at its start") if missing else ok(TOPICS, said)]
 
