@@ -33,7 +33,7 @@ operate: $(VENV)/.ready ## Kafka (or a file), workers, door, console, Prometheus
 	@$(BIN)/python -m tests.operate.run
 
 broker: $(VENV)/.ready ## a Kafka for your own project on this machine, until Ctrl-C (Docker, or Java 17 and Maven)
-	@$(BIN)/python -m tests.brokers.lend sh -c 'echo "export STEPWIRE_BUS=kafka://$$1"; trap "exit 0" INT TERM; sleep 2147483 & wait' sh {}
+	@$(BIN)/python -m tests.brokers.lend sh -c 'echo "export STEPWIRE_BUS=kafka://$$1"; sleep 2147483 & trap "kill $$!; exit 0" INT TERM; wait' sh {}
 
 test: $(VENV)/.ready ## the tests (under 5 minutes); a missing service skips
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"

@@ -7,6 +7,7 @@ theirs, and ends with the command if it was started for it. Exit code 1, and the
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ ENDS = f"; it ends with this command, and what lies on it is gone then (to keep 
 
 
 def lend(command: Sequence[str]) -> int:
-    """Run the command; Ctrl-C reaches it too, so this waits until it has ended by itself."""
+    """Run the command; Ctrl-C reaches it too, SIGTERM is handed on, so this waits until it has ended by itself."""
     given = os.environ.get(VARIABLE)
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)))
@@ -32,6 +33,7 @@ def lend(command: Sequence[str]) -> int:
             return 1
         sys.stderr.write(f"Kafka broker at {servers}{'' if given else ENDS}\n")
         process = subprocess.Popen([word.replace("{}", servers) for word in command])
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         while True:
             try:
                 code = process.wait()

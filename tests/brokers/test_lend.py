@@ -24,6 +24,18 @@ def test_the_command_is_told_where_the_broker_is(kafka: str) -> None:
     assert (done.stdout, done.stderr) == (f"kafka://{kafka}\n", f"Kafka broker at {kafka}\n")
 
 
+def test_sigterm_ends_the_command_too(kafka: str) -> None:
+    """Its shell hands the signal on, and lend waits for it: nobody is left behind without a broker."""
+    lent = subprocess.Popen(
+        [*LEND, "sh", "-c", 'trap "echo ended; exit 3" TERM; echo ready; read -r line'],
+        cwd=ROOT, env={**os.environ, VARIABLE: kafka}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert lent.stdout is not None and lent.stdout.readline() == "ready\n"
+    lent.terminate()
+    said, _ = lent.communicate(timeout=20)
+    assert (said, lent.returncode) == ("ended\n", 3)
+
+
 def test_without_a_broker_it_is_said_why(tmp_path: Path) -> None:
     """No Docker, no Java: one line with the reason of each way, exit 1, and the command is not run."""
     nothing = {"PATH": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/no.sock", "XDG_CACHE_HOME": str(tmp_path)}
