@@ -27,6 +27,7 @@ class Payment(Event, topic="stars.payments", entry=True):
     cents: int
     iban: Annotated[str, Sensitive()] = ""
     payees: list[Payee] = Field(default_factory=list)
+    pins: Annotated[list[int], Sensitive()] = Field(default_factory=list)
     notes: Annotated[dict[str, str], Sensitive()] = Field(default_factory=dict)
 
 
@@ -54,11 +55,13 @@ WHOLE = Payment(
         ({"payees": [{"name": "b", "iban": "***"}]}, {"payees": [{"name": "b", "iban": "DE3"}]}),
         ({"payees": [{"name": "b", "iban": "***"}, {"name": "c", "iban": "DE9"}]},
          {"payees": [{"name": "b", "iban": "DE3"}, {"name": "c", "iban": "DE9"}]}),
+        ({"payees": [{"name": "a", "iban": "***"}, {"name": "c", "iban": "***"}]},
+         {"payees": [{"name": "a", "iban": "DE2"}, {"name": "c", "iban": "DE3"}]}),
         ({"iban": "DE8", "notes": {}}, {"iban": "DE8", "notes": {}}),
     ],
 )  # fmt: skip
 def test_stars_mean_the_value_that_they_were_shown_for(edit: dict[str, Any], comes: dict[str, Any]) -> None:
-    """At any depth; an item that was moved takes its value along."""
+    """At any depth; an item that was moved takes its value along, and one that alone was changed keeps it."""
     sent = masked_json(WHOLE) | edit
     event = Payment.model_validate(meant(sent, WHOLE))
     assert event.model_dump(mode="json") == WHOLE.model_dump(mode="json") | comes
@@ -69,6 +72,7 @@ def test_stars_mean_the_value_that_they_were_shown_for(edit: dict[str, Any], com
     ("edit", "field"),
     [
         ({"payees": [{"name": "c", "iban": "***"}]}, "payees[0].iban"),
+        ({"payees": [{"name": "b", "iban": "***"}, {"name": "c", "iban": "***"}]}, "payees[1].iban"),
         ({"notes": {"why": "***"}}, "notes"),
     ],
 )
@@ -111,8 +115,11 @@ def test_a_gate_is_decided_with_the_event_as_it_was_shown() -> None:
     gate = Waiting("id", "pay", GATE, "run", 0.0, None, WHOLE)
     event = Gates._edited(gate, masked_json(WHOLE) | {"cents": 8})
     assert event == WHOLE.model_copy(update={"cents": 8})
+    assert Gates._edited(gate, {"type": "Payment", **masked_json(WHOLE), "cents": 8}) == event  # as a door shows it
     with pytest.raises(SettingsError, match="stands for none"):
         Gates._edited(gate, {"payees": [{"name": "c", "iban": "***"}]})
+    with pytest.raises(SettingsError, match=r"pins\.0.*\*\*\* stands for no value there"):
+        Gates._edited(gate, {"pins": ["***", 2]})
 
 
 def test_a_result_that_a_person_tells_holds_no_stars() -> None:

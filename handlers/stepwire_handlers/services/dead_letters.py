@@ -31,7 +31,7 @@ from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, end_of, note, told
 from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
-from stepwire_handlers.services.stars import meant, refuse_stars
+from stepwire_handlers.services.stars import hint, meant, refuse_stars
 from stepwire_handlers.services.stored import Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
@@ -312,14 +312,17 @@ class DeadLetters:
             raise SettingsError("a join has no payload of its own; edit the event that brings the part")
         before = self.payload(letter)
         before = before if isinstance(before, Event) else None
+        given: Any = None
         with suppress(ValueError):  # what is no JSON is refused below, with the reason
             given = from_json(edited)
-            if (whole := meant(given, before)) != given:
-                edited = to_json(whole)
+        if (whole := meant(given, before)) != given:
+            edited = to_json(whole)
         try:
             event = self._codec(letter).event(letter.original._replace(value=edited))
         except DecodeError as error:
-            raise SettingsError(f"the edited payload does not fit: {error.reason}; it is given whole") from None
+            raise SettingsError(
+                f"the edited payload does not fit: {error.reason}; it is given whole{hint(whole)}"
+            ) from None
         if isinstance(event, str):
             kind = letter.record.headers.get("ce_type", "")
             raise StepwireError(f"{kind} is {event} to this release; replay it from the release that knows it")

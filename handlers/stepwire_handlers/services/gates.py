@@ -30,7 +30,7 @@ from stepwire_handlers.services.fields import reasons
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
 from stepwire_handlers.services.snapshot import Unread, snapshot
-from stepwire_handlers.services.stars import meant, refuse_stars
+from stepwire_handlers.services.stars import hint, meant, refuse_stars
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
@@ -222,16 +222,19 @@ class Gates:
         if gate.event is None:
             raise SettingsError(f"the event of {gate.id[:12]} cannot be read by this release, so it cannot be edited")
         kind = type(gate.event)
+        if "type" not in kind.model_fields and fields.get("type") == kind.__name__:  # as a door shows the event
+            fields = {name: value for name, value in fields.items() if name != "type"}
         if unknown := sorted(fields.keys() - kind.model_fields.keys()):
             raise SettingsError(
                 f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}"
             )
+        fields = meant(fields, gate.event)
         try:
-            event = kind.model_validate(_merged(gate.event, meant(fields, gate.event)))
+            event = kind.model_validate(_merged(gate.event, fields))
         except ValidationError as error:
             inside = any(len(issue["loc"]) > 1 for issue in error.errors(include_url=False, include_input=False))
             whole = "; what is nested is given whole: it takes the place of the field's value" if inside else ""
-            raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}{whole}") from None
+            raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}{whole}{hint(fields)}") from None
         refuse_stars(event, gate.event)
         return event
 

@@ -25,15 +25,23 @@ def _meant(edited: Any, plain: Any, shown: Any) -> Any:
     if isinstance(edited, Mapping) and isinstance(shown, Mapping):
         return {name: _meant(item, plain.get(name), shown.get(name)) for name, item in edited.items()}
     if isinstance(edited, list) and isinstance(shown, list):
-        return [_item(number, item, plain, shown) for number, item in enumerate(edited)]
+        return _items(edited, plain, shown)
     return edited
 
 
-def _item(number: int, item: Any, plain: list[Any], shown: list[Any]) -> Any:
-    """An item that was moved takes its value along; of one that was changed nobody knows which it was."""
-    if number < len(shown) and item == shown[number]:
-        return plain[number]
-    return plain[shown.index(item)] if shown.count(item) == 1 else item
+def _items(edited: list[Any], plain: list[Any], shown: list[Any]) -> list[Any]:
+    """An item that was moved takes its value along, as does the only one that was changed where all others stayed.
+
+    Of one that was changed among moved ones nobody knows which it was: its stars stay, and are refused.
+    """
+    moved = [number for number, item in enumerate(edited) if number >= len(shown) or item != shown[number]]
+    if len(moved) == 1 and len(edited) == len(shown):
+        (number,) = moved
+        return [*plain[:number], _meant(edited[number], plain[number], shown[number]), *plain[number + 1 :]]
+    return [
+        plain[number] if number not in moved else plain[shown.index(item)] if shown.count(item) == 1 else item
+        for number, item in enumerate(edited)
+    ]
 
 
 def refuse_stars(event: Event, before: Event | None = None) -> None:
@@ -45,6 +53,11 @@ def refuse_stars(event: Event, before: Event | None = None) -> None:
             f"{', '.join(lost)}: {MASK} is how a sensitive value is shown, and here it stands for none; give the value "
             f"itself, or leave alone what it is in"
         )
+
+
+def hint(edited: Any) -> str:
+    """What to say of an edit that does not fit, if stars are left in it: they may be why."""
+    return f"; {MASK} stands for no value there: give the value itself" if MASK in _leaves(edited) else ""
 
 
 def _starred(plain: Any, shown: Any, place: str = "") -> Iterator[str]:
