@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
 
 from stepwire import App, Event, SettingsError, external, handler
 from stepwire_handlers.contracts.changes import breaking
@@ -63,6 +63,14 @@ def test_a_second_name_for_a_field_breaks_nobody_and_to_take_it_away_does() -> N
     plain, aliased = order(skus=list[Plain]), order(skus=Annotated[list[Line], Field(alias="items")])
     assert said(plain, aliased) == []
     assert said(aliased, plain) == ["Order.skus: breaks producers: is new and required"]
+    assert said(aliased, order(skus=Annotated[list[Line], Field(alias="things")])) == [
+        "Order.things: breaks producers: is new and required"
+    ]
+    two, one = (order(n=Annotated[int, Field(validation_alias=AliasChoices(*names))]) for names in (("a", "b"), ("a",)))
+    assert said(one, two) == []
+    assert said(two, one) == ["Order.a: breaks producers: is not read as b any more"]
+    inside = order(n=Annotated[int, Field(validation_alias=AliasChoices("n", AliasPath("wrap", 0)))], wrap=str)
+    assert said(order(wrap=str), inside) == []
     assert said(order(skus=int), order(skus=Annotated[str, Field(alias="items")])) == [
         "Order.items: breaks producers: integer where string is read"
     ]

@@ -92,8 +92,9 @@ class Comparison:
 
     def _object(self, written: Mapping[str, Any], read: Mapping[str, Any], field: str) -> Iterator[Gap]:
         theirs, wanted = read.get("properties", {}), set(read.get("required", ()))
-        called = {also: name for name, schema in theirs.items() for also in _also(schema) if also not in theirs}
-        mine = {called.get(name, name): schema for name, schema in written.get("properties", {}).items()}
+        properties = written.get("properties", {})
+        called = _called(properties, theirs)
+        mine = {called.get(name, name): schema for name, schema in properties.items()}
         sure = {called.get(name, name) for name in written.get("required", ())}
         for name in sorted(wanted - sure):
             yield Gap(_path(field, name), self._lacking(name in mine))
@@ -103,6 +104,7 @@ class Comparison:
         rest = read.get("additionalProperties", True)
         for name, schema in mine.items():
             if name in theirs:
+                yield from self._names(schema, theirs[name], name, field)
                 yield from self.gaps(schema, theirs[name], _path(field, name))
             elif rest is False:
                 yield Gap(_path(field, name), "is unknown to the reader, who refuses unknown fields")
@@ -113,6 +115,11 @@ class Comparison:
             yield Gap(field, "unknown fields are refused")
         elif others is not False and isinstance(rest, Mapping):
             yield from self.gaps(others if isinstance(others, Mapping) else {}, rest, f"{field}{{}}")
+
+    def _names(self, written: Any, read: Any, name: str, field: str) -> Iterator[Gap]:
+        if not self._lost:
+            for also in sorted(set(_also(written)) - {name, *_also(read)}):
+                yield Gap(_path(field, name), f"is not read as {also} any more")
 
     def _lacking(self, sometimes: bool) -> str:
         if not self._lost:
@@ -149,6 +156,12 @@ def _item(schema: Mapping[str, Any], place: int) -> Any:
 def _also(schema: Any) -> list[str]:
     """Other names under which a property is read."""
     return list(schema.get(ALSO, ())) if isinstance(schema, Mapping) else []
+
+
+def _called(properties: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, str]:
+    """What is written under another name, by the name of the reader."""
+    absent = {name: schema for name, schema in theirs.items() if name not in properties}
+    return {also: name for name, schema in absent.items() for also in _also(schema) if also not in theirs}
 
 
 def _path(field: str, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import PydanticSerializationError, core_schema
 
@@ -84,7 +85,8 @@ class _Generator(GenerateJsonSchema):
         properties = found.get("properties", {})
         for name, info in kind.model_fields.items():
             written = _alias(kind, name)
-            if written in properties and (others := [each for each in read_as(kind, name, info) if each != written]):
+            others = [each for each in read_as(kind, name, info) if each not in (written, *_beginnings(info))]
+            if others and written in properties:
                 properties[written] = {**properties[written], ALSO: others}
         return found
 
@@ -107,6 +109,13 @@ def _alias(kind: type[Any], name: str) -> str:
     if isinstance(said, AliasChoices):
         said = said.choices[0]
     return str(said.path[0]) if isinstance(said, AliasPath) else str(said)
+
+
+def _beginnings(info: FieldInfo) -> list[str]:
+    """Names below which a field is looked for: what stands there is not its value."""
+    alias = info.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return [str(choice.path[0]) for choice in choices if isinstance(choice, AliasPath)]
 
 
 def _finite(value: Any) -> Any:

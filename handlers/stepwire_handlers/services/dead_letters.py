@@ -31,7 +31,7 @@ from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, end_of, note, told
 from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
-from stepwire_handlers.services.stars import hint, meant, refuse_stars
+from stepwire_handlers.services.stars import Meant
 from stepwire_handlers.services.stored import Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
@@ -299,12 +299,11 @@ class DeadLetters:
 
         Raises SettingsError for an edit that does not fit, BusUnavailable.
         """
-        event = None
-        if edited is not None:
-            edited, event = self._edited(letters, edited)
-        await self._send(letters, "replay", by, edited, event)
+        event = None if edited is None else self._edited(letters, edited)
+        await self._send(letters, "replay", by, event)
 
-    def _edited(self, letters: Sequence[DeadLetter], edited: bytes) -> tuple[bytes, Event]:
+    def _edited(self, letters: Sequence[DeadLetter], edited: bytes) -> Event:
+        """In the version that this release knows, as it is shown; of what cannot be read in that of its record."""
         if len(letters) != 1:
             raise SettingsError(f"an edited payload is for one dead letter, not for {len(letters)}; name one id")
         (letter,) = letters
@@ -312,22 +311,21 @@ class DeadLetters:
             raise SettingsError("a join has no payload of its own; edit the event that brings the part")
         before = self.payload(letter)
         before = before if isinstance(before, Event) else None
-        given: Any = None
+        meant = Meant(None, None)
         with suppress(ValueError):  # what is no JSON is refused below, with the reason
-            given = from_json(edited)
-        if (whole := meant(given, before)) != given:
-            edited = to_json(whole)
+            meant = Meant(from_json(edited), before)
+        original = letter.original._replace(value=to_json(meant.value) if meant.changed else edited)
         try:
-            event = self._codec(letter).event(letter.original._replace(value=edited))
+            event = self._codec(letter).event(original if before is None else _as_now(original, before))
         except DecodeError as error:
             raise SettingsError(
-                f"the edited payload does not fit: {error.reason}; it is given whole{hint(whole)}"
+                f"the edited payload does not fit: {error.reason}; it is given whole{meant.hint}"
             ) from None
         if isinstance(event, str):
             kind = letter.record.headers.get("ce_type", "")
             raise StepwireError(f"{kind} is {event} to this release; replay it from the release that knows it")
-        refuse_stars(event, before)
-        return edited, event
+        meant.check(event)
+        return event
 
     def _changed(self, letter: DeadLetter, event: Event | None) -> dict[str, Any] | None:
         before = None if event is None else self.payload(letter)
@@ -338,16 +336,24 @@ class DeadLetters:
         await self._send(letters, "drop", by)
 
     async def _send(
-        self, letters: Sequence[DeadLetter], what: str, by: str, edited: bytes | None = None, event: Event | None = None
-    ) -> None:
+        self, letters: Sequence[DeadLetter], what: str, by: str, event: Event | None = None
+    ) -> None:  # fmt: skip
         outs = []
         for letter in letters:
             said = Said(letter.handler, letter.id, what, by, "", self._changed(letter, event))
             outs += note(self._app.name, letter.run, said)
-            entry = replay(letter.record, drop=what == "drop", edited=edited)
+            record = letter.record if event is None else _as_now(letter.record, event)
+            edited = None if event is None else event.model_dump_json().encode()
+            entry = replay(record, drop=what == "drop", edited=edited)
             topic = control_topic(self._app.name, letter.handler)
             outs.append(Out(topic, replay_key(entry), {}, entry.encode()))
         await self._bus.publish(outs)
+
+
+def _as_now(record: Record, event: Event) -> Record:
+    """Under the version in which we show and write it; a record that names no type is of that one anyway."""
+    headers = record.headers
+    return record._replace(headers={**headers, "ce_type": event.spec.type}) if "ce_type" in headers else record
 
 
 def without_quotes(letter: DeadLetter, values: Sequence[str]) -> DeadLetter:
@@ -358,7 +364,7 @@ def without_quotes(letter: DeadLetter, values: Sequence[str]) -> DeadLetter:
 
 
 def _as_events(types: Sequence[type[Event]], data: Any) -> Any:
-    """Plain data as the event that it was, so that whoever shows it can mask it."""
+    """Plain data as the event that it was, so that whoever shows it can mask it; None for what is none of them."""
     if isinstance(data, list):
         return [_as_events(types, item) for item in data]
     for kind in types:
@@ -366,7 +372,7 @@ def _as_events(types: Sequence[type[Event]], data: Any) -> Any:
             return kind.model_validate(data)
         except ValidationError:
             continue
-    return data
+    return None if types else data
 
 
 def _given(prefix: str) -> str:

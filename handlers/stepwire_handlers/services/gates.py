@@ -26,11 +26,11 @@ from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
 from stepwire_handlers.services.contest import DecidedAlready, Ends, ends, won
-from stepwire_handlers.services.fields import reasons
+from stepwire_handlers.services.fields import read_as, reasons
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
 from stepwire_handlers.services.snapshot import Unread, snapshot
-from stepwire_handlers.services.stars import hint, meant, refuse_stars
+from stepwire_handlers.services.stars import Meant
 from stepwire_handlers.services.stored import Item, Stored
 from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
 
@@ -224,18 +224,20 @@ class Gates:
         kind = type(gate.event)
         if "type" not in kind.model_fields and fields.get("type") == kind.__name__:  # as a door shows the event
             fields = {name: value for name, value in fields.items() if name != "type"}
+        called = {also: name for name, info in kind.model_fields.items() for also in read_as(kind, name, info)}
+        fields = {called.get(name, name): value for name, value in fields.items()}
         if unknown := sorted(fields.keys() - kind.model_fields.keys()):
             raise SettingsError(
                 f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(kind.model_fields)}"
             )
-        fields = meant(fields, gate.event)
+        meant = Meant(fields, gate.event)
         try:
-            event = kind.model_validate(_merged(gate.event, fields))
+            event = kind.model_validate(_merged(gate.event, meant.value))
         except ValidationError as error:
             inside = any(len(issue["loc"]) > 1 for issue in error.errors(include_url=False, include_input=False))
             whole = "; what is nested is given whole: it takes the place of the field's value" if inside else ""
-            raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}{whole}{hint(fields)}") from None
-        refuse_stars(event, gate.event)
+            raise SettingsError(f"the edit is no {kind.__name__}: {reasons(error)}{whole}{meant.hint}") from None
+        meant.check(event)
         return event
 
     async def resolve(
@@ -303,7 +305,7 @@ def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
             except ValidationError as error:
                 problem = f" ({event.__name__}: {reasons(error)})"
     if len(fits) == 1:
-        refuse_stars(fits[0])
+        Meant(value, None).check(fits[0])
         return type(fits[0]).__name__, fits[0].model_dump_json()
     if fits:
         raise SettingsError(f"that fits {' and '.join(type(event).__name__ for event in fits)}; say which with --type")

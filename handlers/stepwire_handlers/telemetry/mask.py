@@ -114,26 +114,31 @@ def masked(value: Any, *, shorten: bool = True) -> Any:
     return str(value)
 
 
-def masked_json(event: BaseModel) -> Any:
-    """An event as its JSON, as the codec writes it, sensitive fields masked at any depth."""
-    return _over(event, event.model_dump(mode="json"))
+def masked_json(event: BaseModel, mask: str = MASK, *, by_alias: bool | None = None) -> Any:
+    """An event as its JSON, as the codec writes it if nothing else is said, sensitive fields masked at any depth."""
+    return _over(event, event.model_dump(mode="json", by_alias=by_alias), mask)
 
 
-def _over(value: Any, data: Any) -> Any:
-    """Stars over the dumped form of a value."""
+def _over(value: Any, data: Any, mask: str) -> Any:
+    """Stars over the dumped form of a value; over all of it, where something sensitive lies and nobody sees where."""
     if isinstance(data, dict) and (members := _members(value)) is not None:
         hidden, found = _hidden(value), dict(data)
         for name, field in members:
-            if name in hidden:
-                found.update({name: MASK} if name in data else {})
-            elif name in data:
-                found[name] = _over(field, data[name])
+            for written in {name, _written(value, name)} & data.keys():
+                found[written] = mask if name in hidden else _over(field, data[written], mask)
         return found
-    if isinstance(data, list) and isinstance(value, (list, tuple)) and len(data) == len(value):
-        return [_over(item, dumped) for item, dumped in zip(value, data, strict=True)]
+    if isinstance(data, list) and isinstance(value, (list, tuple, set, frozenset)) and len(data) == len(value):
+        return [_over(item, dumped, mask) for item, dumped in zip(value, data, strict=True)]
     if isinstance(data, dict) and isinstance(value, dict) and len(data) == len(value):
-        return {name: _over(item, dumped) for item, (name, dumped) in zip(value.values(), data.items(), strict=True)}
-    return data
+        pairs = zip(value.values(), data.items(), strict=True)
+        return {name: _over(item, dumped, mask) for item, (name, dumped) in pairs}
+    return mask if any(sensitive_values(value)) else data
+
+
+def _written(value: Any, name: str) -> str:
+    """How a model that says so (`serialize_by_alias`) writes a field."""
+    field = type(value).model_fields.get(name) if isinstance(value, BaseModel) else None
+    return (field.serialization_alias if field is not None else None) or name
 
 
 def shown(values: tuple[Any, ...], *, shorten: bool) -> list[Any]:
