@@ -50,9 +50,9 @@ class Skipped(NamedTuple):
     app: str
     handler: str
     topic: str
-    why: str  #: duplicate | other_type | late | undecodable | refused
+    why: str  #: duplicate | other_type | late | already_decided | undecodable | refused | retired
     type: str = ""  #: of a record of another type: its ce_type
-    run: str = ""  #: of a message: the run that it is about
+    run: str = ""  #: of a message, and of what a retired step gives up: the run that it is about
 
 
 class Assigned(NamedTuple):

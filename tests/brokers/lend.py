@@ -24,6 +24,7 @@ ENDS = f"; it ends with this command, and what lies on it is gone then (to keep 
 def lend(command: Sequence[str]) -> int:
     """Run the command; Ctrl-C reaches it too, SIGTERM is handed on, so this waits until it has ended by itself."""
     given = os.environ.get(VARIABLE)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # while the broker starts
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)))
         try:

@@ -125,7 +125,7 @@ def test_commands_are_found_wherever_they_stand() -> None:
 
 
 @pytest.mark.parametrize("command", ["topics plan", "graph", "groups list"])
-def test_the_app_is_known_by_one_variable_to_every_command(
+def test_a_command_that_takes_an_app_knows_it_by_the_variable_too(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     """STEPWIRE_APP, as the runbooks say; without it a usage error that names what is missing."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic_core import from_json, to_json
 from tests.door.doors import Inside
 from tests.door.shop import APP
 
-from stepwire import App, Decision, Event, Sensitive, handler
+from stepwire import App, Decision, Event, Join, Reject, Sensitive, handler
+from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Partition
 from stepwire.errors import SettingsError
+from stepwire.worker import Worker
+from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.gates import GATE, Gates, Waiting, returned
 from stepwire_handlers.services.stars import Meant
 from stepwire_handlers.telemetry.mask import masked, masked_json
@@ -154,6 +159,89 @@ def test_what_an_alias_or_a_set_holds_is_hidden_too() -> None:
     assert (
         Gates._edited(gate, {"pinCode": 5}) == Gates._edited(gate, {"pin": 5}) == basket.model_copy(update={"pin": 5})
     )
+
+
+class Secret(RootModel[dict[str, Annotated[str, Sensitive()]]]):
+    pass
+
+
+class Wallet(Event, topic="stars.wallets"):
+    secrets: Secret
+    bags: tuple[frozenset[Payee], ...] = ()
+
+
+def test_what_is_short_or_lies_in_a_root_model_is_hidden() -> None:
+    """A PIN of three digits too."""
+    wallet = Wallet(secrets=Secret({"pin": "123"}), bags=(frozenset({Payee(name="a", iban="D2")}),))
+    shown = str(masked_json(wallet))
+    assert "123" not in shown and "D2" not in shown
+
+
+def releases() -> tuple[App, App]:
+    """An app, and its next release, in which amounts are euros and not cents."""
+
+    def app(version: int, result: type[Event], field: Any) -> App:
+        class Bill(Event, topic="stars.bills", version=version, entry=True):
+            amount: Annotated[field, Sensitive()]
+            n: int
+
+        if version == 2:
+            Bill.upcast(1)(lambda data: {**data, "amount": data["amount"] / 100})
+
+        @handler()
+        async def settle(bill: Bill) -> result:  # type: ignore[valid-type]
+            if bill.n < 0:
+                raise Reject("no")
+            return result(amount=float(bill.amount), n=bill.n)
+
+        return App("bills", handlers=[settle])
+
+    class Settled(Event, topic="stars.settled", result=True):
+        amount: float
+        n: int
+
+    return app(1, Settled, int), app(2, Settled, float)
+
+
+async def test_a_dead_letter_of_an_older_version_is_edited_as_it_is_shown(tmp_path: Path) -> None:
+    """In the version of this release: what is hidden in it is not brought up a second time."""
+    old, new = releases()
+    bus = LocalBus(str(tmp_path / "bus.db"))
+    await bus.open()
+    (bill,) = old.wiring.graph.entries
+    await worked(old, bus, bill(amount=80_000, n=-1))
+    letters = DeadLetters(new, bus)
+    (letter,) = letters.open()
+    shown = masked_json(letters.payload(letter))  # type: ignore[arg-type]
+    assert shown == {"amount": "***", "n": -1}
+    await letters.resume([letter], to_json(shown | {"n": 1}))
+    await worked(new, bus)
+    (settled,) = bus.log.take(Partition("stars.settled", 0), 0, 10)
+    assert json.loads(settled.value) == {"amount": 800.0, "n": 1}
+    await bus.close()
+
+
+async def worked(app: App, bus: LocalBus, *events: Event) -> None:
+    worker = Worker(app, bus)
+    await worker.start()
+    await bus.publish([app.record(event, now=0.0)[0] for event in events])
+    await worker.settle()
+    await worker.stop()
+
+
+async def test_a_part_of_a_join_that_cannot_be_read_is_not_shown(tmp_path: Path) -> None:
+    """Nobody knows what is sensitive in it; the other parts are there."""
+
+    @handler(join=Join(timeout=5))
+    async def both(one: Payee, other: Payment) -> None: ...
+
+    values = b'{"one": {"who": "a", "iban": "DE2"}, "other": {"cents": 1}}'
+    letter: Any = SimpleNamespace(kind="join", handler="both", record=SimpleNamespace(value=values))
+    bus = LocalBus(str(tmp_path / "bus.db"))
+    await bus.open()
+    payload: Any = DeadLetters(App("joined", handlers=[both]), bus).payload(letter)
+    await bus.close()
+    assert (payload["one"], payload["other"].cents) == (None, 1)
 
 
 def test_stars_that_were_there_before_are_no_news() -> None:

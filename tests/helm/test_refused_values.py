@@ -83,8 +83,7 @@ REFUSED = [
         for protocol in ("SSL", "SASL_PLAINTEXT", "SASL_SSL")
     ),
     ("least", {"bus__prefix": "prod.", "defaults__autoscaling": scaled("prod.acme.draft")},
-     r"workers\.all\.autoscaling\.keda\.triggers: .*bus\.prefix.*prod\.prod\.acme\.draft.*\{group: acme\.draft, topic"),
-    ("least", {"bus__prefix": "prod-", "defaults__autoscaling": scaled("prod-acme.draft")}, r"\{group: acme\.draft,"),
+     r"workers\.all\.autoscaling\.keda\.triggers: .*bus\.prefix.*prod\.prod\.acme\.draft.*\{group: acme\.draft, "),
     ("least", {"defaults__autoscaling": {"kind": "hpa", "minReplicas": 9}}, r"maxReplicas 6 is below minReplicas 9"),
     ("least", {"defaults__autoscaling": {"kind": "hpa", "hpa": {"cpu": 0}}}, r"hpa has nothing to scale by"),
     ("everything", {"door__route": {"enabled": True}}, r"at '/door/route/parents': minItems"),
@@ -137,6 +136,7 @@ FITTING = [
     ("least", {"kafka": {"security.protocol": "SSL"}, "defaults__autoscaling": {"kind": "hpa"}}),
     ("least", {"monitoring": {"disabledAlerts": ["StepwireLagTooOld", "StepwireNoWorker"]}}),
     ("least", {"bus__prefix": "acme.", "defaults__autoscaling": scaled("acme.draft")}),  # the app's name, by chance
+    ("least", {"bus__prefix": "eu-", "defaults__autoscaling": scaled("eu-orders.check")}),  # an app may have a hyphen
     ("least", {"bus__prefix": "prod", "defaults__autoscaling": scaled("production.draft")}),
 ]  # fmt: skip
 

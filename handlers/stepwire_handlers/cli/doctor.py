@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 COLOURS = {"ok": "green", "note": "yellow", "failed": "red"}
 
 
-def command(
-    app: AppPlace, bus: BusUrl = None, json: AsJson = False
-) -> None:  # fmt: skip
+def command(app: AppPlace, bus: BusUrl = None, json: AsJson = False) -> None:
     """Look at everything a worker of this app needs, as this user, and say the cure of what fails.
 
     Exit: 0 it can do its job, 1 something failed.

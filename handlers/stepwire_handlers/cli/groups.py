@@ -15,9 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="Consumer groups: list, and move on
 
 
 @app.command("list")
-def list_(
-    app: AppPlace, bus: BusUrl = None, json: AsJson = False
-) -> None:  # fmt: skip
+def list_(app: AppPlace, bus: BusUrl = None, json: AsJson = False) -> None:
     """Every group of an app: who is in it, and how much it has left (on Kafka: offsets, with markers)."""
 
     async def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 State = Literal["ok", "note", "failed"]
+FORMER = "former steps"
 
 
 class Line(NamedTuple):
@@ -29,9 +30,6 @@ def note(what: str, found: str, cure: str = "") -> Line:
 def failed(what: str, found: str, cure: str) -> Line:
     """The process cannot do its job."""
     return Line(what, "failed", found, cure)
-
-
-FORMER = "former steps"
 
 
 def left_over(step: str, what: str) -> Line:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from stepwire.event import Sensitive
 
@@ -121,6 +121,8 @@ def masked_json(event: BaseModel, mask: str = MASK, *, by_alias: bool | None = N
 
 def _over(value: Any, data: Any, mask: str) -> Any:
     """Stars over the dumped form of a value; over all of it, where something sensitive lies and nobody sees where."""
+    if isinstance(value, RootModel):
+        return mask if _hidden(value) else _over(value.root, data, mask)
     if isinstance(data, dict) and (members := _members(value)) is not None:
         hidden, found = _hidden(value), dict(data)
         for name, field in members:
@@ -132,7 +134,17 @@ def _over(value: Any, data: Any, mask: str) -> Any:
     if isinstance(data, dict) and isinstance(value, dict) and len(data) == len(value):
         pairs = zip(value.values(), data.items(), strict=True)
         return {name: _over(item, dumped, mask) for item, (name, dumped) in pairs}
-    return mask if any(sensitive_values(value)) else data
+    return mask if _hides(value) else data
+
+
+def _hides(value: Any) -> bool:
+    """Does anything sensitive lie in it, however short?"""
+    if (members := _members(value)) is not None:
+        hidden = _hidden(value)
+        return any(name in hidden or _hides(field) for name, field in members)
+    if isinstance(value, Mapping):
+        return any(map(_hides, value.values()))
+    return isinstance(value, Collection) and not isinstance(value, (str, bytes)) and any(map(_hides, value))
 
 
 def _written(value: Any, name: str) -> str:

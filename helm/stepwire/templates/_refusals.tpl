@@ -54,8 +54,8 @@
     {{- /* a group is APP.HANDLER: what is no such pair without the prefix begins so by chance, as those of `acme` under `acme.` do */ -}}
     {{- $twice := printf "^%s[A-Za-z_][\\w-]*\\.[A-Za-z_][\\w-]*$" (regexQuoteMeta $prefix) -}}
     {{- range eq .kind "keda" | ternary .keda.triggers list -}}
-      {{- if and (regexMatch "[^A-Za-z0-9]$" $prefix) (regexMatch $twice .group) -}}
-        {{- fail (printf "workers.%s.autoscaling.keda.triggers: the group %s begins with bus.prefix already, which the chart puts before it, and there is no %s%s: name group and topic without the prefix: {group: %s, topic: %s, lagThreshold: %v}" $name .group $prefix .group (trimPrefix $prefix .group) (trimPrefix $prefix .topic) .lagThreshold) -}}
+      {{- if and (hasSuffix "." $prefix) (regexMatch $twice .group) -}}
+        {{- fail (printf "workers.%s.autoscaling.keda.triggers: the group %s begins with bus.prefix already, which the chart puts before it, so it would look at %s%s: name group and topic without the prefix: {group: %s, …}" $name .group $prefix .group (trimPrefix $prefix .group)) -}}
       {{- end -}}
     {{- end -}}
     {{- if and (eq .kind "hpa") (not .hpa.cpu) (not .hpa.metrics) -}}

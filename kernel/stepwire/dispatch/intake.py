@@ -76,7 +76,7 @@ class Intake:
         self._dispatcher.committer.add(Finished(done=[where]))
 
     def say_skipped(self, why: str, run: str) -> None:
-        """What was kept for a run comes to nothing."""
+        """What came for a run comes to nothing."""
         self.step.telemetry(Skipped(self.step.app, self.step.name, self.step.control, why, run=run))
 
     # -- forward

@@ -184,20 +184,20 @@ class KafkaMembership(ConsumerRebalanceListener):
                     await self._news.wait()
             self._news.clear()
             return ()
-        assert self._consumer is not None
+        consumer: Any = self._consumer  # this one, even if the seat is given back meanwhile
         places = {partition: self._bus.place(partition) for partition in positions}
         try:
             self._seek(positions, places)
             # aiokafka hands out all it has of one partition before the next one's: a replay would wait for megabytes
             self._turn = [place for place in places.values() if place.topic == self._mail] if not self._turn else []
-            got = await self._consumer.getmany(*self._turn, max_records=limit) if self._turn else {}
-            got = got or await self._consumer.getmany(*places.values(), timeout_ms=int(WAIT * 1000), max_records=limit)
+            got = await consumer.getmany(*self._turn, max_records=limit) if self._turn else {}
+            got = got or await consumer.getmany(*places.values(), timeout_ms=int(WAIT * 1000), max_records=limit)
             if generation != self._assignment.generation:
                 return ()
             return await self._handed_out(positions, places, got)
         except asyncio.CancelledError:  # aiokafka may have moved on past records that nobody was given: seek
             self._delivered, self._passed = {}, {}
-            for waiter in self._consumer._fetcher._fetch_waiters:  # noqa: SLF001 - ours is left there, for an error
+            for waiter in consumer._fetcher._fetch_waiters:  # noqa: SLF001 - ours is left there, for an error
                 waiter.cancel()  # that asyncio would then report as heard by nobody
             raise
         except IllegalStateError:
