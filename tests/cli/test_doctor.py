@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 from tests.cli.shell import APP, Shell, until
+from tests.cli.test_groups import load, work
 
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.doctor import local
@@ -41,6 +43,16 @@ def test_a_worker_that_runs_is_seen(shell: Shell) -> None:
     shell.begin("run", APP)
     until(lambda: Path(f"{shell.path}.locks").exists(), "the worker has its locks")
     until(lambda: lines(shell).get("lock") == "note", "the lock is seen")
+
+
+def test_a_gate_that_is_gone_and_still_asked_is_told_before_run_refuses_it(shell: Shell) -> None:
+    """With each way out and what it costs; nobody is told that all is well where `run` would not start."""
+    load(shell, 1, "gate_before")
+    work(shell, "gate_before")
+    said = shell("doctor", "yard:gate_after", code=1).out
+    for way in ("pack is gone", "name='pack'", "groups move pack NEW", "gives? up what it keeps"):
+        assert re.search(way.replace(" ", r"\s+"), said), said
+    assert "pack is not in yard any more" in shell("run", "yard:gate_after", code=2).err
 
 
 @pytest.mark.parametrize("what", ["damaged", "foreign version", "folder"])

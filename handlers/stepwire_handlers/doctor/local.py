@@ -15,6 +15,7 @@ from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.sqlite import VERSION
 from stepwire.errors import StepwireError
+from stepwire.release import left_behind
 from stepwire_handlers.configuration import Configuration, local_bus
 from stepwire_handlers.doctor.line import Line, failed, left_over, note, ok
 from stepwire_handlers.doctor.surroundings import surroundings
@@ -85,12 +86,12 @@ async def _inside(app: App, values: Configuration) -> list[Line]:
         rows = groups_locally(app, bus)
         missing = lacking(await plan(app, app.settings, bus))
         busy = [row.handler for row in rows if row.members]
-        left = [row for row in rows if not row.in_app and row.behind]
+        left = await left_behind(app, bus)
     finally:
         await bus.close()
     lock = note(LOCK, f"a worker has {', '.join(busy)}", "a second one stands by") if busy else ok(LOCK, "it is free")
-    if left:
-        return [lock, left_over(left[0].handler, f"{left[0].behind} events")]
+    for name, count in left.items():
+        return [lock, left_over(name, f"{count} events or entries")]
     said = f"{len(missing)} are not made yet" if missing else "all are there"
     return [lock, note(TOPICS, said, "a worker makes them at its start") if missing else ok(TOPICS, said)]
 
