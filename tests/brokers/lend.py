@@ -33,11 +33,14 @@ def lend(command: Sequence[str]) -> int:
             sys.stderr.write(f"no Kafka broker: {wrong}\n")
             return 1
         sys.stderr.write(f"Kafka broker at {servers}{'' if given else ENDS}\n")
-        process = subprocess.Popen([word.replace("{}", servers) for word in command])
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        running, told = list[subprocess.Popen[bytes]](), list[int]()
+        signal.signal(signal.SIGTERM, lambda number, _: [told.append(number), *(one.terminate() for one in running)])
+        running.append(subprocess.Popen([word.replace("{}", servers) for word in command]))
+        if told:  # while it was being started, when nobody handed it on
+            running[0].terminate()
         while True:
             try:
-                code = process.wait()
+                code = running[0].wait()
             except KeyboardInterrupt:
                 continue
             if not given:

@@ -71,6 +71,9 @@ class Stage:
             member: Any = dispatcher._member
             coordinator = member._consumer._coordinator
             coordinator._maybe_leave_group = _nothing
+            if member._writing is not None:
+                member._writing.cancel()
+                await asyncio.wait([member._writing])
             await member._stand_up()
             await member._connection.close()
         bus._members.clear()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.protocol.admin import ApiVersionRequest
 from aiokafka.protocol.metadata import MetadataRequest_v5
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from tests.cli.shell import HERE, Said, Shell
@@ -225,3 +226,14 @@ async def test_to_look_for_topics_makes_none() -> None:
     with pytest.raises(BusUnavailable):
         await counts(Listening(), ["nowhere"])  # type: ignore[arg-type]
     assert [each.to_object()["allow_auto_topic_creation"] for each in asked] == [False]
+
+
+async def test_a_connection_that_was_closed_opens_none_again(kafka: str) -> None:
+    """What still runs after the end, such as a write, would keep the process from ending by a new one."""
+    connection = KafkaBus(kafka).connection()
+    await connection.open()
+    node = connection._client.get_random_node()
+    assert await connection.ask(node, ApiVersionRequest()) is not None
+    await connection.close()
+    assert await connection.ask(node, ApiVersionRequest()) is None
+    assert not connection._client._conns

@@ -91,19 +91,18 @@ class Connection:
             raise BusUnavailable(f"no Kafka broker to work with: {await self.why()}")
 
     async def close(self) -> None:
-        """Close all connections; bounded in time."""
+        """Close all connections, bounded in time, and for good: a write that goes on opens none again."""
         await closed(self._client.close())
+        self._client.cluster = type(self._client.cluster)()  # which knows no broker
 
     async def ask(
         self, node: int | None, request: Request[Any], group: ConnectionGroup = ConnectionGroup.DEFAULT
     ) -> Any:
         """The answer of one broker; None if there was none."""
-        if node is None or node < 0:
-            return None
-        try:
-            return await self._client.send(node, request, group=group)
-        except FAILED:
-            return None
+        with contextlib.suppress(*FAILED):
+            if node is not None and node >= 0:
+                return await self._client.send(node, request, group=group)
+        return None
 
     async def ask_any(self, request: Request[Any]) -> Any:
         """The answer of some broker. Raises BusUnavailable if for long there was none: of several, one may be down."""
