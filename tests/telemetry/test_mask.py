@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType, TypedDict
 
 from stepwire import Decision, Event, Sensitive
-from stepwire_handlers.telemetry.mask import LONG, MASK, masked, sensitive_values, shown, without_pieces
+from stepwire_handlers.telemetry.mask import LONG, MASK, masked, masked_json, sensitive_values, shown, without_pieces
 from stepwire_topics.attachment import Attachment
 
 
@@ -47,6 +48,38 @@ class Everything(Event, topic="everything"):
 class Flat(Event, topic="flat"):
     n: int
     text: str | None = None
+
+
+Iban = TypeAliasType("Iban", Annotated[str, Sensitive()])
+Tree = TypeAliasType("Tree", "list[Tree] | str")
+
+
+class Bank(TypedDict):
+    name: str
+    iban: Annotated[str, Sensitive()]
+
+
+class Pair(NamedTuple):
+    name: str
+    iban: Annotated[str, Sensitive()]
+
+
+class Behind(Event, topic="mask.behind"):
+    named: Iban
+    keyed: Bank
+    paired: Pair
+    tree: Tree
+    maybe: Annotated[str | None, Sensitive()] = None
+    sure: Annotated[bool, Sensitive()] = True
+
+
+def test_a_mark_holds_behind_a_name_and_on_a_key() -> None:
+    """A named type, which may name itself; a key of a TypedDict, a field of a NamedTuple: then all of it is hidden."""
+    bank: Bank = {"name": "b", "iban": "DE22"}
+    event = Behind(named="DE11", keyed=bank, paired=Pair("p", "DE33"), tree=["a", ["b"]])
+    hidden = {"named": MASK, "keyed": MASK, "paired": MASK, "tree": ["a", ["b"]], "maybe": MASK, "sure": MASK}
+    assert masked(event) == masked_json(event) == hidden
+    assert not {"None", "True"} & set(sensitive_values(event))
 
 
 def test_a_mark_holds_at_any_depth() -> None:

@@ -108,6 +108,7 @@ def _there(door: Remote, app: str | None, wanted: Filter, every: str = "") -> li
 def show(
     id: Annotated[str, typer.Argument(help="The id, or how it begins; also one that was answered.")],
     app: AppOrName = None,
+    handler: Handler = "",
     raw: Annotated[bool, typer.Option("--raw", help="The payload as it is, sensitive fields included.")] = False,
     bus: BusUrl = None,
     door: DoorUrl = None,
@@ -119,12 +120,12 @@ def show(
         from stepwire.errors import SettingsError
 
         if door is None:
-            data = await _whole(app_named(app), bus, id, raw)
+            data = await _whole(app_named(app), bus, id, handler, raw)
         elif raw:
             raise SettingsError("--raw needs the bus: a door shows no sensitive field to anybody")
         else:
             remote = door_at(door, bus)
-            data = remote.letter(a_letter(remote, app, id, every=True))
+            data = remote.letter(a_letter(remote, app, id, handler, every=True))
             data = {name: data[name] for name in (*SHOWN, "headers", "payload", "blocks", "said")}
         echo_json(data) if json else _draw(data)
         return COMPLETED
@@ -132,7 +133,7 @@ def show(
     execute(main)
 
 
-async def _whole(app: str, bus: str | None, id_: str, raw: bool) -> dict[str, Any]:
+async def _whole(app: str, bus: str | None, id_: str, handler: str, raw: bool) -> dict[str, Any]:
     """From the bus itself."""
     from stepwire_handlers.services.dead_letters import DeadLetters
     from stepwire_handlers.services.signing import signing_of
@@ -140,7 +141,7 @@ async def _whole(app: str, bus: str | None, id_: str, raw: bool) -> dict[str, An
     loaded, values = target(app, bus)
     async with existing(values, loaded) as where:
         letters = DeadLetters(loaded, where)
-        letter = letters.read(id_)
+        letter = letters.read(id_, handler)
         status, blocked = letters.status(letter), letters.blocked_by(letter)
         said = letters.said(letter, await signing_of(values, loaded, where))
         payload = _payload(letters, letter, raw)
@@ -290,7 +291,7 @@ def _answer_there(
     from stepwire.errors import SettingsError, StepwireError
 
     _must_say_which(ids, wanted, all_)
-    found = [a_letter(door, app, id_) for id_ in ids] if ids else _there(door, app, wanted)
+    found = [a_letter(door, app, id_, wanted.handler) for id_ in ids] if ids else _there(door, app, wanted)
     found = list({(x["app"], x["handler"], x["id"]): x for x in found}.values())
     if edited is not None and len(found) != 1:
         raise SettingsError(f"an edited payload is for one dead letter, not for {len(found)}; name one id")
@@ -308,7 +309,7 @@ def _chosen(letters: DeadLetters, ids: list[str] | None, wanted: Filter, all_: b
     """The open ones that are meant. Raises SettingsError if nothing says which."""
     _must_say_which(ids, wanted, all_)
     if ids:
-        return list({(x.handler, x.id): x for x in map(letters.find, ids)}.values())
+        return list({(x.handler, x.id): x for x in (letters.find(id_, wanted.handler) for id_ in ids)}.values())
     return [letter for letter in letters.open() if wanted.matches(letter)]
 
 
@@ -316,8 +317,8 @@ def _must_say_which(ids: list[str] | None, wanted: Filter, all_: bool) -> None:
     """Raises SettingsError if nothing says which ones are meant, or two things do."""
     from stepwire.errors import SettingsError
 
-    if ids and (any(wanted) or all_):
-        raise SettingsError("give ids, or options that say which ones, not both")
+    if ids and (wanted.error or wanted.run or all_):
+        raise SettingsError("give ids (and --handler, if several have one), or options that say which ones, not both")
     if not ids and not any(wanted) and not all_:
         raise SettingsError("say which: ids, --handler, --error, --run, or --all; see: stepwire dlq list --app …")
 

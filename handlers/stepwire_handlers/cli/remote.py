@@ -96,18 +96,18 @@ def _first(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 # -- dead letters
 
 
-def a_letter(door: Remote, app: str | None, prefix: str, *, every: bool = False) -> dict[str, Any]:
-    """The dead letter whose id begins so, as the door tells it. Raises StepwireError for none, or more than one."""
+def a_letter(door: Remote, app: str | None, prefix: str, handler: str, *, every: bool = False) -> dict[str, Any]:
+    """A handler's (empty: any) whose id begins so, as the door tells it. Raises StepwireError for none, or several."""
     from stepwire.errors import SettingsError, StepwireError
 
     if not prefix:
         raise SettingsError("the id is empty; see: stepwire dlq list --door …")
-    query = {"app": name_there(app), "id": prefix, "every": "true" if every else ""}
+    query = {"app": name_there(app), "id": prefix, "handler": handler, "every": "true" if every else ""}
     found = list(_first(door.letters(**query)))
     if len(found) != 1:
         kind = "dead letter" if every else "open dead letter"
         what = f"several {kind}s begin" if found else f"no {kind} begins"
-        raise StepwireError(f"{what} with {prefix!r}; see: stepwire dlq list --door …")
+        raise StepwireError(f"{what} with {prefix!r}; --handler says whose; see: stepwire dlq list --door …")
     return found[0]
 
 

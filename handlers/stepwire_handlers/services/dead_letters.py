@@ -223,20 +223,20 @@ class DeadLetters:
             return "open" if join.call.get("dead") else "under way"
         return "open" if self._stored.item(letter.handler, letter.id) is None else "under way"
 
-    def find(self, prefix: str) -> DeadLetter:
-        """The open one whose id begins so. Raises StepwireError if there is none, or more than one."""
-        found = [letter for _, letter, _ in self.after(Mark(), 2, prefix=_given(prefix))]
+    def find(self, prefix: str, handler: str = "") -> DeadLetter:
+        """The open one (of a handler) whose id begins so. Raises StepwireError if there is none, or more than one."""
+        found = [letter for _, letter, _ in self.after(Mark(), 2, Filter(handler), _given(prefix))]
         if len(found) != 1:
             what = "several open dead letters begin" if found else "no open dead letter begins"
-            raise StepwireError(f"{what} with {prefix!r}; see: stepwire dlq list --app …")
+            raise StepwireError(f"{what} with {prefix!r}; --handler says whose; see: stepwire dlq list --app …")
         return found[0]
 
-    def read(self, prefix: str) -> DeadLetter:
-        """The one whose id begins so, answered or not. Raises StepwireError if there is none, or more than one."""
-        found = [letter for _, letter, _ in self.after(Mark(), 2, prefix=prefix, every=True)]
+    def read(self, prefix: str, handler: str = "") -> DeadLetter:
+        """The one (of a handler) whose id begins so, answered or not. Raises StepwireError as `find` does."""
+        found = [letter for _, letter, _ in self.after(Mark(), 2, Filter(handler), prefix, every=True)]
         if len(found) != 1:
             what = "several dead letters begin" if found else "no dead letter begins"
-            raise StepwireError(f"{what} with {prefix!r}; see: stepwire dlq list --every --app …")
+            raise StepwireError(f"{what} with {prefix!r}; --handler says whose; see: stepwire dlq list --every --app …")
         return found[0]
 
     def stats(self) -> Counter[tuple[str, str]]:

@@ -70,13 +70,19 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     try:
         return get_type_hints(kind, include_extras=True)
     except NameError:  # an annotation that cannot be read may be a marked one
-        return {field.name: Sensitive for field in dataclasses.fields(kind)}
+        return dict.fromkeys(kind.__annotations__, Sensitive)
 
 
-def _is_marked(annotation: Any) -> bool:
+def _is_marked(annotation: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Is a mark in it, also behind a name (`type Iban = …`), which may name itself, or on a key of a TypedDict?"""
     if isinstance(annotation, Sensitive) or annotation is Sensitive:
         return True
-    return any(_is_marked(inner) for inner in get_args(annotation)) if get_origin(annotation) is not Literal else False
+    if get_origin(annotation) is Literal or id(annotation) in seen:
+        return False
+    inside = [*get_args(annotation), *filter(None, [getattr(annotation, "__value__", None)])]
+    if isinstance(annotation, type) and (issubclass(annotation, tuple) or hasattr(annotation, "__total__")):
+        inside += _hints(annotation).values()  # of a NamedTuple, or a TypedDict of either library
+    return any(_is_marked(inner, seen | {id(annotation)}) for inner in inside)
 
 
 def _leaves(annotation: Any) -> Iterator[Any]:
@@ -192,8 +198,8 @@ def sensitive_values(value: Any, *, inside: bool = False) -> Iterator[str]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from sensitive_values(item, inside=inside)
-    elif inside and len(text := str(value)) >= SHORTEST:
-        yield text
+    elif inside and value is not None and not isinstance(value, bool) and len(text := str(value)) >= SHORTEST:
+        yield text  # "None" and "True" tell nothing, and stand in many a text
 
 
 def without(text: str, values: Iterable[str]) -> str:
