@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.cli.shell import APP, Shell, ended, until
+from tests.cli.test_groups import load, work
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out
@@ -226,3 +227,20 @@ def test_an_empty_id_answers_nothing(shell: Shell, verb: str) -> None:
     before = shell("dlq", "list", "--json").data
     assert "the id is empty" in shell("dlq", verb, "", code=2).err
     assert shell("dlq", "list", "--json").data == before
+
+
+def test_an_event_that_failed_in_two_steps_is_answered_in_each(shell: Shell) -> None:
+    """Both dead letters have its id; `--handler` says which is shown, replayed or dropped."""
+    load(shell, 1, "refused_twice")
+    work(shell, "refused_twice")
+    app = ("--app", "yard:refused_twice")
+    one, two = shell("dlq", "list", *app, "--json").data
+    assert one["id"] == two["id"]
+    for command in ("show", "replay", "drop"):
+        assert "--handler says whose" in shell("dlq", command, one["id"], *app, code=1).err
+    assert shell("dlq", "show", one["id"], "--handler", "two", *app, "--json").data["handler"] == "two"
+    edit = ("--edit", '{"n": 2}')
+    assert "replayed 1" in shell("dlq", "replay", one["id"], "--handler", "one", *edit, *app).out
+    assert "dropped 1" in shell("dlq", "drop", one["id"], "--handler", "two", *app).out
+    work(shell, "refused_twice")
+    assert [each["handler"] for each in shell("dlq", "list", *app, "--json").data] == ["one"]

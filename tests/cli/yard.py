@@ -30,3 +30,10 @@ def yard(name: str) -> App:
 
 before, after = yard("pack"), yard("wrap")
 gate_before, gate_after = (App("yard", [handler(name=name)(sign)]) for name in ("pack", "wrap"))
+
+
+async def refuse(load: Load) -> Packed:
+    raise Reject("nobody takes it")
+
+
+refused_twice = App("yard", [handler(name=name)(refuse) for name in ("one", "two")])
