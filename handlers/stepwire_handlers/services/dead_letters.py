@@ -335,9 +335,7 @@ class DeadLetters:
         """Give deliveries up: what they owe is absent. `by` is who wants it."""
         await self._send(letters, "drop", by)
 
-    async def _send(
-        self, letters: Sequence[DeadLetter], what: str, by: str, event: Event | None = None
-    ) -> None:  # fmt: skip
+    async def _send(self, letters: Sequence[DeadLetter], what: str, by: str, event: Event | None = None) -> None:
         outs = []
         for letter in letters:
             said = Said(letter.handler, letter.id, what, by, "", self._changed(letter, event))

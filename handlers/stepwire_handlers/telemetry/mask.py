@@ -70,7 +70,9 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     try:
         return get_type_hints(kind, include_extras=True)
     except NameError:  # an annotation that cannot be read may be a marked one
-        return dict.fromkeys(kind.__annotations__, Sensitive)
+        return dict.fromkeys(
+            (name for each in kind.__mro__ for name in vars(each).get("__annotations__", ())), Sensitive
+        )
 
 
 def _is_marked(annotation: Any, seen: frozenset[int] = frozenset()) -> bool:
