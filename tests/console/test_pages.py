@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from stepwire_handlers.cli.main import cli
 from stepwire_handlers.services.console import forms
 from stepwire_handlers.services.door.limits import Limits
+from stepwire_handlers.services.gates import Gates
 
 XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}"
 IBAN = "DE02120300000000202051"
@@ -191,6 +192,23 @@ async def test_runs_are_filtered_searched_and_paged(opened: Opened) -> None:
         assert answer.headers["location"] == f"/runs/{runs[3]}"
         for odd in ("/?page=-1", "/?page=x", "/?page=99999999999", "/?state=odd", "/?since=odd", "/?app=odd"):
             await desk.get(odd)
+
+
+async def test_nobody_is_offered_to_approve_what_cannot_be_read(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list and the page of a gate with an event of a newer release say so; it can be declined."""
+    async with opened() as desk:
+        await desk.publish("Ada", 500)
+        await desk.work()
+        await desk.login("boss")
+        readable = await desk.get(await desk.link("/gates", "/gates/office/"))
+        assert 'value="approve"' in readable and "cannot read its event" not in readable
+        monkeypatch.setattr(Gates, "_event", lambda *_: None)
+        assert "this release cannot read its event" in await desk.get("/gates")
+        page = await desk.get(await desk.link("/gates", "/gates/office/"))
+        assert "this release cannot read its event" in page and "NoneType" not in page
+        assert 'value="approve"' not in page and 'value="decline"' in page
 
 
 async def test_a_gate_is_decided_with_an_edit_by_an_approver(opened: Opened, capfd: pytest.CaptureFixture[str]) -> None:
