@@ -229,13 +229,14 @@ async def test_a_query_that_ends_the_sessions_of_its_role_costs_each_an_attempt(
 
 async def test_what_a_query_says_to_others_is_not_heard_and_what_it_locks_is_free(dsn: str) -> None:
     """The transaction is rolled back, so a notification is never sent; the session ends, so no lock stays."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with psycopg.connect(dsn, autocommit=True, options="-c lock_timeout=20s") as connection:
         connection.execute("LISTEN heard")
         async with asking(dsn) as tools:
             for _ in range(2):
                 await tools.call("s.query", {"sql": "SELECT pg_notify('heard', 'x'), pg_advisory_lock(7)"})
         assert list(connection.notifies(timeout=0)) == []
-        assert connection.execute("SELECT pg_try_advisory_lock(7)").fetchone() == (True,)
+        # The server lets go of a session's locks when its process ends, which its client does not wait for.
+        connection.execute("SELECT pg_advisory_lock(7)")
 
 
 @pytest.mark.parametrize("value", [INJECTION, "x' OR '1'='1", "$1", "'; COMMIT; --", "\\", "%s", "é\U0001f600\n"])
