@@ -119,15 +119,12 @@ class Run:
         """Say what became of an unknown outcome: "done" (with the event it returned), "redo" or "drop"."""
         if id_ not in self.unknown or verdict not in ("done", "redo", "drop"):
             raise PublishError(f'{verdict} of {id_}: run.unknown has the ids; say "done", "redo" or "drop"')
-        handler, partition = next(
-            (name, mailbox.partition)
-            for name, mailbox in self._mailboxes()
-            if id_ in mailbox.items or id_ in mailbox.joins
-        )
+        holders = ((name, each) for name, each in self._mailboxes() if id_ in each.items or id_ in each.joins)
+        handler, mailbox = next(holders)
         value = event.model_dump_json().encode() if event is not None else b"null"
         kind = type(event).__name__ if event is not None else ""
         meta = {"kind": "resolve", "id": id_, "verdict": verdict, "by": by, "type": kind}
-        await self._send(handler, id_, Entry(meta, {}, value), partition)
+        await self._send(handler, id_, Entry(meta, {}, value), mailbox.partition)
 
     async def _answer(self, dead: Dead, *, drop: bool, value: bytes | None) -> None:
         entry = replay(dead.record, drop=drop, edited=value)
@@ -186,9 +183,8 @@ class Run:
         self.gates, self.unknown, self.waiting = [], [], 0
         for name, mailbox in self._mailboxes():
             self._look_into(name, mailbox)
-        self.dead_letters = [
-            dead for record in records if (dead := self._dead(record)) is not None and not self._answered(dead)
-        ]
+        dead = [each for each in map(self._dead, records) if each is not None]
+        self.dead_letters = [each for each in dead if not self._answered(each)]
 
     def _event(self, record: Record) -> Event | None:
         types = [event for event in self._app.wiring.events if event.spec.topic == record.topic]
@@ -236,10 +232,8 @@ class Run:
 
 def replay(record: Record, *, drop: bool, edited: bytes | None = None) -> Entry:
     """The control message that resumes, or gives up, the delivery of a dead letter (R14)."""
-    headers = {
-        name: value for name, value in record.headers.items() if not name.startswith(("kafka_dlt-", "sw_"))
-    }  # fmt: skip
     dead = record.headers
+    headers = {name: value for name, value in dead.items() if not name.startswith(("kafka_dlt-", "sw_"))}
     meta = {
         "kind": "replay", "id": dead["sw_delivery"].rpartition("/")[2], "replay": int(dead["sw_replay"]) + 1,
         "origin": dead["sw_kind"], "drop": drop, "edited": edited is not None, "run": dead["ce_swrun"],

@@ -88,11 +88,15 @@ class Caller:
                 delivery.attempt += 1
                 delivery.meta = {**delivery.meta, "error": brief(again.error)}
                 outcome, context = await self._attempt(delivery)
-        finally:
-            if delivery.task is asyncio.current_task():
-                self.running.pop(delivery, None)
+        except asyncio.CancelledError:
+            # Its own code did that, if we did not. Or the loop ends, and then it is dropped, or all is over, by that time.
+            if (task := delivery.task) is not None and not delivery.dropped:
+                context, error = self._context(delivery), self._cancelled()
+                task.get_loop().call_later(CLEAN_UP, self._give_up, delivery, task, context, error)
+            raise
         # A handler may swallow its cancellation: what it returns once it was dropped or given up is not ours any more.
         if delivery.task is asyncio.current_task() and not delivery.dropped:
+            self.running.pop(delivery, None)
             self._concluded(delivery, outcome, context)
 
     def _in_place(self, outcome: Outcome) -> RetryAt | None:
@@ -202,13 +206,15 @@ class Caller:
             if delivery.task is not None:
                 delivery.timed_out = True
                 delivery.task.cancel()
-                self._step.clock.at(now + CLEAN_UP, partial(self._give_up, delivery, delivery.task, context))
+                given_up = partial(self._give_up, delivery, delivery.task, context, self._too_slow())
+                self._step.clock.at(now + CLEAN_UP, given_up)
 
-    def _give_up(self, delivery: Delivery, task: asyncio.Task[None], context: Context) -> None:
-        """A call whose clean-up hangs is over for us, and its slot is free; what it still does counts no more."""
-        if delivery.task is task and delivery.timed_out and self.running.pop(delivery, self) is None:
+    def _give_up(self, delivery: Delivery, task: asyncio.Task[None], context: Context, error: Exception) -> None:
+        """A call whose clean-up hangs, or that cancelled itself, is over for us; what it still does counts no more."""
+        over = delivery.task is task and (delivery.timed_out or task.done()) and not delivery.dropped
+        if over and self.running.pop(delivery, self) is None:
             delivery.task = None
-            self._concluded(delivery, self._failed(delivery, self._too_slow()), context)
+            self._concluded(delivery, self._failed(delivery, error), context)
 
     def close(self) -> None:
         """Cut off no call any more."""
