@@ -89,7 +89,7 @@ class Caller:
                 delivery.meta = {**delivery.meta, "error": brief(again.error)}
                 outcome, context = await self._attempt(delivery)
         except asyncio.CancelledError:
-            # Its own code did that, if we did not. Or the loop ends, and then it is dropped, or all is over, by that time.
+            # Its own code did that, if we did not. Or the loop ends, and this comes too late for anybody to hear it.
             if (task := delivery.task) is not None and not delivery.dropped:
                 context, error = self._context(delivery), self._cancelled()
                 task.get_loop().call_later(CLEAN_UP, self._give_up, delivery, task, context, error)
