@@ -22,6 +22,7 @@ from stepwire_handlers.services.console.application import Console
 from stepwire_handlers.services.console.process import console_of
 from stepwire_handlers.services.door.access import Access, new_key
 from stepwire_handlers.services.door.process import places_of
+from stepwire_handlers.services.door.releases import watch_keys
 
 KEYS = {name: new_key() for name in ("eye", "crm", "boss", "stranger", "feed")}
 ROLES = {"eye": ["viewer"], "crm": ["operator"], "boss": ["approver", "operator"], "feed": ["publisher"]}
@@ -88,7 +89,9 @@ def opened(tmp_path: Path) -> Callable[..., object]:
             for each in (bus, other):
                 await each.open()
                 stack.push_async_callback(each.close)
-            console = console_of(values, await places_of(stack, [(app, bus) for app in apps]), access, "console")
+            places = await places_of(stack, [(app, bus) for app in apps])
+            stack.callback(asyncio.create_task(watch_keys(places)).cancel)
+            console = console_of(values, places, access, "console")
             transport = httpx2.ASGITransport(console.application(), raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=base))
             yield Desk(console, client, other)

@@ -27,8 +27,9 @@ async def test_a_console_that_workers_would_not_believe_decides_nothing(
         run = await desk.publish("ann", 500)
         await desk.work(KEY)
         await tell(desk.bus, OFFICE, KEY)
-        while not desk.console.places["office"].refused:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while not desk.console.places["office"].refused:
+                await asyncio.sleep(0.01)
         await desk.login("boss")
         gate = await desk.link("/gates", "/gates/office/")
         assert "Gates of office cannot be decided here: the workers of office" in await desk.get(gate)

@@ -36,6 +36,27 @@ def test_a_door_does_not_open_by_accident(options: list[str], why: str) -> None:
     assert (done.exit_code, why in done.stderr) == (2, True), done.stderr
 
 
+@pytest.mark.parametrize("command", ["door", "console", "mcp"])
+def test_a_server_finds_its_apps_in_the_environment(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STEPWIRE_APP names one or, with spaces between them, several."""
+    monkeypatch.setenv("STEPWIRE_APP", f"{APPS[0]} {APPS[0]}")
+    options = ["--http"] if command == "mcp" else []
+    done = CliRunner().invoke(cli, [command, "--insecure", "--port", "0", *options])
+    assert (done.exit_code, "two apps are called shop" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(("command", "warns"), [("door", True), ("console", True), ("mcp", False)])
+def test_who_lets_people_decide_warns_that_decisions_are_not_signed(command: str, warns: bool, tmp_path: Path) -> None:
+    """A door and a console, when they start without a decision key; an MCP server has nothing to do with decisions."""
+    access = tmp_path / "access.toml"
+    access.write_text(CliRunner().invoke(cli, ["door", "--new-key", "crm"]).stderr, "utf-8")
+    options = ["--http", "--allow-host", "a.example"] if command == "mcp" else []
+    here = [APPS[0], "--access", str(access), "--host", "192.0.2.1", "--port", "0"]  # nobody's address
+    done = CliRunner().invoke(cli, [command, *here, *options])
+    assert (done.exit_code, "cannot listen" in done.stderr) == (2, True), done.stderr
+    assert ("decisions are not signed" in done.stderr) is warns
+
+
 @pytest.mark.parametrize("name", ["crm", 'the "old" Ä\\crm', "🔑"])
 def test_what_is_printed_for_a_new_key_is_an_access_file(tmp_path: Path, name: str) -> None:
     """The key goes to stdout alone; stderr as it stands is a file with its hash and no more, also behind another's."""

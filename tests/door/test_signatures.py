@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +15,15 @@ from tests.door.forgery import forged
 from tests.door.shop import APP
 from tests.door.test_decisions import ACCESS, by, gate
 
+from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out
 from stepwire.gate import decision
+from stepwire_handlers.configuration import Configuration
+from stepwire_handlers.services.console import process as console
+from stepwire_handlers.services.door import process as door
 from stepwire_handlers.services.signing import LATER, UNCHECKED, UNSIGNED, fingerprint, tell, weakness
 from stepwire_handlers.services.timeline import timeline
+from stepwire_handlers.services.tools.process import Listening, Terms, serve_http
 
 KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 Opened = Callable[..., Any]
@@ -85,24 +92,48 @@ async def test_a_door_with_a_key_serves_workers_without(opened: Opened) -> None:
         assert answer.status_code == 202
 
 
-async def test_a_door_says_in_its_log_that_it_cannot_decide(
-    opened: Opened, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+SERVERS = {
+    "door": lambda apps, values, say: door.serve(apps, values, None, "127.0.0.1", 0, 0, say),
+    "console": lambda apps, values, say: console.serve(apps, values, None, "127.0.0.1", 0, b"", say),
+    "mcp": lambda apps, values, say: serve_http(
+        apps, values, Terms(1.0, "", 0), Listening("127.0.0.1", 0, (), None), say
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_who_lets_people_decide_says_in_its_log_that_it_cannot(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once, before anybody tries; and once that it can again."""
+    """Once, before anybody tries, and once that it can again; an MCP server, where nobody decides, says nothing."""
     monkeypatch.setattr("stepwire_handlers.services.door.releases.LOOK", 0.01)
-    async with opened(ACCESS) as inside:
-        place = inside.door.places["shop"]
-        await tell(inside.bus, APP, KEY)
-        while not place.refused:
-            await asyncio.sleep(0.01)
-        await tell(inside.bus, APP, "")
-        while place.refused:
-            await asyncio.sleep(0.01)
-    lines = [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()]
-    about = [line for line in lines if line.startswith("gates of shop")]
-    assert [line.split(":")[0] for line in about] == [
+    lines: list[str] = []
+    values = Configuration(bus=f"sqlite:///{tmp_path / 'bus.db'}", log="json")
+    async with AsyncExitStack() as stack:
+        bus = LocalBus(str(tmp_path / "bus.db"))
+        await bus.open()
+        stack.push_async_callback(bus.close)
+        await tell(bus, APP, KEY)
+        await bus.remember("shop", {"shop.of_another_release": ["x"]})
+        serving = asyncio.create_task(SERVERS[name]([(APP, bus)], values, lambda _: None))
+        stack.callback(serving.cancel)
+
+        async def said(what: str) -> None:
+            async with asyncio.timeout(10):
+                while not any(what in line for line in lines):
+                    await asyncio.sleep(0.01)
+                    lines.extend(json.loads(line)["event"] for line in capfd.readouterr().err.splitlines())
+
+        await said("another release")
+        if name != "mcp":
+            await said("cannot be decided")
+            await tell(bus, APP, "")
+            await said("decided by this process again")
+    about = [line.partition(":")[0] for line in lines if line.startswith("gates of shop")]
+    both = [
         "gates of shop cannot be decided by this process", "gates of shop can be decided by this process again",
     ]  # fmt: skip
+    assert about == ([] if name == "mcp" else both)
 
 
 async def test_a_forged_decision_is_shown_as_what_it_is(opened: Opened) -> None:

@@ -36,7 +36,7 @@ def command(
         from contextlib import AsyncExitStack
 
         from stepwire.errors import SettingsError
-        from stepwire_handlers.cli.door import access_of, installed, opened
+        from stepwire_handlers.cli.door import access_of, installed, opened, tell_of_signing
 
         installed("console", "jinja2", "httpx2")
         if not apps:
@@ -47,6 +47,7 @@ def command(
         if secret and len(secret) < SHORTEST:
             raise SettingsError(f"console_secret needs {SHORTEST} characters or more: openssl rand -hex 32 makes some")
         who = access_of(values, insecure)
+        tell_of_signing(values, who)
         from stepwire_handlers.services.console.process import serve
 
         async with AsyncExitStack() as stack:

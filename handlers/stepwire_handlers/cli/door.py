@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1024 * 1024
 
-Apps = Annotated[list[str] | None, typer.Argument(help="The apps, MODULE:name.")]
+Apps = Annotated[
+    list[str] | None, typer.Argument(help="The apps, MODULE:name; with spaces between them.", envvar="STEPWIRE_APP")
+]
 Log = Annotated[str | None, typer.Option("--log", help="auto, json, console or off.")]
 File = Annotated[str | None, typer.Option("--access", help="Who may come in: a TOML file (setting door_access).")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Let everybody do everything. For your own machine.")]
@@ -57,6 +59,7 @@ def command(
         found = [target(app, bus, log=log, http_port=http_port, door_access=access) for app in apps]
         values = found[0][1]
         who = access_of(values, insecure)
+        tell_of_signing(values, who)
         from stepwire_handlers.services.door.process import serve
 
         async with AsyncExitStack() as stack:
@@ -100,15 +103,10 @@ def access_of(values: Configuration, insecure: bool) -> Access | None:
     """Who may come in. Raises SettingsError if nothing says so, or two things do."""
     from stepwire.errors import SettingsError
     from stepwire_handlers.services.door.access import load_access
-    from stepwire_handlers.services.signing import key_of, weakness
 
     if values.door_access is not None and insecure:
         raise SettingsError("--insecure and an access file (door_access) contradict each other; give one")
     if values.door_access is not None:
-        if values.decision_key is None:
-            complain("decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)")
-        elif weak := weakness(key_of(values)):
-            complain(weak)
         return load_access(Path(values.door_access))
     if not insecure:
         raise SettingsError(
@@ -117,6 +115,16 @@ def access_of(values: Configuration, insecure: bool) -> Access | None:
         )
     complain("INSECURE: everybody who reaches this address may publish, read and decide everything")
     return None
+
+
+def tell_of_signing(values: Configuration, access: Access | None) -> None:
+    """Warn where it matters who decides, and what is decided here can be forged."""
+    from stepwire_handlers.services.signing import key_of, weakness
+
+    if access is not None and values.decision_key is None:
+        complain("decisions are not signed: anybody who can write to the bus may decide (STEPWIRE_DECISION_KEY)")
+    elif access is not None and (weak := weakness(key_of(values))):
+        complain(weak)
 
 
 async def opened(stack: AsyncExitStack, apps: list[App], values: Configuration) -> list[tuple[App, LocalBus]]:

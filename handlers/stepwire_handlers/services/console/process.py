@@ -29,6 +29,7 @@ from stepwire_handlers.services.door.decisions import Decisions
 from stepwire_handlers.services.door.limits import Limits, for_callers
 from stepwire_handlers.services.door.places import Places
 from stepwire_handlers.services.door.process import places_of
+from stepwire_handlers.services.door.releases import watch_keys
 from stepwire_handlers.services.door.reloading import reloaded
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.signing import key_of
@@ -74,7 +75,9 @@ async def serve(
     """Serve until a signal. Raises SettingsError, BusUnavailable."""
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(listen(host, port, "--port (0: any free one) or --host"))
-        console = console_of(values, await places_of(stack, opened), access, host, secret)
+        places = await places_of(stack, opened)
+        stack.callback(asyncio.create_task(watch_keys(places)).cancel)
+        console = console_of(values, places, access, host, secret)
         renewed = (console.sessions.renew, console.actions.renew)  # how people log in at the issuer stays as at start
         await stack.enter_async_context(reloaded(values.door_access, access, *renewed))
         if values.http_port is not None:

@@ -30,7 +30,7 @@ from stepwire_handlers.services.door.limits import for_callers
 from stepwire_handlers.services.door.measures import Measures
 from stepwire_handlers.services.door.nowhere import Nowhere
 from stepwire_handlers.services.door.places import Place, Places, Watch
-from stepwire_handlers.services.door.releases import watch_releases
+from stepwire_handlers.services.door.releases import watch_keys, watch_releases
 from stepwire_handlers.services.door.reloading import reloaded
 from stepwire_handlers.services.health import listen, serving
 from stepwire_handlers.services.known import Turns
@@ -99,6 +99,7 @@ async def serve(
         await stack.enter_async_context(door.blobs)
         await stack.enter_async_context(reloaded(values.door_access, access, door.renew))
         await stack.enter_async_context(counting(door.places, door.measures))
+        stack.callback(asyncio.create_task(watch_keys(door.places)).cancel)
         if values.http_port is not None:
             inner: socket.socket = stack.enter_context(listen(values.http_host, values.http_port))
             await stack.enter_async_context(serving(door.inner(), inner))

@@ -1,7 +1,8 @@
 """Is what workers run the release that this process knows, and do they take what is decided here?
 
 In: places. Out: `Place.outdated`, `Place.refused`, and a line of the log at each change. An older door sees no gates of
-steps that are new; one without the workers' decision key refuses to decide. A worker leaves the table of what the
+steps that are new; one without the workers' decision key refuses to decide (a process where nobody decides, such as an
+MCP server, does not ask). A worker leaves the table of what the
 events of its release owe when it starts; one that differs from our own is of another release. Steps that neither join
 nor ask are not in the table: of these an older process only lacks the lines in a run.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from stepwire_handlers.services.door.places import Place, Places
 
@@ -22,13 +24,18 @@ async def watch_releases(places: Places) -> None:
     """Look until cancelled; who cannot be asked just now stays as it was."""
     while True:
         for place in places.all:
-            try:
+            with suppress(Exception):  # away, or damaged: /readyz tells of it, the next look may be better
                 found = await place.bus.remember(place.app.name, None)
-                refused = (await place.signing.ask()).refusal
-            except Exception:  # noqa: BLE001, S112 - away, or damaged: /readyz tells of it, the next look may be better
-                continue
-            _tell(place, outdated=_differs(found, place.app.wiring.table()))
-            _tell_of_key(place, refused)
+                _tell(place, outdated=_differs(found, place.app.wiring.table()))
+        await asyncio.sleep(LOOK)
+
+
+async def watch_keys(places: Places) -> None:
+    """The same, of the key that the workers check decisions with."""
+    while True:
+        for place in places.all:
+            with suppress(Exception):
+                _tell_of_key(place, (await place.signing.ask()).refusal)
         await asyncio.sleep(LOOK)
 
 
