@@ -20,6 +20,7 @@ class Rules(NamedTuple):
 
     parts: tuple[str, ...]  #: slots of single events
     optional: frozenset[str]
+    outside: frozenset[str]  #: of events that no step emits, so that nobody says if one never comes
     items: bool  #: does it gather?
     decision: bool  #: does it wait for a person?
     decision_optional: bool
@@ -163,9 +164,7 @@ def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
 def _judge_call(call: Mapping[str, Any], now: float) -> Verdict:
     if call.get("dead"):
         return "forget" if now >= call["until"] else "wait"
-    if call.get("unknown"):
-        return "wait"
-    return "call" if call.get("due") is None or now >= call["due"] else "wait"
+    return "wait" if call.get("unknown") or now < (call.get("due") or now) else "call"
 
 
 def _replayed_too_early(join: JoinState, rules: Rules) -> bool:
@@ -179,7 +178,10 @@ def _replayed_too_early(join: JoinState, rules: Rules) -> bool:
 
 
 def _parts_settled(join: JoinState, rules: Rules) -> bool:
-    return all(join.settled(slot) or (slot in join.blocked and goes_without(slot, rules)) for slot in rules.parts)
+    missing = [slot for slot in rules.parts if not join.settled(slot)]
+    if _is_hopeless(join, rules) and rules.outside.issuperset(missing):
+        return True  # it is not waited for what a publisher, who knows nothing of this, may never send
+    return all(slot in join.blocked and goes_without(slot, rules) for slot in missing)
 
 
 def _complete(join: JoinState, rules: Rules) -> bool:
@@ -196,20 +198,21 @@ def _ends_uncalled(join: JoinState, rules: Rules) -> bool:
 
     A scatter of size 0 is no absence: its gather is called with an empty list.
     """
-    if LIST in join.absent or any(slot in join.absent and slot not in rules.optional for slot in rules.parts):
+    if _is_hopeless(join, rules):
         return True
     if rules.items:
         return bool(join.size) and not join.items_present and not join.blocked
     return not join.slots and not join.blocked
 
 
+def _is_hopeless(join: JoinState, rules: Rules) -> bool:
+    return LIST in join.absent or any(slot in join.absent and slot not in rules.optional for slot in rules.parts)
+
+
 def _early(join: JoinState, rules: Rules) -> bool:
-    if rules.take is not None and join.items_present >= rules.take:
-        return True
-    return join.agreed
+    return join.agreed or (rules.take is not None and join.items_present >= rules.take)
 
 
 def _may_fire_partial(join: JoinState, rules: Rules) -> bool:
-    if not rules.partial or (rules.decision and join.decision is None and not rules.decision_optional):
-        return False
-    return all(slot in join.slots or slot in rules.optional for slot in rules.parts)
+    undecided = rules.decision and join.decision is None and not rules.decision_optional
+    return rules.partial and not undecided and all(slot in join.slots or slot in rules.optional for slot in rules.parts)

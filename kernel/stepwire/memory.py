@@ -78,9 +78,7 @@ class Run:
         """Completed | waiting | failed."""
         if self.gates or self.unknown:
             return "waiting"
-        if self.dead_letters:
-            return "failed"
-        return "waiting" if self.waiting else "completed"
+        return "failed" if self.dead_letters else "waiting" if self.waiting else "completed"
 
     async def advance(self, seconds: float) -> None:
         """Turn the clock, stopping at every timer on the way so that each finds the world as it would be."""

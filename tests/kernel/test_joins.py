@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepwire import App, Event, Join, Reject, agreed, handler
+from stepwire import App, Decision, Event, Join, Reject, agreed, handler
 
 
 class Order(Event, topic="order"):
@@ -68,6 +68,53 @@ async def test_a_part_that_never_comes_ends_the_merge() -> None:
     async with await App("shop", [split, drop, offer]).run(Order()) as run:
         assert run.state == "completed"
         assert run.result is None
+
+
+class Claim(Event, topic="claims", run="number"):
+    number: str
+
+
+class Receipt(Event, topic="receipts", run="number"):
+    number: str
+
+
+class Approved(Event, topic="approved"):
+    number: str
+
+
+class Declined(Event, topic="declined", result=True):
+    number: str
+
+
+async def test_a_merge_that_can_no_longer_fire_waits_for_no_publisher() -> None:
+    """Once a part is known not to come, an event that only a publisher could send, or may never, is not waited for."""
+    calls = []
+
+    @handler()
+    async def approve(asked: Decision[Claim]) -> Approved | Declined:
+        return (Approved if asked.approved else Declined)(number=asked.final.number)
+
+    @handler(join=Join(timeout=120))
+    async def pay(approved: Approved, receipt: Receipt) -> Offer:
+        calls.append(receipt.number)
+        return Offer(n=1)
+
+    app = App("claims", [approve, pay])
+    for before in (False, True):
+        async with await app.run(Claim(number="1")) as run:
+            if before:
+                await run.publish(Receipt(number="1"))
+            await run.decide(approved=False)
+            assert (run.state, run.result, run.waiting) == ("completed", Declined(number="1"), 0)
+            if not before:
+                await run.publish(Receipt(number="1"))
+            await run.advance(130)
+            assert (run.state, run.dead_letters, calls) == ("completed", [], [])
+    async with await app.run(Claim(number="1")) as run:
+        await run.decide(approved=True)
+        assert run.state == "waiting"
+        await run.publish(Receipt(number="1"))
+        assert (run.state, calls) == ("completed", ["1"])
 
 
 async def test_an_optional_part_may_be_absent() -> None:

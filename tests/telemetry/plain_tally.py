@@ -37,7 +37,7 @@ class PlainTeller:
 
     def __init__(self, app: App, bus: LocalBus) -> None:
         self._app, self._bus, self._runs = app, bus, Runs(app, bus)
-        self._rules = {handler.name: join_rules(handler, app.settings) for handler in app.runnable}
+        self._rules = {handler.name: join_rules(handler, app.settings, app.wiring) for handler in app.runnable}
         self._asks = any(step.match is None for step in app.wiring.externals.values())
         self._ends: dict[Partition, int] | None = None  #: of the last look; None: there was none
         self._last = 0  #: the youngest run then

@@ -65,16 +65,16 @@ def kept_for(app: App, settings: Settings) -> dict[str, float]:
     """Business topic -> seconds that a record of it may be needed: until its deliveries ended, or its joins closed."""
     found: dict[str, float] = {}
     for handler in app.runnable:
-        seconds = _needs(handler, settings)
+        seconds = _needs(app, handler, settings)
         for event in handler.signature.taken:
             found[event.spec.topic] = max(seconds, found.get(event.spec.topic, 0.0))
     return found
 
 
-def _needs(handler: AnyHandler, settings: Settings) -> float:
+def _needs(app: App, handler: AnyHandler, settings: Settings) -> float:
     """A join or gate until its deadline: whoever looks at the run reads its parts there. Others until the last try."""
     if handler.signature.is_join:
-        return max(join_rules(handler, settings).timeout, settings.newer_type_wait)
+        return max(join_rules(handler, settings, app.wiring).timeout, settings.newer_type_wait)
     attempts = settings.attempts
     waits: float = sum(min(settings.backoff * 2.0**n, settings.backoff_cap) for n in range(attempts))
     return max(attempts * (handler.options.timeout or settings.timeout) + waits, settings.newer_type_wait)

@@ -156,7 +156,7 @@ class Gates:
             why = without_pieces(str((join.call or {})["unknown"]), sensitive_values(parts))
             of = occurrence(join.call or {})
             return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why, ends=so_far, of=of)
-        until = deadline(join, join_rules(step, self._app.settings))
+        until = deadline(join, join_rules(step, self._app.settings, self._app.wiring))
         entry = decode_entry(join.slots[_asked(step)])
         event = self._event(entry)
         why = "" if event is not None else f"{UNREADABLE}; approve it with the release that wrote it, or decline it"

@@ -33,7 +33,7 @@ class Reasons:
 
     def __init__(self, app: App, bus: LocalBus, sets: RunSets) -> None:
         self._app, self._bus, self._sets = app, bus, sets
-        self._rules = {handler.name: join_rules(handler, app.settings) for handler in app.runnable}
+        self._rules = {handler.name: join_rules(handler, app.settings, app.wiring) for handler in app.runnable}
 
     def find(self) -> bool:
         """Add every open run; was everything looked at? Call it in a snapshot. Raises BusError, sqlite3.Error."""

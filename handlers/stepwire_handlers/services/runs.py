@@ -114,7 +114,7 @@ class Runs:
     def __init__(self, app: App, bus: LocalBus, signing: Signing | None = None) -> None:
         self._app, self._bus, self._reader = app, bus, Reader(app)
         self._signing = signing or Signing(app.name, bus)
-        self._rules = {handler.name: join_rules(handler, app.settings) for handler in app.runnable}
+        self._rules = {handler.name: join_rules(handler, app.settings, app.wiring) for handler in app.runnable}
         self._joins = [handler.name for handler in app.handlers if handler.signature.is_join]
 
     def view(self, run: str) -> RunView:

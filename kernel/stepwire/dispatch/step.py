@@ -83,7 +83,7 @@ class Step:
         self.begin = getattr(self.telemetry, "begin", None)
         self.telemetry = guarded(self.telemetry)
         self.name, self.app = handler.name, self.wiring.app
-        self.rules = join_rules(handler, self.settings)
+        self.rules = join_rules(handler, self.settings, self.wiring)
         taken = [event for event in handler.signature.taken if event in self.wiring.depth]
         topics = dict.fromkeys(event.spec.topic for event in taken)
         self.codecs = {topic: Codec(topic, [e for e in taken if e.spec.topic == topic]) for topic in topics}
@@ -125,13 +125,14 @@ def keeps_first(handler: AnyHandler) -> bool:
     return bool(options.order or options.dedupe or options.effect == "once")
 
 
-def join_rules(handler: AnyHandler, settings: Settings) -> Rules:
-    """What signature and options say about a handler's joins."""
+def join_rules(handler: AnyHandler, settings: Settings, wiring: Wiring) -> Rules:
+    """What signature, options and wiring say about a handler's joins."""
     signature, join = handler.signature, handler.options.join
     decided = next((part for part in signature.parts if part.decision), None)
     return Rules(
         parts=tuple(part.name for part in signature.parts),
         optional=frozenset(part.name for part in signature.parts if part.optional and not part.decision),
+        outside=frozenset(part.name for part in signature.parts if wiring.graph.emitted.isdisjoint(part.types)),
         items=signature.items is not None,
         decision=decided is not None,
         decision_optional=decided is not None and decided.optional,
