@@ -22,13 +22,13 @@ class Context:
     """One delivery, seen from inside its handler. Injected where a parameter is annotated `Context`."""
 
     __slots__ = (
-        "_active", "_calls", "_now", "app", "attempt", "deadline", "handler", "key", "last_visit", "missing", "notes",
-        "run", "scope", "stamps", "visit",
+        "_active", "_calls", "_now", "app", "attempt", "deadline", "handler", "inputs", "key", "last_visit", "missing",
+        "notes", "run", "scope", "stamps", "visit",
     )  # fmt: skip
 
     def __init__(
         self, *, app: str, handler: str, run: str, scope: str, key: str, attempt: int, visit: int, last_visit: bool,
-        missing: tuple[str, ...], deadline: float, now: Callable[[], float],
+        missing: tuple[str, ...], deadline: float, now: Callable[[], float], inputs: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.app, self.handler, self.run, self.scope = app, handler, run, scope
         self.key = key  #: the delivery key: stable over attempts, crashes and workers
@@ -36,7 +36,7 @@ class Context:
         self.visit, self.last_visit = visit, last_visit  #: which time round the loop; is it the last allowed
         self.missing = missing  #: names of parts that a join was called without
         self.deadline = deadline  #: when the call is cut off, in seconds of now()
-        self._now = now
+        self.inputs, self._now = inputs, now  #: what it was called with, by the handler's parameters
         self.notes: list[tuple[str, Mapping[str, Any]]] = []
         self.stamps: dict[str, str] = {}
         self._calls: dict[str, int] = {}
@@ -53,7 +53,7 @@ class Context:
         return self._now()
 
     def note(self, name: str, /, **fields: Any) -> None:
-        """Add a fact to the delivery's timeline and metrics, such as what a model call cost."""
+        """Add a fact to the delivery's line in the log, such as what a model call cost."""
         self.notes.append((name, fields))
 
     def stamp(self, name: str, value: str) -> None:

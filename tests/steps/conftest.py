@@ -29,5 +29,5 @@ def prompts(tmp_path: Path) -> Path:
 def context() -> Context:
     return Context(
         app="a", handler="h", run="r", scope="", key="k", attempt=1, visit=1, last_visit=False, missing=(),
-        deadline=60.0, now=lambda: 0.0,
+        deadline=60.0, now=lambda: 0.0, inputs={},
     )  # fmt: skip

@@ -47,6 +47,8 @@ class Done(Event, topic="done", result=True):
 @handler()
 async def check(order: Order, ctx: Context) -> Checked:
     ctx.log.info("looking at %s", order.n)
+    ctx.log.info("it is %s, paid by %s", order, order.card, extra={"fields": {"spare": [order.spare]}})
+    ctx.note("looked", card=order.card, order=order, cards={"all": (order.card, order.names, 1)})
     if order.n < 0:
         raise Reject(f"the card {order.card} is refused")
     return Checked(n=order.n)

@@ -65,7 +65,7 @@ async def test_what_a_step_logs_itself_goes_the_same_way(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("payload", ["off", "redacted", "full"])
 @pytest.mark.parametrize("kind", ["json", "console"])
 async def test_no_secret_is_told_anywhere(monkeypatch: pytest.MonkeyPatch, payload: str, kind: str) -> None:
-    """Sensitive fields at any depth, an exception that quotes one, and a key of the configuration that a step logs."""
+    """Sensitive fields at any depth, an exception, a step's own line or note that quotes one, and a configured key."""
     values = Configuration(log=kind, payload=payload, anthropic_api_key=SecretStr(KEY))  # type: ignore[arg-type]
     async with listened(monkeypatch, values) as heard:
         await heard.run.publish(Order(n=1))
@@ -75,6 +75,7 @@ async def test_no_secret_is_told_anywhere(monkeypatch: pytest.MonkeyPatch, paylo
     told = heard.text + scraped
     assert "asking with ***" in told
     assert "the card *** is refused" in told
+    assert "paid by ***" in told
     assert "4711-08" not in told
     assert KEY not in told
 

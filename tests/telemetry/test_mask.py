@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType, TypedDict
 
 from stepwire import Decision, Event, Sensitive
-from stepwire_handlers.telemetry.mask import LONG, MASK, masked, masked_json, sensitive_values, shown, without_pieces
+from stepwire_handlers.telemetry.mask import (
+    LONG,
+    MASK,
+    masked,
+    masked_json,
+    sensitive_values,
+    shown,
+    without,
+    without_pieces,
+)
 from stepwire_topics.attachment import Attachment
 
 
@@ -143,3 +152,22 @@ class Newer(Older):
 def test_what_cannot_be_read_hides_inherited_fields_too() -> None:
     """An annotation that nobody can resolve may be a marked one, wherever in the class's line it stands."""
     assert masked(Newer(iban="DE11", name="a")) == {"iban": MASK, "name": MASK}
+
+
+def test_of_two_values_the_longer_one_is_masked_whole() -> None:
+    """One may be the beginning of the other, and its rest would stay."""
+    values = ["1234", "1234567890", "567890"]
+    for each in (values, values[::-1]):
+        assert without("pay 1234567890 with 1234", each) == "pay *** with ***"
+        assert without_pieces("pay 1234567890 with 1234", each) == "pay *** with ***"
+
+
+def test_a_remark_that_quotes_what_is_sensitive_is_masked() -> None:
+    """Who decides sees the event, and may repeat of it what a log must not have."""
+    decided = Decision[Account](approved=True, by="ann", why="as DE00-1 said", event=Account(iban="DE00-1"))
+    (shown_,) = shown((decided,), shorten=False)
+    assert (shown_["why"], shown_["event"]["iban"], shown_["by"]) == ("as *** said", "***", "ann")
+
+
+class Account(Event, topic="mask.accounts"):
+    iban: Annotated[str, Sensitive()]

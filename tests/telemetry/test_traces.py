@@ -287,7 +287,7 @@ async def test_log_lines_and_exemplars_name_the_trace(monkeypatch: pytest.Monkey
         await seen.heard.run.publish(Order(n=1))
         (check,) = seen.of("check")
         lines = [line for line in seen.heard.lines if line.get("handler") == "check"]
-        assert [line["event"] for line in lines] == ["looking at 1", "shop.check"]
+        assert [line["event"].partition(" is ")[0] for line in lines] == ["looking at 1", "it", "shop.check"]
         assert {(line["trace_id"], line["span_id"]) for line in lines} == {(own(check)[3:35], own(check)[36:52])}
         plain = await seen.heard.scrape()
         assert "trace_id" not in plain

@@ -79,7 +79,7 @@ def delivery(key: str = "app/step/1") -> Context:
     """A delivery that this task is from now on."""
     context = Context(
         app="app", handler="step", run="run", scope="", key=key, attempt=1, visit=1, last_visit=False,
-        missing=(), deadline=time.time() + 60, now=time.time,
+        missing=(), deadline=time.time() + 60, now=time.time, inputs={},
     )  # fmt: skip
     context.enter()
     return context

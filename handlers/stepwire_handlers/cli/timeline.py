@@ -91,7 +91,7 @@ def answer_of(data: Data) -> Said:
 def line_of(said: Said) -> str:
     """Who did what, what they changed, and their remark."""
     edited = said.edited if said.edited is not None else {}
-    changes = f"edited {_fields(edited)}" if edited else "edited nothing" if said.edited is not None else ""
+    changes = f"edited {_changes(edited)}" if edited else "edited nothing" if said.edited is not None else ""
     why = '"' + " ".join(said.why.split()) + '"' if said.why else ""
     return short(", ".join(part for part in (said.words, changes, why) if part))
 
@@ -110,6 +110,10 @@ def _fields(data: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={_value(value)}" for name, value in data.items() if value not in (None, ""))
 
 
+def _changes(data: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={'null' if value is None else _value(value)}" for name, value in data.items())
+
+
 def _value(value: object) -> str:
     text = " ".join(str(value).split())
-    return f'"{text}"' if isinstance(value, str) and " " in text else text
+    return f'"{text}"' if isinstance(value, str) and (" " in text or not text) else text

@@ -33,9 +33,10 @@ from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stars import Meant
 from stepwire_handlers.services.stored import Stored
-from stepwire_handlers.telemetry.mask import sensitive_values, without_pieces
+from stepwire_handlers.telemetry.mask import MASK, hidden_fields, sensitive_values, without_pieces
 
 PAGE = 1_000
+KEYS = ("sw_key", "sw_order")  #: headers that hold a value of the event, or what its publisher chose for a key
 NUMBER = re.compile(r"-?[0-9]{1,18}")
 #: headers that every dead letter has
 TEXTS = (
@@ -267,8 +268,20 @@ class DeadLetters:
     # -- what it is about
 
     def shown(self, letter: DeadLetter) -> DeadLetter:
-        """The same for others to read: an exception may have quoted what is sensitive in its payload."""
-        return without_quotes(letter, tuple(sensitive_values(self.payload(letter))))
+        """The same for others to read: an exception may quote what is sensitive in its payload, a key may be it."""
+        payload = self.payload(letter)
+        safe = without_quotes(letter, tuple(sensitive_values(payload)))
+        stars = {name: MASK for name in KEYS if self._is_sensitive(name, letter, payload)}
+        return replace(safe, record=safe.record._replace(headers={**safe.record.headers, **stars}))
+
+    def _is_sensitive(self, name: str, letter: DeadLetter, payload: Event | Mapping[str, Any] | None) -> bool:
+        """Is the record's key, or the value of its order, what a field hides? Of one that cannot be read it may be."""
+        text = letter.record.headers.get(name, "")
+        if not isinstance(payload, Event):
+            return bool(text) and payload is None and any(map(hidden_fields, self._kinds(letter)))
+        step = next(handler for handler in self._app.runnable if handler.name == letter.handler)
+        field = payload.spec.key if name == "sw_key" else step.options.order
+        return bool(text) and (field in hidden_fields(type(payload)) or text in sensitive_values(payload, shortest=1))
 
     def payload(self, letter: DeadLetter) -> Event | Mapping[str, Any] | None:
         """The event, or of a join its parts by name; None if it cannot be read."""
@@ -281,8 +294,10 @@ class DeadLetters:
         return None if isinstance(event, str) else event
 
     def _codec(self, letter: DeadLetter) -> Codec:
-        topic = letter.original.topic
-        return Codec(topic, [event for event in self._app.wiring.events if event.spec.topic == topic])
+        return Codec(letter.original.topic, self._kinds(letter))
+
+    def _kinds(self, letter: DeadLetter) -> list[type[Event]]:
+        return [event for event in self._app.wiring.events if event.spec.topic == letter.original.topic]
 
     def _parts(self, letter: DeadLetter) -> Mapping[str, Any] | None:
         step = next(handler for handler in self._app.runnable if handler.name == letter.handler)

@@ -77,9 +77,10 @@ class Told(NamedTuple):
 def changed(before: Event | None, after: Event) -> dict[str, Any]:
     """The fields that an edit changed, masked; of an event that could not be read all of them."""
     data = masked_json(after)
-    if type(before) is not type(after):
+    if before is None or type(before) is not type(after):
         return dict(data)
-    return {name: value for name, value in data.items() if getattr(before, name, None) != getattr(after, name, None)}
+    was, now = before.model_dump(mode="json"), after.model_dump(mode="json")
+    return {name: value for name, value in data.items() if name not in was or was[name] != now[name]}
 
 
 def note(

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
+from stepwire.jsontext import dump
 from stepwire_handlers.services.closing import Ended, Line
 from stepwire_handlers.services.dead_letters import DeadLetter
 from stepwire_handlers.services.runs import OpenItem, RunView
 from stepwire_handlers.services.said import PAST, Said
+from stepwire_handlers.services.stars import Meant
 
 REFUSED = "the decision was not taken: is it signed with the workers' key?"
 CALLED = frozenset({"none", "emitted"})  #: why a delivery ended that was called
@@ -73,11 +75,19 @@ def _published(line: Line) -> Step:
 
 
 def _edited(inputs: Sequence[Line], said: Sequence[Said]) -> Sequence[Line]:
-    """What it was called with: a replay may have brought another payload. What is masked in it stays so."""
+    """What it was called with: a replay may have brought another payload, whose stars stand for what was hidden before.
+
+    Where the record of the edit is none of ours, or of a release whose event was another, the input is as it came.
+    """
     fields = {name: value for each in said if each.decision == "replay" for name, value in (each.edited or {}).items()}
     if not fields or len(inputs) != 1:
         return inputs
-    return [inputs[0]._replace(event=inputs[0].event.model_copy(update=fields))]
+    event = inputs[0].event
+    try:
+        edited = Meant({**event.model_dump(mode="json"), **fields}, event).value
+        return [inputs[0]._replace(event=type(event).model_validate_json(dump(edited)))]
+    except Exception:  # noqa: BLE001 - whatever a check of the author's raises
+        return inputs
 
 
 def _distinct(lines: Sequence[Line]) -> list[Line]:

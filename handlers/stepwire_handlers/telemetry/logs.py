@@ -13,7 +13,6 @@ import logging
 import math
 import sys
 import time
-import traceback
 from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
@@ -21,9 +20,11 @@ from typing import Any, Literal, TextIO
 import structlog
 from pydantic_core import to_json
 
+from stepwire.context import current
+from stepwire.outcome import traced
 from stepwire.telemetry import Assigned, Called, Committed, Fact, Lost, Skipped
 from stepwire_handlers.harmless import harmless
-from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, sensitive_values, shown, without
+from stepwire_handlers.telemetry.mask import MASK, SHORTEST_SECRET, masked, sensitive_values, shown, without
 from stepwire_handlers.telemetry.traced import named
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -112,7 +113,7 @@ class Pipeline:
     """
 
     def __init__(self, kind: Literal["auto", "json", "console"], level: str, secrets: Sequence[str] = ()) -> None:
-        hidden = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+        hidden = sorted((secret for secret in secrets if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
         terminal = sys.stderr.isatty()
         self._sink = Sink(sys.stderr)
         if kind == "console" or (kind == "auto" and terminal):
@@ -141,10 +142,34 @@ class _Forward(logging.Handler):
             about |= getattr(record, "fields", {})
             about |= named()
             if record.exc_info and record.exc_info[1] is not None:
-                about["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))[-TRACEBACK:]
-            self._target.log(_level(record.levelno), record.getMessage(), **about)
+                about["traceback"] = traced(record.exc_info[1])[-TRACEBACK:]
+            hidden = _hidden_from(record)
+            text = without(record.getMessage(), hidden)
+            self._target.log(_level(record.levelno), text, **_cleaned(about, hidden) if hidden else about)
         except Exception:  # noqa: BLE001 - as every logging handler: a bad line must not end a step
             self.handleError(record)
+
+
+def _hidden_from(record: logging.LogRecord) -> list[str]:
+    """What is sensitive in the events that the step which logs was called with, and in those that it logs."""
+    try:
+        inputs = tuple(current().inputs.values())
+    except LookupError:
+        inputs = ()
+    return [*dict.fromkeys(sensitive_values([inputs, record.args]))]
+
+
+def _cleaned(value: Any, hidden: Collection[str]) -> Any:
+    """A fact that an author gives, without what is sensitive in it."""
+    if isinstance(value, str):
+        return without(value, hidden)
+    if isinstance(value, dict):
+        return {name: _cleaned(item, hidden) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_cleaned(item, hidden) for item in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return MASK if str(value) in hidden else value
+    return _cleaned(masked(value, shorten=False), hidden)
 
 
 def _level(number: int) -> int:
@@ -240,7 +265,7 @@ class StepLog:
             if fact.wait:
                 line["retry_in"] = round(fact.wait, 1)
         for name, fields in fact.notes:
-            line.setdefault(name, []).append(fields)
+            line.setdefault(name, []).append(_cleaned(fields, {*sensitive_values(fact.inputs)}))
         if self._payload != "off":
             shorten = self._payload == "redacted"
             line["input"] = shown(fact.inputs, shorten=shorten)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import BaseModel, RootModel
 
-from stepwire.event import Sensitive
+from stepwire.event import Decision, Sensitive
 
 MASK = "***"
 LONG = 500  #: characters of a text that are shown where payloads are redacted
@@ -110,7 +110,10 @@ def masked(value: Any, *, shorten: bool = True) -> Any:
         return value
     if (members := _members(value)) is not None:
         hidden = _hidden(value)
-        return {name: MASK if name in hidden else masked(field, shorten=shorten) for name, field in members}
+        found = {name: MASK if name in hidden else masked(field, shorten=shorten) for name, field in members}
+        if isinstance(value, Decision):  # a person's remark may quote what they were shown in full elsewhere
+            found["why"] = without(found["why"], sensitive_values(value))
+        return found
     if isinstance(value, Enum):
         return masked(value.value, shorten=shorten)
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -188,32 +191,32 @@ def _cut(text: str) -> str:
     return f"{text[:LONG]}… ({len(text)} characters)"
 
 
-def sensitive_values(value: Any, *, inside: bool = False) -> Iterator[str]:
+def sensitive_values(value: Any, *, inside: bool = False, shortest: int = SHORTEST) -> Iterator[str]:
     """The texts below sensitive fields: an exception's message may quote them."""
     if (members := _members(value)) is not None:
         hidden = _hidden(value)
         for name, field in members:
-            yield from sensitive_values(field, inside=inside or name in hidden)
+            yield from sensitive_values(field, inside=inside or name in hidden, shortest=shortest)
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
-            yield from sensitive_values(item, inside=inside)
+            yield from sensitive_values(item, inside=inside, shortest=shortest)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from sensitive_values(item, inside=inside)
-    elif inside and value is not None and not isinstance(value, bool) and len(text := str(value)) >= SHORTEST:
+            yield from sensitive_values(item, inside=inside, shortest=shortest)
+    elif inside and value is not None and not isinstance(value, bool) and len(text := str(value)) >= shortest:
         yield text  # "None" and "True" tell nothing, and stand in many a text
 
 
 def without(text: str, values: Iterable[str]) -> str:
-    """The text with these values masked."""
-    for value in values:
+    """The text with these values masked, the longer ones first: one may be the beginning of another."""
+    for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, MASK)
     return text
 
 
 def without_pieces(text: str, values: Iterable[str]) -> str:
     """The same for a text that was cut when it was stored, at either end and perhaps within a value."""
-    for value in values:
+    for value in sorted(values, key=len, reverse=True):
         text = _without_end(text.replace(value, MASK), value)
         text = _without_end(text[::-1], value[::-1])[::-1]
     return text

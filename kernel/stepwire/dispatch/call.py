@@ -167,7 +167,7 @@ class Caller:
             app=step.app, handler=step.name, run=delivery.run, scope=str(delivery.scope),
             key=delivery.key(step.app, step.name), attempt=delivery.attempt, visit=delivery.visit or 1,
             last_visit=most is not None and delivery.visit >= most, missing=delivery.missing,
-            deadline=delivery.started + step.timeout, now=step.clock.now,
+            deadline=delivery.started + step.timeout, now=step.clock.now, inputs=delivery.args,
         )  # fmt: skip
 
     def _failed(self, delivery: Delivery, raised: BaseException) -> Outcome:
