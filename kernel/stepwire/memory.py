@@ -201,11 +201,10 @@ class Run:
                 continue
             parts = self._app.wiring.handlers[handler].signature.parts if handler in self._app.wiring.handlers else ()
             part = next((part for part in parts if part.decision), None)
-            if part is not None and join.decision is None and part.name in join.slots:
-                event = self._event(kept(decode_entry(join.slots[part.name])))
-                if event is not None:
-                    self.gates.append(Gate(join.id, handler, event))
-                    continue
+            raw = join.slots.get(part.name) if part is not None and join.decision is None else None
+            if raw is not None and (event := self._event(kept(decode_entry(raw)))) is not None:
+                self.gates.append(Gate(join.id, handler, event))
+                continue
             self.waiting += not join.blocked and bool(join.slots or join.absent or join.open)
         for id_, raw in mailbox.items.items():
             if decode_meta(raw).get("unknown"):

@@ -73,8 +73,9 @@ class Worker:
 
     async def start(self) -> None:
         """Prepare topics, enter the resources, begin to dispatch."""
-        await prepare(self.app, self.bus, self.settings)
+        await self.bus.create(topics_of(self.app, self.settings))  # that a new step starts here is said once it may
         await check_release(self.app, self.bus, accept_owes_change=self._accept_owes_change)
+        await prepare(self.app, self.bus, self.settings)
         for resource in self.app.resources:
             if hasattr(resource, "__aenter__"):
                 await self._resources.enter_async_context(resource)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stepwire import App, Decision, Event, Join, Reject, SettingsError, handler
+from stepwire import App, Decision, Event, Handler, Join, Reject, SettingsError, handler
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition
 from stepwire.clock import VirtualClock
@@ -334,3 +334,36 @@ async def test_a_release_that_is_refused_for_its_joins_is_not_let_in(bus: LocalB
     await bus.publish([old.record(Left(k="2"), now=0.0)[0]])
     with pytest.raises(SettingsError, match="handler tell is not in m any more"):
         await Worker(new, bus, accept_owes_change=True).start()
+
+
+@pytest.mark.parametrize("let_in", [False, True])
+async def test_a_release_that_is_refused_says_not_where_its_steps_start(bus: LocalBus, let_in: bool) -> None:
+    """A step that comes with a later release starts where its topics end then, whatever was tried before."""
+    seen: list[str] = []
+
+    def step(name: str) -> Handler:
+        @handler(name=name)
+        async def note(order: Order) -> None:
+            seen.append(f"{name} {order.number}")
+
+        return note
+
+    async def start(*names: str) -> Worker:
+        worker = Worker(App("a", [step(name) for name in names]), bus)
+        await worker.start()
+        return worker
+
+    await (await start("old")).stop()
+    app = App("a", [step("old")])
+    await bus.publish([app.record(Order(number="1", currency="EUR"), now=0.0)[0]])
+    tried = ("old", "new") if let_in else ("new",)
+    if let_in:
+        await (await start(*tried)).stop()
+    else:
+        with pytest.raises(SettingsError, match="old is not in a any more"):
+            await start(*tried)
+    await bus.publish([app.record(Order(number="2", currency="EUR"), now=0.0)[0]])
+    worker = await start("old", "new")
+    await worker.settle()
+    await worker.stop()
+    assert sorted(seen) == [*(["new 2"] if let_in else []), "old 1", "old 2"]
