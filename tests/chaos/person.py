@@ -15,7 +15,8 @@ from tests.chaos.judge import Facts
 from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire_handlers.mcp_servers.claims import Claims
-from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters
+from stepwire_handlers.services.dead_letter import DeadLetter
+from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.gates import GATE, Gates
 
 MOST_REPLAYS = 3

@@ -23,7 +23,7 @@ from stepwire.bus.sqlite import Store, place, position
 from stepwire.dispatch.step import control_topic, dead_letter_topic, group_name
 from stepwire.state import keep
 from stepwire.worker import topics_of
-from stepwire_handlers.services.dead_letters import NUMBERS, TEXTS
+from stepwire_handlers.services.dead_letter import NUMBERS, TEXTS
 from stepwire_handlers.services.tally import Teller, reader
 
 PAGE = 10_000

@@ -19,7 +19,7 @@ from stepwire.dispatch.step import control_topic, dead_letter_topic, group_name,
 from stepwire.ledger import Writer, encode_map
 from stepwire.state import Entry
 from stepwire.worker import prepare
-from stepwire_handlers.services.dead_letters import NUMBERS, TEXTS
+from stepwire_handlers.services.dead_letter import NUMBERS, TEXTS
 
 
 class Turn(Event, topic="market.turns"):

@@ -29,7 +29,8 @@ from stepwire_handlers.cli.target import (
 )
 
 if TYPE_CHECKING:
-    from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, Filter
+    from stepwire_handlers.services.dead_letter import DeadLetter
+    from stepwire_handlers.services.dead_letters import DeadLetters, Filter
     from stepwire_handlers.services.remote import Remote
 
 SHOWN = ("id", "handler", "run", "status", "error", "message", "attempts", "replays", "time")

@@ -26,7 +26,7 @@ from stepwire.errors import DecodeError
 from stepwire.event import digest
 from stepwire.telemetry import silent
 from stepwire.wiring.wiring import Owed
-from stepwire_handlers.services.dead_letters import DeadLetter, letter_of
+from stepwire_handlers.services.dead_letter import DeadLetter, letter_of
 from stepwire_handlers.services.said import Told, end_of, told
 
 ANY = ""  #: in a key: a join id names its handler by itself

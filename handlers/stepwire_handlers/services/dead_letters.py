@@ -7,11 +7,10 @@ Of several dead letters of one delivery the last one counts. Nothing is deleted:
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -21,11 +20,12 @@ from stepwire import App, Event
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.bus.sqlite import position
-from stepwire.codec import Codec
+from stepwire.codec import Codec, Decoded, derived_run
 from stepwire.dispatch.step import control_topic, dead_letter_topic, runs_topic
 from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.jsontext import load
 from stepwire.memory import replay, replay_key
+from stepwire_handlers.services.dead_letter import DeadLetter, letter_of, without_quotes
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, end_of, note, told
@@ -33,75 +33,10 @@ from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stars import Meant
 from stepwire_handlers.services.stored import Stored
-from stepwire_handlers.telemetry.mask import MASK, hidden_fields, sensitive_values, without_pieces
+from stepwire_handlers.telemetry.mask import MASK, hidden_fields, sensitive_values
 
 PAGE = 1_000
 KEYS = ("sw_key", "sw_order")  #: headers that hold a value of the event, or what its publisher chose for a key
-NUMBER = re.compile(r"-?[0-9]{1,18}")
-#: headers that every dead letter has
-TEXTS = (
-    "sw_delivery", "sw_kind", "sw_key", "ce_swrun", "kafka_dlt-original-topic", "kafka_dlt-exception-fqcn",
-    "kafka_dlt-exception-message",
-)  # fmt: skip
-NUMBERS = (
-    "sw_replay", "sw_attempts", "kafka_dlt-original-partition", "kafka_dlt-original-offset",
-    "kafka_dlt-original-timestamp",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One unfinished delivery."""
-
-    handler: str
-    record: Record
-
-    @property
-    def id(self) -> str:
-        """Of the delivery: an identity, or a join id."""
-        return self.record.headers["sw_delivery"].rpartition("/")[2]
-
-    @property
-    def error(self) -> str:
-        """The exception's class name."""
-        return self.record.headers["kafka_dlt-exception-fqcn"].rpartition(".")[2]
-
-    @property
-    def message(self) -> str:
-        """What the exception said."""
-        return self.record.headers["kafka_dlt-exception-message"]
-
-    @property
-    def number(self) -> int:
-        """How often it was replayed before."""
-        return int(self.record.headers["sw_replay"])
-
-    @property
-    def attempts(self) -> int:
-        """How often it was called."""
-        return int(self.record.headers["sw_attempts"])
-
-    @property
-    def run(self) -> str:
-        """The run it belongs to; empty if nobody knows."""
-        return self.record.headers["ce_swrun"]
-
-    @property
-    def kind(self) -> str:
-        """Event | part | join: what failed."""
-        return self.record.headers["sw_kind"]
-
-    @property
-    def original(self) -> Record:
-        """The record that failed, as it lay on its own topic."""
-        return self.record._replace(topic=self.record.headers["kafka_dlt-original-topic"])
-
-
-def letter_of(handler: str, record: Record) -> DeadLetter | None:
-    """The dead letter that a record is; None for one that no worker wrote: it hides the others from nobody."""
-    headers = record.headers
-    whole = all(name in headers for name in TEXTS) and all(NUMBER.fullmatch(headers.get(name, "")) for name in NUMBERS)
-    return DeadLetter(handler, record) if whole else None
 
 
 class Filter(NamedTuple):
@@ -113,11 +48,8 @@ class Filter(NamedTuple):
 
     def matches(self, letter: DeadLetter) -> bool:
         """Is this one meant?"""
-        return (
-            self.handler in ("", letter.handler)
-            and self.error in ("", letter.error)
-            and letter.run.startswith(self.run)
-        )
+        named = self.handler in ("", letter.handler) and self.error in ("", letter.error)
+        return named and letter.run.startswith(self.run)
 
 
 NO_FILTER = Filter()
@@ -342,6 +274,13 @@ class DeadLetters:
         meant.check(event)
         return event
 
+    def _begun(self, letter: DeadLetter, record: Record) -> str:
+        """The run that a record begins which says none; empty: it cannot be read, or begins none."""
+        with suppress(DecodeError):
+            if isinstance(found := self._codec(letter).decode(record), Decoded):
+                return derived_run(found.envelope, found.event, self._app.name)
+        return ""
+
     def _changed(self, letter: DeadLetter, event: Event | None) -> dict[str, Any] | None:
         before = None if event is None else self.payload(letter)
         return None if event is None else changed(before if isinstance(before, Event) else None, event)
@@ -354,9 +293,12 @@ class DeadLetters:
         outs = []
         for letter in letters:
             said = Said(letter.handler, letter.id, what, by, "", self._changed(letter, event))
-            outs += note(self._app.name, letter.run, said)
             record = letter.record if event is None else _as_now(letter.record, event)
             edited = None if event is None else event.model_dump_json().encode()
+            original = (
+                letter.original if event is None else _as_now(letter.original, event)._replace(value=edited or b"")
+            )
+            outs += note(self._app.name, letter.run or self._begun(letter, original), said)
             entry = replay(record, drop=what == "drop", edited=edited)
             topic = control_topic(self._app.name, letter.handler)
             outs.append(Out(topic, replay_key(entry), {}, entry.encode()))
@@ -367,13 +309,6 @@ def _as_now(record: Record, event: Event) -> Record:
     """Under the version in which we show and write it; a record that names no type is of that one anyway."""
     headers = record.headers
     return record._replace(headers={**headers, "ce_type": event.spec.type}) if "ce_type" in headers else record
-
-
-def without_quotes(letter: DeadLetter, values: Sequence[str]) -> DeadLetter:
-    """The letter with these values masked in its cause."""
-    quoting = ("kafka_dlt-exception-message", "kafka_dlt-exception-stacktrace")
-    masked = {name: without_pieces(text, values) for name, text in letter.record.headers.items() if name in quoting}
-    return replace(letter, record=letter.record._replace(headers={**letter.record.headers, **masked}))
 
 
 def _as_events(types: Sequence[type[Event]], data: Any) -> Any:

@@ -19,7 +19,8 @@ from stepwire.join import JoinState, judge
 from stepwire.jsontext import load
 from stepwire.ledger import Ledger, decode_map
 from stepwire.state import ITEM, decode_meta
-from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, letter_of
+from stepwire_handlers.services.dead_letter import DeadLetter, letter_of
+from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.runsets import RunSets
 from stepwire_handlers.services.stored import Stored
 

@@ -19,7 +19,8 @@ from stepwire.dispatch.step import join_rules
 from stepwire.join import JoinState, deadline, judge
 from stepwire.state import ITEM, decode_meta
 from stepwire_handlers.services.closing import Ended, Folded, Line, Opened, Reader, fold
-from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, without_quotes
+from stepwire_handlers.services.dead_letter import DeadLetter, without_quotes
+from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.said import Said

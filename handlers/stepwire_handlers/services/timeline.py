@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from stepwire.jsontext import dump
 from stepwire_handlers.services.closing import Ended, Line
-from stepwire_handlers.services.dead_letters import DeadLetter
+from stepwire_handlers.services.dead_letter import DeadLetter
 from stepwire_handlers.services.runs import OpenItem, RunView
 from stepwire_handlers.services.said import PAST, Said
 from stepwire_handlers.services.stars import Meant

@@ -16,7 +16,8 @@ from pydantic_core import to_json
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
-from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, Filter
+from stepwire_handlers.services.dead_letter import DeadLetter
+from stepwire_handlers.services.dead_letters import DeadLetters, Filter
 from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places

@@ -13,7 +13,8 @@ from starlette.datastructures import QueryParams
 
 from stepwire import App
 from stepwire.bus.local import LocalBus
-from stepwire_handlers.services.dead_letters import DeadLetter, DeadLetters, Filter
+from stepwire_handlers.services.dead_letter import DeadLetter
+from stepwire_handlers.services.dead_letters import DeadLetters, Filter
 from stepwire_handlers.services.door.aside import Aside
 from stepwire_handlers.services.door.identity import Caller
 from stepwire_handlers.services.door.places import Place, Places
