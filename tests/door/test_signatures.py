@@ -116,6 +116,7 @@ async def test_who_lets_people_decide_says_in_its_log_that_it_cannot(
         await tell(bus, APP, KEY)
         await bus.remember("shop", {"shop.of_another_release": ["x"]})
         serving = asyncio.create_task(SERVERS[name]([(APP, bus)], values, lambda _: None))
+        stack.push_async_callback(asyncio.wait, {serving})
         stack.callback(serving.cancel)
 
         async def said(what: str) -> None:
