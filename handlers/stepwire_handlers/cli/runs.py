@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Runs: list, show, watch.")
 Run = Annotated[str, typer.Argument(help="The run's id, or how it begins.")]
-LISTED = ("run", "state", "result", "dead_letter", "started")
+LISTED = ("run", "app", "state", "result", "dead_letter", "started", "events", "waits")
 STATES = ("running", "waiting", "completed", "failed")
 
 

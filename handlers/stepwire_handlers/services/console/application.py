@@ -6,7 +6,6 @@ needs a known caller; every form must come from a page of this console. What goe
 
 from __future__ import annotations
 
-import json
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
@@ -302,7 +301,7 @@ class Console:
         payload, form = reader.payload(letter), await forms.read(request)
         body = None
         if isinstance(payload, Event) and (edited := forms.changed(payload, form)):
-            body = {"edited": {**json.loads(payload.model_dump_json()), **edited}}
+            body = {"edited": {**payload.model_dump(mode="json"), **edited}}
         said = await self.decisions.replay(caller, letter.id, body, Only(place.app.name, letter.handler))
         return RedirectResponse(
             f"/runs/{quote(said.run, '')}?said=replay" if said.run else "/dead-letters?said=replay", 303

@@ -1,7 +1,7 @@
 """Fields of an event as a form, and a sent form as the fields that were changed.
 
-In: an event, or what a browser sent. Out: `Field`s; a dict of changed fields. What is sensitive, or holds something
-sensitive, is shown as stars and cannot be edited: stars must never be written back as a value.
+In: an event, or what a browser sent. Out: `Field`s; a dict of changed fields. A sensitive field is shown as stars and
+cannot be edited; one that holds something sensitive can, with stars in it, which `stars` takes for the hidden value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from stepwire import Event
 from stepwire_handlers.services.door.bodies import media_type, whole
 from stepwire_handlers.services.door.problems import Problem
-from stepwire_handlers.telemetry.mask import masked
+from stepwire_handlers.telemetry.mask import MASK, masked_json
 
 MOST = 512 * 1024  #: bytes of a form
 NAMES = 1_000  #: fields of one
@@ -47,12 +47,16 @@ class Field(NamedTuple):
 
 def fields_of(event: Event) -> list[Field]:
     """Each field, in the order of the class."""
-    plain, shown = json.loads(event.model_dump_json()), masked(event, shorten=False)
+    plain, shown = event.model_dump(mode="json"), masked_json(event)
     found = []
-    for name, info in type(event).model_fields.items():
-        about = info.description or ""
-        if not _same(plain[name], shown[name]):
-            found.append(Field(name, _text(shown[name]), "hidden", about))
+    for field, info in type(event).model_fields.items():
+        about, name = info.description or "", field if field in plain else info.serialization_alias or field
+        if name not in plain:  # its author leaves it out
+            continue
+        if shown[name] == MASK != plain[name]:
+            found.append(Field(name, _text(MASK), "hidden", about))
+        elif not _same(plain[name], shown[name]):
+            found.append(Field(name, _text(shown[name]), "json", about))
         elif isinstance(plain[name], str):
             wide = len(plain[name]) > LONG or "\n" in _lines(plain[name])
             found.append(Field(name, plain[name], "long" if wide else "text", about))
