@@ -99,9 +99,8 @@ class App:
                 return provided
             union = isinstance(wanted.annotation, types.UnionType)
             kinds = get_args(wanted.annotation) if union else (wanted.annotation,)
-            if isinstance(
-                resource, tuple(found for kind in kinds if isinstance(found := get_origin(kind) or kind, type))
-            ):
+            classes = tuple(found for kind in kinds if isinstance(found := get_origin(kind) or kind, type))
+            if isinstance(resource, classes):
                 return resource
         return None
 

@@ -184,19 +184,15 @@ def _option_problems(signature: Signature, options: Options) -> list[tuple[str, 
         if not isinstance(value, kind):
             option, label = kind.__name__.lower(), kind.__name__
             return [(f"{option}={value!r} is no {label}", f"Write {option}={label}({example}).")]
-    given |= {
-        f"{name} of the retry": v for name, v in asdict(options.retry).items() if v or (v == 0 and name == "attempts")
-    }
+    tries = [(name, v) for name, v in asdict(options.retry).items() if v or (v == 0 and name == "attempts")]
+    given |= {f"{name} of the retry": v for name, v in tries}
     odd = [label for label, value in given.items() if isinstance(value, bool) or not _is_above_0(value)]
     whole = ("max_visits", "concurrency", "attempts of the retry")
     odd += [label for label in whole if label not in odd and int(given.get(label, 1)) != given.get(label, 1)]
     found = [(f"{label}={given[label]!r} is no number above 0", f"Give a positive {label}.") for label in odd]
     words = {"effect": options.effect, "on_timeout": join.on_timeout, "on_missing": join.on_missing}
-    found += [
-        (f"{label}={word!r} is not known", f"Write {' or '.join(WORDS[label])}.")
-        for label, word in words.items()
-        if word not in WORDS[label]
-    ]
+    unknown = ((label, word) for label, word in words.items() if word not in WORDS[label])
+    found += [(f"{label}={word!r} is not known", f"Write {' or '.join(WORDS[label])}.") for label, word in unknown]
     return [*_join_problems(signature, options), *_single_problems(signature, options), *found]
 
 

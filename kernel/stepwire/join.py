@@ -20,7 +20,7 @@ class Rules(NamedTuple):
 
     parts: tuple[str, ...]  #: slots of single events
     optional: frozenset[str]
-    outside: frozenset[str]  #: of events that no step emits, so that nobody says if one never comes
+    brought: tuple[frozenset[str], ...]  #: by each of several published events: if one never comes, nobody says so
     items: bool  #: does it gather?
     decision: bool  #: does it wait for a person?
     decision_optional: bool
@@ -146,7 +146,9 @@ def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
         return "forget" if now >= join.stub["until"] or join.stub["outstanding"] == [] else "wait"
     if join.call is not None:
         verdict = _judge_call(join.call, now)
-        return "expired" if verdict == "call" and _replayed_too_early(join, rules) else verdict
+        if verdict != "call" or not _replayed_too_early(join, rules):
+            return verdict
+        return "end" if _complete(join, rules) and _ends_uncalled(join, rules) else "expired"
     if join.decision is not None and not (join.slots or join.absent or join.blocked or join.open):
         return "forget" if now >= join.decided + rules.keep else "wait"  # an early decision waits for its event
     complete = _complete(join, rules)
@@ -178,10 +180,15 @@ def _replayed_too_early(join: JoinState, rules: Rules) -> bool:
 
 
 def _parts_settled(join: JoinState, rules: Rules) -> bool:
-    missing = [slot for slot in rules.parts if not join.settled(slot)]
-    if _is_hopeless(join, rules) and rules.outside.issuperset(missing):
-        return True  # it is not waited for what a publisher, who knows nothing of this, may never send
+    missing = [slot for slot in rules.parts if not join.settled(slot) and not _never_comes(slot, join, rules)]
     return all(slot in join.blocked and goes_without(slot, rules) for slot in missing)
+
+
+def _never_comes(slot: str, join: JoinState, rules: Rules) -> bool:
+    """A join that is not called any more waits for no publisher: it may know nothing of this, and never send."""
+    came = {*join.slots, *join.absent, *([LIST] if join.open or join.settled_items else [])}
+    sent = any(slot in brought and brought & came for brought in rules.brought)
+    return _is_hopeless(join, rules) and bool(rules.brought) and not sent
 
 
 def _complete(join: JoinState, rules: Rules) -> bool:
@@ -190,7 +197,8 @@ def _complete(join: JoinState, rules: Rules) -> bool:
     if not rules.items or LIST in join.absent or (LIST in join.blocked and rules.go_without):
         return True
     gone = sum(1 for slot in join.blocked if slot.isdigit()) if rules.go_without else 0
-    return join.size is not None and join.settled_items + gone >= join.size
+    all_items = join.size is not None and join.settled_items + gone >= join.size
+    return all_items or _never_comes(LIST, join, rules)
 
 
 def _ends_uncalled(join: JoinState, rules: Rules) -> bool:

@@ -14,7 +14,6 @@ from tests.door.test_stars import worked
 
 from stepwire import App, Event, Reject, Sensitive, handler
 from stepwire.bus.local import LocalBus
-from stepwire.bus.protocol import Out, Partition
 from stepwire_handlers.cli.timeline import line_of
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.runs import Runs
@@ -129,26 +128,4 @@ async def test_a_key_or_an_order_that_is_sensitive_is_not_shown(tmp_path: Path, 
     assert letter.record.headers["sw_key"] == "DE00-1"
     assert headers["sw_key"] == "***"
     assert headers.get("sw_order", "***") == "***" and ("sw_order" in headers) is readable
-    await bus.close()
-
-
-@pytest.mark.parametrize("headers", [{}, {"ce_id": "7", "ce_source": "crm", "ce_type": "edited.claims.Claim.v1"}])
-async def test_who_mended_a_record_that_could_not_be_read_is_told_in_the_run_that_it_began(
-    tmp_path: Path, headers: dict[str, str]
-) -> None:
-    """The record said no run, and nobody could tell one before: the run is in every list, with who began it so."""
-    bus = LocalBus(str(tmp_path / "bus.db"))
-    await bus.open()
-    await worked(APP, bus)
-    await bus.publish([Out("edited.claims", None, headers, b'{"n": "x"}') for _ in range(2)][: 1 if headers else 2])
-    await worked(APP, bus)
-    letters = DeadLetters(APP, bus)
-    letter = letters.open()[-1]
-    assert letter.run == ""
-    await letters.resume([letter], b'{"n": 3}', by="ann")
-    await worked(APP, bus)
-    (result,) = bus.log.take(Partition("edited.checked", 0), 0, 10)
-    run = result.headers["ce_swrun"]
-    (step,) = [step for step in timeline(Runs(APP, bus).view(run)) if step.handler == "check"]
-    assert [(said.decision, said.by) for said in step.said] == [("replay", "ann")]
     await bus.close()

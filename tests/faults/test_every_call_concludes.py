@@ -55,3 +55,27 @@ async def test_it_ends(how: str) -> None:
     await worker.stop()
     await bus.close()
     assert sum(ends.values()) == 1, f"no dead letter; active={stuck[0]} but running={stuck[1]}, called {stuck[2]} times"
+
+
+async def test_a_step_that_never_waits_and_cancels_its_task_ends_nobody_else() -> None:
+    """It has no await, so it needs no task of its own but for this: the events after it are handled."""
+
+    @handler()
+    async def h(a: A) -> None:
+        if a.n == 1 and (task := asyncio.current_task()):
+            task.cancel()
+        seen.append(a.n)
+
+    seen: list[int] = []
+    app = App("x", [h])
+    bus = LocalBus()
+    await bus.open()
+    worker = Worker(app, bus, settings=Settings(drain=0.5))
+    await worker.start()
+    async with asyncio.timeout(10):
+        for n in range(3):
+            await bus.publish([app.record(A(n=n), now=time.time())[0]])
+            await worker.settle()
+    await worker.stop()
+    await bus.close()
+    assert seen == [0, 1, 2]

@@ -87,7 +87,7 @@ def test_who_waits_behind_another_of_its_order_is_a_suspect_as_far_as_calls_run_
     ):  # fmt: skip
         mailbox.put(ITEM + id_, Entry({"kind": "item", "seq": seq, **more}).encode())
     mailbox.restore_order()
-    rules = Rules((), frozenset(), frozenset(), False, False, False, None, False, 60.0, False, False, 60.0)
+    rules = Rules((), frozenset(), (), False, False, False, None, False, 60.0, False, False, 60.0)
     ahead = {f"w{n:02}" for n in range(AHEAD)}
     assert mailbox.callable(rules, 10.0) == {"a", "c", "b", "d", "e"} | ahead
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from stepwire import App, Decision, Event, Join, Reject, agreed, handler
+from stepwire.dispatch.step import join_rules
+from stepwire.join import JoinState, judge
 
 
 class Order(Event, topic="order"):
@@ -115,6 +117,49 @@ async def test_a_merge_that_can_no_longer_fire_waits_for_no_publisher() -> None:
         assert run.state == "waiting"
         await run.publish(Receipt(number="1"))
         assert (run.state, calls) == ("completed", ["1"])
+
+
+class Upload(Event, topic="uploads", run="number"):
+    number: str
+
+
+async def test_nor_for_what_a_step_makes_of_what_only_a_publisher_could_send() -> None:
+    """Until the other published event is there, nobody says whether its part comes; then its path says so itself."""
+
+    @handler()
+    async def approve(asked: Decision[Claim]) -> Approved | Declined:
+        return (Approved if asked.approved else Declined)(number=asked.final.number)
+
+    @handler()
+    async def scan(upload: Upload) -> Receipt:
+        return Receipt(number=upload.number)
+
+    @handler(join=Join(timeout=120))
+    async def pay(approved: Approved, receipt: Receipt) -> Offer:
+        return Offer(n=1)
+
+    app = App("claims", [approve, scan, pay])
+    async with await app.run(Claim(number="1")) as run:
+        await run.decide(approved=False)
+        assert (run.state, run.waiting) == ("completed", 0)
+        await run.publish(Upload(number="1"))
+        await run.advance(130)
+        assert (run.state, run.dead_letters) == ("completed", [])
+
+
+def test_a_merge_that_expired_in_vain_in_an_older_release_ends_when_it_is_replayed() -> None:
+    """Its dead letter said what was missing: replayed, it waits for it no more, and makes no other one."""
+
+    @handler(join=Join(timeout=120))
+    async def pay(approved: Approved, receipt: Receipt) -> Offer:
+        return Offer(n=1)
+
+    app = App("claims", [pay])
+    rules = join_rules(pay, app.settings, app.wiring)
+    join = JoinState("id", opened=1.0, call={"kind": "call", "replay": 1, "attempt": 1})
+    assert judge(join, rules, 500.0) == "expired"
+    join.absent.add("approved")
+    assert judge(join, rules, 500.0) == "end"
 
 
 async def test_an_optional_part_may_be_absent() -> None:

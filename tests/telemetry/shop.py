@@ -33,6 +33,7 @@ class Order(Event, topic="order"):
     spare: Annotated[str, Sensitive()] | None = "4711-0816"
     others: list[Card] = Field([Card(number="4711-0817")])
     names: list[Annotated[str, Sensitive()]] = Field(["4711-0818"])
+    quoted: Annotated[str, Sensitive()] = "it's\n4711-0819"
     text: str = ""
 
 
@@ -47,8 +48,8 @@ class Done(Event, topic="done", result=True):
 @handler()
 async def check(order: Order, ctx: Context) -> Checked:
     ctx.log.info("looking at %s", order.n)
-    ctx.log.info("it is %s, paid by %s", order, order.card, extra={"fields": {"spare": [order.spare]}})
-    ctx.note("looked", card=order.card, order=order, cards={"all": (order.card, order.names, 1)})
+    ctx.log.info("it is %s, paid by %s, %r", order, order.card, order.quoted)
+    ctx.note("looked", card=order.card, order=order, cards={order.card: (order.card, order.names, 1)})
     if order.n < 0:
         raise Reject(f"the card {order.card} is refused")
     return Checked(n=order.n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, NamedTuple
@@ -171,3 +172,12 @@ def test_a_remark_that_quotes_what_is_sensitive_is_masked() -> None:
 
 class Account(Event, topic="mask.accounts"):
     iban: Annotated[str, Sensitive()]
+
+
+@pytest.mark.parametrize("text", ["it's a\nline", 'a "b" c', "back\\slash", "Zoë 🔑", "tab\tbed"])
+def test_a_value_is_masked_however_it_is_written(text: str) -> None:
+    """As it is, as Python prints what it lies in, and as JSON does."""
+    event = Account(iban=text)
+    quotes = [f"<{text}>", f"<{event!r}>", f"<{json.dumps([text])}>", f"<{event.model_dump_json()}>"]
+    shown_ = [without(quote, sensitive_values(event)) for quote in quotes]
+    assert [each.count(MASK) for each in shown_] == [1, 1, 1, 1], shown_

@@ -20,7 +20,7 @@ from stepwire import App, Event
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Record
 from stepwire.bus.sqlite import position
-from stepwire.codec import Codec, Decoded, derived_run
+from stepwire.codec import Codec
 from stepwire.dispatch.step import control_topic, dead_letter_topic, runs_topic
 from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.jsontext import load
@@ -274,13 +274,6 @@ class DeadLetters:
         meant.check(event)
         return event
 
-    def _begun(self, letter: DeadLetter, record: Record) -> str:
-        """The run that a record begins which says none; empty: it cannot be read, or begins none."""
-        with suppress(DecodeError):
-            if isinstance(found := self._codec(letter).decode(record), Decoded):
-                return derived_run(found.envelope, found.event, self._app.name)
-        return ""
-
     def _changed(self, letter: DeadLetter, event: Event | None) -> dict[str, Any] | None:
         before = None if event is None else self.payload(letter)
         return None if event is None else changed(before if isinstance(before, Event) else None, event)
@@ -295,10 +288,7 @@ class DeadLetters:
             said = Said(letter.handler, letter.id, what, by, "", self._changed(letter, event))
             record = letter.record if event is None else _as_now(letter.record, event)
             edited = None if event is None else event.model_dump_json().encode()
-            original = (
-                letter.original if event is None else _as_now(letter.original, event)._replace(value=edited or b"")
-            )
-            outs += note(self._app.name, letter.run or self._begun(letter, original), said)
+            outs += note(self._app.name, letter.run, said)
             entry = replay(record, drop=what == "drop", edited=edited)
             topic = control_topic(self._app.name, letter.handler)
             outs.append(Out(topic, replay_key(entry), {}, entry.encode()))

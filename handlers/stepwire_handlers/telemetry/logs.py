@@ -14,6 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Collection, MutableMapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -34,6 +35,7 @@ LONGEST = 200  #: characters of such a type that are shown
 EVERY = 600.0  #: seconds until a step says again that it throws decisions away
 TRACEBACK = 4_096  #: characters of a traceback that are kept, its end
 Line = MutableMapping[str, Any]
+_KNOWN: ContextVar[tuple[Any, frozenset[str]]] = ContextVar("stepwire_hidden", default=(None, frozenset()))
 
 
 class Sink:
@@ -150,13 +152,17 @@ class _Forward(logging.Handler):
             self.handleError(record)
 
 
-def _hidden_from(record: logging.LogRecord) -> list[str]:
+def _hidden_from(record: logging.LogRecord) -> Collection[str]:
     """What is sensitive in the events that the step which logs was called with, and in those that it logs."""
     try:
-        inputs = tuple(current().inputs.values())
+        inputs = current().inputs
     except LookupError:
-        inputs = ()
-    return [*dict.fromkeys(sensitive_values([inputs, record.args]))]
+        inputs = {}
+    known, values = _KNOWN.get()
+    if known is not inputs:  # once for all lines of a call: a gather may have taken ten thousand events
+        values = frozenset(sensitive_values(inputs))
+        _KNOWN.set((inputs, values))
+    return values.union(sensitive_values(record.args)) if record.args else values
 
 
 def _cleaned(value: Any, hidden: Collection[str]) -> Any:
@@ -164,7 +170,7 @@ def _cleaned(value: Any, hidden: Collection[str]) -> Any:
     if isinstance(value, str):
         return without(value, hidden)
     if isinstance(value, dict):
-        return {name: _cleaned(item, hidden) for name, item in value.items()}
+        return {without(str(name), hidden): _cleaned(item, hidden) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_cleaned(item, hidden) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
@@ -264,8 +270,9 @@ class StepLog:
             line["message"] = without(fact.message, sensitive_values(fact.inputs))
             if fact.wait:
                 line["retry_in"] = round(fact.wait, 1)
+        hidden = {*sensitive_values((fact.inputs, fact.outputs))} if fact.notes else ()
         for name, fields in fact.notes:
-            line.setdefault(name, []).append(_cleaned(fields, {*sensitive_values(fact.inputs)}))
+            line.setdefault(name, []).append(_cleaned(fields, hidden))
         if self._payload != "off":
             shorten = self._payload == "redacted"
             line["input"] = shown(fact.inputs, shorten=shorten)

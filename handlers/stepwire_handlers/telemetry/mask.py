@@ -7,6 +7,7 @@ In: events, and whatever they hold. Out: plain data with stars. A mark holds whe
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
@@ -18,11 +19,13 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel, RootModel
 
 from stepwire.event import Decision, Sensitive
+from stepwire.jsontext import dump
 
 MASK = "***"
 LONG = 500  #: characters of a text that are shown where payloads are redacted
 SHORTEST = 4  #: characters; a shorter sensitive value is part of too many harmless words to be searched for
 SHORTEST_SECRET = 8  #: the same for a secret of the configuration, which is looked for in every line
+QUOTED = ("'", '"', "\\")  #: what is written otherwise inside of quotes
 SCALARS = frozenset({str, int, float, bool, type(None), datetime, date, time, timedelta, Decimal})
 
 
@@ -193,23 +196,37 @@ def _cut(text: str) -> str:
 
 def sensitive_values(value: Any, *, inside: bool = False, shortest: int = SHORTEST) -> Iterator[str]:
     """The texts below sensitive fields: an exception's message may quote them."""
+    if not inside and _plan(value.__class__).flat:
+        return
+    if (inner := _inner(value)) is None:
+        if inside and value is not None and not isinstance(value, bool) and len(text := str(value)) >= shortest:
+            yield from _spellings(text)  # "None" and "True" tell nothing, and stand in many a text
+        return
+    for item, hidden in inner:
+        if inside or hidden or item.__class__ not in SCALARS:
+            yield from sensitive_values(item, inside=inside or hidden, shortest=shortest)
+
+
+def _spellings(text: str) -> Iterable[str]:
+    """As it is, and as Python and JSON write it inside of something else."""
+    if text.isascii() and text.isprintable() and not any(mark in text for mark in QUOTED):
+        return (text,)
+    return dict.fromkeys((text, repr(text)[1:-1], json.dumps(text)[1:-1], dump(text).decode(errors="replace")[1:-1]))
+
+
+def _inner(value: Any) -> Iterator[tuple[Any, bool]] | None:
+    """What lies in a value, keys too, each with whether it is marked; None: nothing can."""
     if (members := _members(value)) is not None:
         hidden = _hidden(value)
-        for name, field in members:
-            yield from sensitive_values(field, inside=inside or name in hidden, shortest=shortest)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            yield from sensitive_values(item, inside=inside, shortest=shortest)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from sensitive_values(item, inside=inside, shortest=shortest)
-    elif inside and value is not None and not isinstance(value, bool) and len(text := str(value)) >= shortest:
-        yield text  # "None" and "True" tell nothing, and stand in many a text
+        return ((field, name in hidden) for name, field in members)
+    if isinstance(value, dict):
+        return ((item, False) for pair in value.items() for item in pair)
+    return ((item, False) for item in value) if isinstance(value, (list, tuple, set, frozenset)) else None
 
 
 def without(text: str, values: Iterable[str]) -> str:
     """The text with these values masked, the longer ones first: one may be the beginning of another."""
-    for value in sorted(values, key=len, reverse=True):
+    for value in sorted((value for value in values if value in text), key=len, reverse=True):
         text = text.replace(value, MASK)
     return text
 

@@ -181,7 +181,7 @@ class Caller:
         return outcome
 
     def _cancelled(self) -> AwaitedCancelled:
-        return AwaitedCancelled(f"{self._step.name} awaited a task that was cancelled")
+        return AwaitedCancelled(f"{self._step.name} awaited what was cancelled, or its own code did that to it")
 
     def _too_slow(self) -> HandlerTimeout:
         step = self._step

@@ -24,7 +24,8 @@ from stepwire.telemetry import Telemetry, guarded
 from stepwire.wiring.graph import AnyHandler
 from stepwire.wiring.wiring import Wiring
 
-WAITS = frozenset({"SEND", "YIELD_VALUE", "YIELD_FROM", "GET_AWAITABLE"})  #: how Pythons compile an await
+#: how Pythons compile an await; and who asks for the task to cancel it must have one of its own
+WAITS = frozenset({"SEND", "YIELD_VALUE", "YIELD_FROM", "GET_AWAITABLE", "current_task"})
 
 
 def group_name(app: str, handler: str) -> str:
@@ -116,7 +117,9 @@ class Step:
 def never_waits(function: Callable[..., Any]) -> bool:
     """Is this a coroutine function whose code has no place to wait at: no await, async for, async with?"""
     code = function.__code__ if iscoroutinefunction(function) and hasattr(function, "__code__") else None
-    return code is not None and WAITS.isdisjoint(each.opname for each in dis.get_instructions(code))
+    return code is not None and WAITS.isdisjoint(
+        n for each in dis.get_instructions(code) for n in (each.opname, each.argval)
+    )
 
 
 def keeps_first(handler: AnyHandler) -> bool:
@@ -132,7 +135,7 @@ def join_rules(handler: AnyHandler, settings: Settings, wiring: Wiring) -> Rules
     return Rules(
         parts=tuple(part.name for part in signature.parts),
         optional=frozenset(part.name for part in signature.parts if part.optional and not part.decision),
-        outside=frozenset(part.name for part in signature.parts if wiring.graph.emitted.isdisjoint(part.types)),
+        brought=wiring.brought(handler.name),
         items=signature.items is not None,
         decision=decided is not None,
         decision_optional=decided is not None and decided.optional,

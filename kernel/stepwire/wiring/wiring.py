@@ -181,17 +181,16 @@ class Wiring:
         for name, handler in self.handlers.items():
             if not handler.signature.is_join or items_node(name) in self.graph.nodes:
                 continue
-            waits = handler.options.join is not None and handler.options.join.timeout is not None
-            published = self._owed_at_entries(name)
-            if published and not waits:
-                found.append(
-                    Refusal("SW135", name, "it merges several published events and has no timeout",
-                            "Add @handler(join=Join(timeout=3600)).")
-                )  # fmt: skip
+            if self.brought(name) and (handler.options.join is None or handler.options.join.timeout is None):
+                cure = "Add @handler(join=Join(timeout=3600))."
+                found.append(Refusal("SW135", name, "it merges several published events and has no timeout", cure))
         return found
 
-    def _owed_at_entries(self, name: str) -> bool:
-        return any(slot.node == name for entry in self.graph.entries for slot in self._obligations.event(entry))
+    def brought(self, name: str) -> tuple[frozenset[str], ...]:
+        """The slots of a merge that each of several published events settles; none, if one event settles them all."""
+        owed = (self._sorted(self._obligations.event(entry)) for entry in self.graph.entries)
+        slots = (frozenset(slot.slot for slot in each if slot.handler == name) for each in owed)
+        return tuple(filter(None, slots))
 
     def _check_results(self) -> list[Refusal]:
         """SW150: a run has one result, so no result may lead to another."""
