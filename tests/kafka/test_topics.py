@@ -108,6 +108,17 @@ def test_what_was_bent_is_refused_with_its_cure(command: Shell, kafka: str, topi
 
 
 @pytest.mark.slow
+def test_all_steps_that_are_gone_are_named_at_once(command: Shell) -> None:
+    """The doctor has a line for each, with what it has left."""
+    command("topics", "apply", "yard:three")
+    command("publish", "Load", "--app", "yard:three", "--json-data", '{"n": 1}')
+    command("topics", "apply", "yard:after")
+    found = command("doctor", "yard:after", "--json", code=1, schema="doctor").data
+    former = [line["found"].split()[0] for line in found if line["what"] == "former steps"]
+    assert former == ["label", "pack", "ship"]
+
+
+@pytest.mark.slow
 def test_a_step_that_is_gone_and_has_work_left_fails(command: Shell) -> None:
     """`run` would refuse: the doctor says so before, with the command that moves it."""
     command("topics", "apply", "yard:before")

@@ -93,7 +93,7 @@ async def _cluster(app: App, bus: KafkaBus, connection: Connection, name: str) -
     found = await _topics(app, rows, bus, name)
     found.append(await _topic_rights(connection, needed, rows))
     found.append(await _groups(connection, [r for r in needed if r.resource == "group" and r.pattern == "literal"]))
-    found.append(await _former(app, bus))
+    found += await _former(app, bus)
     runs = next(row for row in rows if row.kind == "runs")
     found += await transactions(connection, app, bus.prefix, runs.topic if runs.exists else None)
     return found
@@ -146,18 +146,14 @@ async def _groups(connection: Connection, needed: list[Right]) -> Line:
     return ok(GROUPS, f"Describe and Read on {len(needed)} groups")
 
 
-async def _former(app: App, bus: KafkaBus) -> Line:
-    """A step that is gone and has something left: `run` would refuse to start."""
+async def _former(app: App, bus: KafkaBus) -> list[Line]:
+    """Steps that are gone and have something left: `run` would refuse to start."""
     try:
         left = await left_behind(app, bus)
     except StepwireError as error:
-        return failed(
-            FORMER, str(error), "give Describe to the groups, and Read to the topics, that begin with the app"
-        )
-    if not left:
-        return ok(FORMER, "none has work left")
-    name, count = next(iter(left.items()))
-    return left_over(name, f"{count} events or entries")
+        cure = "give Describe to the groups, and Read to the topics, that begin with the app"
+        return [failed(FORMER, str(error), cure)]
+    return left_over(left) or [ok(FORMER, "none has work left")]
 
 
 async def _coordinated(connection: Connection, group: str) -> int:

@@ -90,8 +90,8 @@ async def _inside(app: App, values: Configuration) -> list[Line]:
     finally:
         await bus.close()
     lock = note(LOCK, f"a worker has {', '.join(busy)}", "a second one stands by") if busy else ok(LOCK, "it is free")
-    for name, count in left.items():
-        return [lock, left_over(name, f"{count} events or entries")]
+    if left:
+        return [lock, *left_over(left)]
     said = f"{len(missing)} are not made yet" if missing else "all are there"
     return [lock, note(TOPICS, said, "a worker makes them at its start") if missing else ok(TOPICS, said)]
 
