@@ -79,17 +79,16 @@ async def check_release(app: App, bus: Bus, *, accept_owes_change: bool) -> None
 async def _check_groups(app: App, bus: Bus, known: _Known) -> None:
     """Refuse if a handler that is gone still has something to do: nobody would ever do it. Who goes back is told."""
     left = await _left(app, bus, known)
-    for handler, unfinished in left.items():
-        if unfinished and known.returns:
-            logging.getLogger("stepwire").warning(
-                "%s: %s of a newer release keeps %d entries, which wait for it", app.name, handler, unfinished
-            )
-        elif unfinished:
-            raise SettingsError(
-                f"handler {handler} is not in {app.name} any more, but has {unfinished} events or entries left. Give "
-                f"its successor name={handler!r}, or let that go on with: stepwire groups move {handler} NEW; or put "
-                f"it back with @handler(retired=True), which gives up what it keeps, gates that wait too"
-            )
+    kept = {name: count for name, count in sorted(left.items()) if count}
+    said = ", ".join(f"{name} ({count})" for name, count in kept.items())
+    if kept and known.returns:
+        logging.getLogger("stepwire").warning("%s: steps of a newer release keep entries for it: %s", app.name, said)
+    elif kept:
+        raise SettingsError(
+            f"gone from {app.name}, but with events or entries left: {said}. Give the successor of each its name "
+            f"(name={min(kept)!r}); or, where no gate and no join waits, let it go on with: stepwire groups move "
+            f"{min(kept)} NEW; or put it back with @handler(retired=True), which gives up what it keeps, gates too"
+        )
     if gone := sorted(name for name in left if name in known.before and not known.mine):
         logging.getLogger("stepwire").warning(
             "%s: %s of the release before is gone, and was not retired: if it has another name now, workers of both "

@@ -52,7 +52,10 @@ def test_a_gate_that_is_gone_and_still_asked_is_told_before_run_refuses_it(shell
     said = shell("doctor", "yard:gate_after", code=1).out
     for way in ("pack is gone", "name='pack'", "groups move pack NEW", "gives? up what it keeps"):
         assert re.search(way.replace(" ", r"\s+"), said), said
-    assert "pack is not in yard any more" in shell("run", "yard:gate_after", code=2).err
+    refused = shell("run", "yard:gate_after", code=2).err
+    assert re.search(
+        r"gone from yard, .* left: pack \(1\)\. .* where no gate and no join waits", " ".join(refused.split())
+    )
 
 
 @pytest.mark.parametrize("what", ["damaged", "foreign version", "folder"])
@@ -92,6 +95,17 @@ def test_a_step_that_is_gone_and_has_work_left_fails(shell: Shell) -> None:
     load(shell, 2)
     found = shell("doctor", "yard:after", code=1).out
     assert "stepwire groups move pack NEW" in found
+
+
+def test_all_steps_that_are_gone_are_named_at_once(shell: Shell) -> None:
+    """A release is mended in one go: by the doctor a line for each, and `run` has all of them in its refusal."""
+    load(shell, 1, "three")
+    work(shell, "three")
+    load(shell, 2)
+    found = shell("doctor", "yard:after", "--json", code=1, schema="doctor").data
+    former = [line["found"].split()[0] for line in found if line["what"] == "former steps"]
+    assert former == ["label", "pack", "ship"]
+    assert "left: label (1), pack (1), ship (1)." in " ".join(shell("run", "yard:after", code=2).err.split())
 
 
 def test_a_model_is_looked_for_where_the_app_asks_one(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,38 @@ def test_a_short_key_is_told_off_where_it_is_used(shell: Shell, monkeypatch: pyt
     assert "has 5 characters" in shell("doctor", "market:app").out
 
 
+async def _tell(shell: Shell, key: str) -> None:
+    """As a worker does when it starts."""
+    from market import app  # type: ignore[import-not-found]  # as the commands import it
+
+    bus = LocalBus(str(shell.path))
+    await bus.open()
+    await tell(bus, app, key)
+    await bus.close()
+
+
+def doctor(shell: Shell, code: int = 0) -> str:
+    """What the doctor says of decisions."""
+    found = shell("doctor", "market:app", "--json", code=code, schema="doctor").data
+    return next(f"{line['state']}: {line['found']} → {line['cure']}" for line in found if line["what"] == "decisions")
+
+
+def test_the_doctor_says_what_workers_take(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signed decisions only, though the key is not here, or another one; before any had a key, that nobody signs."""
+    asyncio.run(_tell(shell, ""))
+    assert "note: gates take decisions that nobody signed" in doctor(shell)
+    monkeypatch.setenv("STEPWIRE_DECISION_KEY", KEY)
+    assert doctor(shell).startswith("ok: with the key that is here gates take signed decisions only")
+    asyncio.run(_tell(shell, KEY))
+    assert doctor(shell).startswith("ok: gates take signed decisions only")
+    monkeypatch.setenv("STEPWIRE_DECISION_KEY", KEY[::-1])
+    assert "signed decisions only, and STEPWIRE_DECISION_KEY here is another key than theirs: what" in doctor(shell)
+    monkeypatch.delenv("STEPWIRE_DECISION_KEY")
+    said = doctor(shell)
+    assert "note: the workers of market take signed decisions only, and there is no STEPWIRE_DECISION_KEY" in said
+    assert "give theirs here too: STEPWIRE_DECISION_KEY_FILE" in said
+
+
 def test_a_worker_tells_others_on_its_file_what_it_takes(shell: Shell) -> None:
     """From its start on: whoever has no key is refused before anything is written; a short key is complained of."""
     run = shell.order(500)

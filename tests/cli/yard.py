@@ -29,6 +29,7 @@ def yard(name: str) -> App:
 
 
 before, after = yard("pack"), yard("wrap")
+three = App("yard", [handler(name=name)(pack) for name in ("pack", "label", "ship")])
 gate_before, gate_after = (App("yard", [handler(name=name)(sign)]) for name in ("pack", "wrap"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -107,9 +108,12 @@ REFUSED = [
     ("least", {"workers": {"a": {"grp": 1}}}, r"grp"),
     ("least", {"workers": {"door": {}}}, r"door"),
     ("least", {"replicas": 3}, r"replicas"),
-    ("least", {"app": "acme/flow.py"}, r"app"),
-    ("least", {"image": {}}, r"repository"),
-    ("least", {"bus__url": "kafka://user:secret@k:9092"}, r"url"),
+    ("least", {"app": "acme/flow.py"}, r"at '/app': value must be 'MODULE:name, .*acme\.flow:app'"),
+    ("least", {"app": "acme.flow"}, r"at '/app': value must be 'MODULE:name, .*acme\.flow:app'"),
+    ("least", {"image": {}}, r"at '/image/repository': value must be 'your own image .*registry\.example/acme'"),
+    ("least", {"bus__url": "kafka://kafka"}, r"at '/bus/url': value must be 'kafka://host:port,.*sqlite:////"),
+    ("least", {"bus__url": "kafka://user:secret@k:9092"}, r"user and password go into kafka and secrets"),
+    ("everything", {"door__podDisruptionBudget": {"minAvailable": "most"}}, r"value must be 'a number from 1, or a sh"),
 ]  # fmt: skip
 
 
@@ -145,6 +149,42 @@ FITTING = [
 def test_what_makes_sense_is_taken(shape: str, values: dict[str, Any]) -> None:
     """A console beside a folder that it never opens; a disk as large as its limit; null for none; files; addresses."""
     assert render(changed(shape, **values))
+
+
+def test_all_that_is_missing_is_named_at_once_with_the_cure() -> None:
+    """Without any values: app, image and bus, and no pattern is shown."""
+    with pytest.raises(HelmError) as refused:
+        render({})
+    told = str(refused.value)
+    assert told.count("value must be '") == 3
+    assert "pattern" not in told
+
+
+def test_a_refusal_does_not_show_the_value() -> None:
+    """It may hold a password."""
+    with pytest.raises(HelmError) as refused:
+        render(changed("least", bus__url="kafka://user:hunter2@k:9092"))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_every_pattern_of_the_schema_has_words_for_who_does_not_fit_it() -> None:
+    """A text of another form is told what to write, never an expression."""
+    schema = json.loads((FOLDER / "values.schema.json").read_text())
+    assert [*_bare(schema)] == []
+
+
+def _bare(schema: Any, place: str = "", *, told: bool = False) -> Iterator[str]:
+    """Places of patterns without an `else` that says what to write."""
+    if isinstance(schema, list):
+        for inner in schema:
+            yield from _bare(inner, place, told=told)
+    if not isinstance(schema, dict):
+        return
+    if isinstance(schema.get("pattern"), str) and not told:
+        yield place
+    for name, inner in schema.items():
+        said = told or (name == "if" and "const" in schema.get("else", {}))
+        yield from _bare(inner, f"{place}/{name}", told=said)
 
 
 def test_every_secret_that_we_know_is_refused_in_plain() -> None:

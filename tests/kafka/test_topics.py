@@ -22,6 +22,7 @@ from stepwire.bus.kafka.topics import counts
 from stepwire.errors import BusUnavailable
 from stepwire.worker import prepare, topics_of
 from stepwire_handlers.cluster.starting import start_on_kafka
+from stepwire_handlers.services import signing
 from stepwire_handlers.services.starting import Start
 
 pytestmark = pytest.mark.timeout(120)
@@ -108,6 +109,17 @@ def test_what_was_bent_is_refused_with_its_cure(command: Shell, kafka: str, topi
 
 
 @pytest.mark.slow
+def test_all_steps_that_are_gone_are_named_at_once(command: Shell) -> None:
+    """The doctor has a line for each, with what it has left."""
+    command("topics", "apply", "yard:three")
+    command("publish", "Load", "--app", "yard:three", "--json-data", '{"n": 1}')
+    command("topics", "apply", "yard:after")
+    found = command("doctor", "yard:after", "--json", code=1, schema="doctor").data
+    former = [line["found"].split()[0] for line in found if line["what"] == "former steps"]
+    assert former == ["label", "pack", "ship"]
+
+
+@pytest.mark.slow
 def test_a_step_that_is_gone_and_has_work_left_fails(command: Shell) -> None:
     """`run` would refuse: the doctor says so before, with the command that moves it."""
     command("topics", "apply", "yard:before")
@@ -120,6 +132,29 @@ def test_a_step_that_is_gone_and_has_work_left_fails(command: Shell) -> None:
     command("doctor", "yard:after")
     (row,) = command("groups", "list", "yard:after", "--json").data
     assert (row["handler"], row["behind"]) == ("wrap", 2)  # the record and the marker of its transaction
+
+
+@pytest.mark.slow
+def test_the_doctor_says_what_workers_take(command: Shell, kafka: str, topic_prefix: str) -> None:
+    """Signed decisions only, as they told on the cluster; without a cluster it does not guess."""
+
+    async def worker_tells() -> None:
+        from yard import gate_before  # type: ignore[import-not-found]  # as the commands import it
+
+        bus = KafkaBus(kafka, prefix=topic_prefix)
+        await bus.open()
+        await signing.tell(bus, gate_before, "0123456789abcdef" * 2)
+        await bus.close()
+
+    def decisions(code: int, *options: str) -> str:
+        lines = command("doctor", YARD, "--json", *options, code=code, schema="doctor").data
+        return next(line["found"] for line in lines if line["what"] == "decisions")
+
+    command("topics", "apply", YARD)
+    assert decisions(0) == "gates take decisions that nobody signed"
+    asyncio.run(worker_tells())
+    assert "take signed decisions only, and there is no STEPWIRE_DECISION_KEY here" in decisions(0)
+    assert "could not be asked" in decisions(1, "--bus", "kafka://127.0.0.1:9")
 
 
 def test_brokers_that_do_not_answer_are_the_first_line(command: Shell) -> None:

@@ -125,6 +125,17 @@ async def test_a_step_that_is_gone_but_has_work_left_is_refused(bus: LocalBus) -
         await Worker(App("a", [other]), bus).start()
 
 
+async def test_all_steps_that_are_gone_and_have_work_left_are_named_at_once(bus: LocalBus) -> None:
+    """With how much each has left; a move is offered only where it can be made."""
+    old = App("a", [handler(name=name)(finish.function) for name in ("first", "second", "third")])
+    await prepare(old, bus, old.settings)
+    await bus.publish([old.record(Order(number="1", currency="EUR"), now=0.0)[0]])
+    with pytest.raises(SettingsError) as refused:
+        await Worker(App("a", [finish]), bus).start()
+    assert "gone from a, but with events or entries left: first (1), second (1), third (1)." in str(refused.value)
+    assert "where no gate and no join waits, let it go on with: stepwire groups move first NEW" in str(refused.value)
+
+
 class Left(Event, topic="left", run="k"):
     k: str
 
@@ -332,7 +343,7 @@ async def test_a_release_that_is_refused_for_its_joins_is_not_let_in(bus: LocalB
     with pytest.raises(SettingsError, match="accept-owes-change"):
         await Worker(new, bus).start()
     await bus.publish([old.record(Left(k="2"), now=0.0)[0]])
-    with pytest.raises(SettingsError, match="handler tell is not in m any more"):
+    with pytest.raises(SettingsError, match=r"gone from m, .* left: tell \(1\)"):
         await Worker(new, bus, accept_owes_change=True).start()
 
 

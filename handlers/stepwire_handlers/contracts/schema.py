@@ -9,12 +9,13 @@ Raises SettingsError for a class that no schema can describe.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core import PydanticSerializationError, core_schema
 
 from stepwire import Event, SettingsError
@@ -41,6 +42,15 @@ def schema_of(kind: type[Event], side: Side) -> dict[str, Any]:
         ) from None
     plain: dict[str, Any] = _finite(found)
     return plain
+
+
+def definitions_of(kinds: Sequence[type[Event]], ref: str) -> tuple[dict[type[Event], Any], dict[str, Any]]:
+    """What is accepted of many events in one document: a reference to each, and every definition by its name."""
+    found, whole = models_json_schema(
+        [(kind, "validation") for kind in kinds], schema_generator=_Generator, ref_template=ref
+    )
+    plain: dict[str, Any] = _finite(whole.get("$defs", {}))
+    return {kind: found[kind, "validation"] for kind in kinds}, plain
 
 
 class _Generator(GenerateJsonSchema):
@@ -129,4 +139,4 @@ def _finite(value: Any) -> Any:
     return value
 
 
-__all__ = ["ALSO", "MARK", "Side", "schema_of"]
+__all__ = ["ALSO", "MARK", "Side", "definitions_of", "schema_of"]

@@ -8,6 +8,7 @@ leaves a marker on `<app>.runs`, which no reader sees.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from aiokafka.client import CoordinationType
 from aiokafka.protocol.admin import ApiVersionRequest
@@ -18,6 +19,7 @@ from stepwire.bus.kafka import topics as kafka_topics
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.bus import KafkaBus
 from stepwire.bus.kafka.connection import Connection, meaning
+from stepwire.bus.kafka.wiring_topic import WiringTopic
 from stepwire.errors import StepwireError
 from stepwire.release import left_behind
 from stepwire_handlers.cluster.asking import brokers, group_seen, topic_rights
@@ -26,9 +28,10 @@ from stepwire_handlers.cluster.rights import Right, rights
 from stepwire_handlers.cluster.shape import findings
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.doctor.line import FORMER, Line, failed, left_over, note, ok
-from stepwire_handlers.doctor.surroundings import surroundings
+from stepwire_handlers.doctor.surroundings import decisions, surroundings
 from stepwire_handlers.doctor.transaction import transactions
 from stepwire_handlers.drawing.plan import Planned
+from stepwire_handlers.services.signing import Signing, key_of
 
 BROKERS, PROTOCOL, TOPICS, RIGHTS, GROUPS = "brokers", "protocol", "topics", "rights to topics", "rights to groups"
 FETCH, DESCRIBE_TRANSACTIONS = 1, 65  #: requests, as Kafka numbers them
@@ -43,15 +46,16 @@ async def examine(app: App, values: Configuration, bus: KafkaBus, name: str) -> 
             await connection.open()
         except StepwireError as error:
             cure = "look at --bus, at [kafka] security.protocol and sasl.*, and whether the brokers run"
-            return [failed(BROKERS, str(error), cure), *around]
+            return [failed(BROKERS, str(error), cure), *around, *decisions(app, values, None)]
         found = await _brokers(connection)
         found += await _protocol(connection)
         if any(line.state == "failed" for line in found):
-            return [*found, *around]
+            return [*found, *around, *decisions(app, values, None)]
         await bus.open()
-        return [*found, *await _cluster(app, bus, connection, name), *around]
+        found += await _cluster(app, bus, connection, name)
+        return [*found, *around, *decisions(app, values, await _told(app, values, bus))]
     except StepwireError as error:
-        return [failed("cluster", str(error), "mend that, then look again"), *around]
+        return [failed("cluster", str(error), "mend that, then look again"), *around, *decisions(app, values, None)]
     finally:
         await bus.close()
         await connection.close()
@@ -93,7 +97,7 @@ async def _cluster(app: App, bus: KafkaBus, connection: Connection, name: str) -
     found = await _topics(app, rows, bus, name)
     found.append(await _topic_rights(connection, needed, rows))
     found.append(await _groups(connection, [r for r in needed if r.resource == "group" and r.pattern == "literal"]))
-    found.append(await _former(app, bus))
+    found += await _former(app, bus)
     runs = next(row for row in rows if row.kind == "runs")
     found += await transactions(connection, app, bus.prefix, runs.topic if runs.exists else None)
     return found
@@ -146,18 +150,33 @@ async def _groups(connection: Connection, needed: list[Right]) -> Line:
     return ok(GROUPS, f"Describe and Read on {len(needed)} groups")
 
 
-async def _former(app: App, bus: KafkaBus) -> Line:
-    """A step that is gone and has something left: `run` would refuse to start."""
+async def _former(app: App, bus: KafkaBus) -> list[Line]:
+    """Steps that are gone and have something left: `run` would refuse to start."""
     try:
         left = await left_behind(app, bus)
     except StepwireError as error:
-        return failed(
-            FORMER, str(error), "give Describe to the groups, and Read to the topics, that begin with the app"
-        )
-    if not left:
-        return ok(FORMER, "none has work left")
-    name, count = next(iter(left.items()))
-    return left_over(name, f"{count} events or entries")
+        cure = "give Describe to the groups, and Read to the topics, that begin with the app"
+        return [failed(FORMER, str(error), cure)]
+    return left_over(left) or [ok(FORMER, "none has work left")]
+
+
+class _Mark(NamedTuple):
+    """Where workers of an app tell it, as `Signing` asks for it."""
+
+    bus: KafkaBus
+    app: str
+
+    async def left(self) -> Mapping[str, bytes]:
+        """Every key of the wiring topic and its latest value."""
+        return await WiringTopic(self.bus, self.app).read()
+
+
+async def _told(app: App, values: Configuration, bus: KafkaBus) -> Signing | None:
+    """What workers told of the decisions that they take; None: this user may not read it."""
+    try:
+        return await Signing(app.name, _Mark(bus, app.name), key_of(values)).ask()
+    except StepwireError:
+        return None
 
 
 async def _coordinated(connection: Connection, group: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 State = Literal["ok", "note", "failed"]
@@ -32,10 +33,14 @@ def failed(what: str, found: str, cure: str) -> Line:
     return Line(what, "failed", found, cure)
 
 
-def left_over(step: str, what: str) -> Line:
-    """A step that is gone and has something left: `run` would refuse to start."""
-    cure = (
-        f"give its successor name={step!r}; or, where no gate and no join waits: stepwire groups move {step} NEW; or "
-        f"give up what it keeps: put it back with @handler(retired=True)"
-    )
-    return failed(FORMER, f"{step} is gone and has {what} left", cure)
+def left_over(steps: Mapping[str, int]) -> list[Line]:
+    """Steps that are gone and have something left, a line for each: `run` would refuse to start."""
+    return [
+        failed(
+            FORMER,
+            f"{step} is gone and has {count} events or entries left",
+            f"give its successor name={step!r}; or, where no gate and no join waits: stepwire groups move {step} NEW; "
+            f"or give up what it keeps: put it back with @handler(retired=True)",
+        )
+        for step, count in sorted(steps.items())
+    ]

@@ -18,10 +18,11 @@ from stepwire.errors import StepwireError
 from stepwire.release import left_behind
 from stepwire_handlers.configuration import Configuration, local_bus
 from stepwire_handlers.doctor.line import Line, failed, left_over, note, ok
-from stepwire_handlers.doctor.surroundings import surroundings
+from stepwire_handlers.doctor.surroundings import decisions, surroundings
 from stepwire_handlers.drawing.plan import lacking, plan
 from stepwire_handlers.file_system import network
 from stepwire_handlers.services.groups import groups_locally
+from stepwire_handlers.services.signing import Signing, key_of
 
 FILE, DISK, LOCK, TOPICS = "file", "disk", "lock", "topics"
 LEAST = 256 * 1024 * 1024  #: bytes; the write-ahead log may grow to 32 MiB, and a worker stops at a full disk
@@ -31,12 +32,16 @@ LITTLE = 2 * 1024 * 1024 * 1024
 async def examine(app: App, values: Configuration) -> list[Line]:
     """Every line for the local bus."""
     path = Path(local_bus(values).path)
+    around = [
+        *await surroundings(app, values),
+        *decisions(app, values, Signing(app.name, local_bus(values), key_of(values))),
+    ]
     if str(path) == ":memory:":
-        return [note(FILE, "the bus is in memory: nothing outlives the process"), *await surroundings(app, values)]
+        return [note(FILE, "the bus is in memory: nothing outlives the process"), *around]
     found = [_file(path.absolute()), _disk(path.absolute())]
     if found[0].state == "ok" and path.exists():
         found += await _inside(app, values)
-    return [*found, *await surroundings(app, values)]
+    return [*found, *around]
 
 
 def _file(path: Path) -> Line:
@@ -90,8 +95,8 @@ async def _inside(app: App, values: Configuration) -> list[Line]:
     finally:
         await bus.close()
     lock = note(LOCK, f"a worker has {', '.join(busy)}", "a second one stands by") if busy else ok(LOCK, "it is free")
-    for name, count in left.items():
-        return [lock, left_over(name, f"{count} events or entries")]
+    if left:
+        return [lock, *left_over(left)]
     said = f"{len(missing)} are not made yet" if missing else "all are there"
     return [lock, note(TOPICS, said, "a worker makes them at its start") if missing else ok(TOPICS, said)]
 

@@ -1,6 +1,7 @@
-"""What a worker needs besides its bus: the blob store, a model.
+"""What a worker needs besides its bus: the blob store, a model, the key that signs decisions.
 
-In: an app, its configuration. Out: lines. The blob store is entered as a worker enters it; no model is asked.
+In: an app, its configuration, what workers told. Out: lines. The blob store is entered as a worker enters it; no
+model is asked.
 """
 
 from __future__ import annotations
@@ -14,19 +15,18 @@ from stepwire.errors import StepwireError
 from stepwire_handlers.blobs.address import blob_store
 from stepwire_handlers.configuration import KAFKA, Configuration, shown
 from stepwire_handlers.doctor.line import Line, failed, note, ok
-from stepwire_handlers.services.signing import key_of, weakness
+from stepwire_handlers.services.signing import Signing, key_of, weakness
 
 PATIENCE = 15.0  #: seconds for a store on the network
 BLOBS, MODEL, DECISIONS = "blob store", "model", "decisions"
+FILE = ": STEPWIRE_DECISION_KEY_FILE names a file with it"
 
 
 async def surroundings(app: App, values: Configuration) -> list[Line]:
-    """Blob store, model, decision key."""
+    """Blob store and model."""
     found = [await _blobs(values)]
     if any(type(resource).__name__ == "Claude" for resource in app.resources):
         found.append(_model())
-    if any(part.decision for handler in app.runnable for part in handler.signature.parts):
-        found.append(_decisions(values))
     return found
 
 
@@ -57,10 +57,21 @@ def _model() -> Line:
     )  # fmt: skip
 
 
-def _decisions(values: Configuration) -> Line:
+def decisions(app: App, values: Configuration, told: Signing | None) -> list[Line]:
+    """Which decisions count, and whether those made here do. `told`: by the workers; None: they could not be asked."""
+    if not any(part.decision for handler in app.runnable for part in handler.signature.parts):
+        return []
+    if told and told.refusal:
+        so = "what is decided here is thrown away, and a worker that starts here takes others than they do"
+        return [note(DECISIONS, f"{told.refusal}: {so}", "give theirs here too" + FILE)]
     if weak := weakness(key_of(values)):
         what, _, cure = weak.partition(". ")
-        return note(DECISIONS, what, cure)
+        return [note(DECISIONS, what, cure)]
+    signed, no_key = "gates take signed decisions only", "there is no STEPWIRE_DECISION_KEY here"
     if values.decision_key is not None:
-        return ok(DECISIONS, "gates take signed decisions only")
-    return note(DECISIONS, "gates take decisions that nobody signed", "set STEPWIRE_DECISION_KEY_FILE")
+        return [ok(DECISIONS, signed if told and told.asked is not None else f"with the key that is here {signed}")]
+    if told is None:
+        return [
+            note(DECISIONS, f"{no_key}, and whether {signed} could not be asked", "give the workers' here too" + FILE)
+        ]
+    return [note(DECISIONS, "gates take decisions that nobody signed", "make a key for workers and deciders" + FILE)]

@@ -116,7 +116,7 @@ class Signing:
         key: the decision key of this process, or several, one a line; empty: it has none.
     """
 
-    def __init__(self, app: str, bus: LocalBus, key: str = "") -> None:
+    def __init__(self, app: str, bus: LocalBus | Left, key: str = "") -> None:
         self.app, self.key = app, key
         self._bus = bus
         self._left: str | None = None  #: the fingerprint that workers elsewhere left; None: they ask for no signature

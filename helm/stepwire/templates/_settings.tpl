@@ -32,7 +32,6 @@ say it in kafka: {{ trimPrefix "STEPWIRE_KAFKA__" .name | lower | replace "_" ".
 
 {{/* Settings in the wrong place */}}
 {{- define "stepwire.refusals.settings" -}}
-{{- $secret := list "STEPWIRE_DECISION_KEY" "STEPWIRE_DOOR_KEY" "STEPWIRE_CONSOLE_SECRET" "STEPWIRE_CONSOLE_OIDC_SECRET" "STEPWIRE_KAFKA__SASL_PASSWORD" "STEPWIRE_KAFKA__SSL_KEY_PASSWORD" "STEPWIRE_REGISTRY__BASIC_AUTH_USER_INFO" "STEPWIRE_REGISTRY__SSL_KEY_PASSWORD" "ANTHROPIC_API_KEY" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "SLACK_TOKEN" "GMAIL_TOKEN" "OTEL_EXPORTER_OTLP_HEADERS" "OTEL_EXPORTER_OTLP_TRACES_HEADERS" "OTEL_EXPORTER_OTLP_METRICS_HEADERS" "OTEL_EXPORTER_OTLP_LOGS_HEADERS" -}}
 {{- range $name := list "sasl.password" "ssl.key.password" -}}
   {{- if hasKey ($.Values.kafka | default dict) $name -}}
     {{- fail (printf "kafka.%s is a secret: put it into a Secret and name that: secrets: {STEPWIRE_KAFKA__%s: {name: SECRET, key: KEY}}" $name ($name | upper | replace "." "_")) -}}
@@ -41,12 +40,23 @@ say it in kafka: {{ trimPrefix "STEPWIRE_KAFKA__" .name | lower | replace "_" ".
 {{- $parts := dict "" .Values "defaults." .Values.defaults "door." .Values.door "console." .Values.console "mcp." .Values.mcp -}}
 {{- range $name, $group := .Values.workers }}{{ $_ := set $parts (printf "workers.%s." $name) ($group | default dict) }}{{ end -}}
 {{- range $part, $its := $parts -}}
-  {{- range $kind := list "env" "secrets" -}}
-    {{- range $name, $value := index $its $kind -}}
-      {{- $place := printf "%s%s" $part $kind -}}
-      {{- if and (eq $kind "env") (or (has $name $secret) (regexMatch "://[^/@:\\s]*:[^/@\\s]+@" (toString $value))) -}}
-        {{- fail (printf "%s.%s is a secret%s: put it into a Secret and name that: %ssecrets: {%s: {name: SECRET, key: KEY}}" $place $name (has $name $secret | ternary "" ", it carries a password") $part $name) -}}
+  {{- range $name, $value := $its.env -}}
+    {{- with include "stepwire.secret" (dict "name" $name "value" $value) | fromJson -}}
+      {{- $none := .sure | ternary "" (printf "; if it is none, put it into a ConfigMap and name that: %sconfigMapsFrom: [CONFIGMAP]" $part) -}}
+      {{- fail (printf "%senv.%s %s: put it into a Secret and name that: %ssecrets: {%s: {name: SECRET, key: KEY}}%s" $part $name .why $part $name $none) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- range $at, $one := $its.extraContainers -}}
+    {{- range $said := $one.env -}}
+      {{- with include "stepwire.secret" (dict "name" $said.name "value" $said.value) | fromJson -}}
+        {{- $none := .sure | ternary "" "; if it is none, with configMapKeyRef" -}}
+        {{- fail (printf "%sextraContainers[%d].env: %s %s: put it into a Secret and name that in place of its value: valueFrom: {secretKeyRef: {name: SECRET, key: KEY}}%s" $part $at $said.name .why $none) -}}
       {{- end -}}
+    {{- end -}}
+  {{- end -}}
+  {{- range $kind := list "env" "secrets" -}}
+    {{- range $name, $_ := index $its $kind -}}
+      {{- $place := printf "%s%s" $part $kind -}}
       {{- with include "stepwire.belongs" (dict "name" $name "place" $place) -}}
         {{- fail (printf "%s.%s: the chart sets it itself; %s" $place $name .) -}}
       {{- end -}}

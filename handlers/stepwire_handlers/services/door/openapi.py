@@ -1,7 +1,7 @@
 """An OpenAPI 3.1 document of a door, made from the wiring of its apps.
 
 In: places that the reader may see, and what holds for this door. Out: the document; every entry event has an operation
-and a schema of its own, as pydantic says it.
+and a schema of its own, which shows no value of a sensitive field.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
-
 from stepwire import Event
+from stepwire_handlers.contracts.schema import definitions_of
 from stepwire_handlers.services.door import pages
 from stepwire_handlers.services.door.events import LONGEST
 from stepwire_handlers.services.door.listing import DEFAULT, MOST, SINCE, STATES
@@ -32,16 +31,16 @@ EVENT = {
 def document(places: Sequence[Place], window: str, max_bytes: int) -> dict[str, Any]:
     """The document."""
     kinds = list(dict.fromkeys(kind for place in places for kind in place.entries.values()))
-    names, definitions = models_json_schema([(kind, "validation") for kind in kinds], ref_template=REF)
-    schemas = {**definitions.get("$defs", {}), **_own()}
+    references, definitions = definitions_of(kinds, REF)
+    schemas = {**definitions, **_own()}
     for kind in kinds:
         if kind.model_config.get("extra") != "allow":  # a misspelt field is refused
-            schemas[names[kind, "validation"]["$ref"].rpartition("/")[2]]["additionalProperties"] = False
+            schemas[references[kind]["$ref"].rpartition("/")[2]]["additionalProperties"] = False
     paths: dict[str, Any] = {}
     for place in places:
         for kind in place.entries.values():
-            schema = names[kind, "validation"]
-            paths[f"/apps/{place.app.name}/{kind.__name__}"] = {"post": _begin(place, kind, schema, window, max_bytes)}
+            operation = _begin(place, kind, references[kind], window, max_bytes)
+            paths[f"/apps/{place.app.name}/{kind.__name__}"] = {"post": operation}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Stepwire door", "version": version("stepwire"), "description": _about(places)},
