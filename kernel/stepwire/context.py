@@ -45,7 +45,7 @@ class Context:
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger that names the run, the handler and the delivery on every line."""
-        about = {"run": self.run, "handler": self.handler, "key": self.key}
+        about = {"run": self.run, "handler": self.handler, "key": self.key, "context": self}
         return logging.LoggerAdapter(logging.getLogger(f"stepwire.{self.app}.{self.handler}"), about)
 
     def now(self) -> float:

@@ -23,7 +23,7 @@ RETIRED = "!"  #: behind a handler's name
 MOST = 20  #: releases that are remembered
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
     """What the bus knows of an app's releases."""
 
     releases: Mapping[str, Sequence[str]]  #: number -> handlers
@@ -51,7 +51,7 @@ async def left_behind(app: App, bus: Bus) -> Mapping[str, int]:
     return {} if known.returns else {name: count for name, count in (await _left(app, bus, known)).items() if count}
 
 
-async def _left(app: App, bus: Bus, known: _Known) -> Mapping[str, int]:
+async def _left(app: App, bus: Bus, known: Known) -> Mapping[str, int]:
     mine = {group_name(app.name, handler.name) for handler in app.runnable}
     # most starts are of the release that started last: nothing can be gone then, and the bus is not asked
     found = {} if known.mine and known.mine == known.last else await bus.unfinished(app.name + ".", mine)
@@ -63,11 +63,17 @@ async def _left(app: App, bus: Bus, known: _Known) -> Mapping[str, int]:
     return {name: count for name, count in counts.items() if name in before or name + RETIRED in before}
 
 
-async def check_release(app: App, bus: Bus, *, accept_owes_change: bool) -> None:
-    """Refuse what would leave work behind, or let the release in: only one that nothing refuses counts as let in."""
+async def check_release(app: App, bus: Bus, *, accept_owes_change: bool) -> Known:
+    """Refuse what would leave work behind. Raises SettingsError."""
     known = await _known(app, bus)
     await _check_groups(app, bus, known)
     await _check_owed(app, bus, accept=accept_owes_change or bool(known.mine))
+    return known
+
+
+async def let_in(app: App, bus: Bus, known: Known) -> None:
+    """Remember the release, once nothing else refuses it: what the next one leaves behind is judged by it."""
+    await bus.remember(app.name, app.wiring.table())
     mine = known.mine or f"{int(max(known.releases, default='0')) + 1:06}"
     if not known.mine:
         kept = dict(sorted(known.releases.items())[1 - MOST :])
@@ -76,7 +82,7 @@ async def check_release(app: App, bus: Bus, *, accept_owes_change: bool) -> None
         await bus.remember(app.name + LAST, {"release": [mine]})
 
 
-async def _check_groups(app: App, bus: Bus, known: _Known) -> None:
+async def _check_groups(app: App, bus: Bus, known: Known) -> None:
     """Refuse if a handler that is gone still has something to do: nobody would ever do it. Who goes back is told."""
     left = await _left(app, bus, known)
     kept = {name: count for name, count in sorted(left.items()) if count}
@@ -98,11 +104,11 @@ async def _check_groups(app: App, bus: Bus, known: _Known) -> None:
         )  # fmt: skip
 
 
-async def _known(app: App, bus: Bus) -> _Known:
+async def _known(app: App, bus: Bus) -> Known:
     releases, last = await bus.remember(app.name + RELEASES, None), await bus.remember(app.name + LAST, None)
     mine = _handlers(app)
     number = next((number for number, handlers in releases.items() if list(handlers) == mine), "")
-    return _Known(releases, last["release"][0] if last else "", number)
+    return Known(releases, last["release"][0] if last else "", number)
 
 
 def _handlers(app: App) -> list[str]:
@@ -112,18 +118,15 @@ def _handlers(app: App) -> list[str]:
 
 
 async def _check_owed(app: App, bus: Bus, *, accept: bool) -> None:
-    """Refuse if an event owes other slots than before while joins of those slots are open; store the new table."""
+    """Refuse if an event owes other slots than before while joins of those slots are open."""
     table = app.wiring.table()
     before = await bus.remember(app.name, None)
-    changed = {
-        slot.partition(".")[0] for kind in before.keys() & table.keys() for slot in set(before[kind]) ^ set(table[kind])
-    }
-    if not accept:
-        for handler in sorted(changed):
-            if await bus.open_joins(group_name(app.name, handler)):
-                raise SettingsError(
-                    f"this release changes who brings the parts of {handler}, and joins of it are open. Rename the "
-                    f"handler (the old one retires), wait until they are closed, or start with --accept-owes-change: "
-                    f"then joins that nobody completes expire at their deadline"
-                )
-    await bus.remember(app.name, table)
+    kinds = before.keys() & table.keys()
+    changed = {slot.partition(".")[0] for kind in kinds for slot in set(before[kind]) ^ set(table[kind])}
+    for handler in () if accept else sorted(changed):
+        if await bus.open_joins(group_name(app.name, handler)):
+            raise SettingsError(
+                f"this release changes who brings the parts of {handler}, and joins of it are open. Rename the "
+                f"handler (the old one retires), wait until they are closed, or start with --accept-owes-change: "
+                f"then joins that nobody completes expire at their deadline"
+            )

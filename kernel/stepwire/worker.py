@@ -15,7 +15,7 @@ from stepwire.bus.protocol import Bus
 from stepwire.clock import Clock, SystemClock
 from stepwire.dispatch.loop import Dispatcher
 from stepwire.dispatch.step import control_topic, dead_letter_topic, group_name, keeps_first, runs_topic
-from stepwire.release import check_release
+from stepwire.release import check_release, let_in
 from stepwire.settings import Settings
 from stepwire.telemetry import Telemetry, silent
 
@@ -73,9 +73,10 @@ class Worker:
 
     async def start(self) -> None:
         """Prepare topics, enter the resources, begin to dispatch."""
-        await self.bus.create(topics_of(self.app, self.settings))  # that a new step starts here is said once it may
-        await check_release(self.app, self.bus, accept_owes_change=self._accept_owes_change)
+        await self.bus.create(topics_of(self.app, self.settings))  # where a new step starts is said once it may
+        known = await check_release(self.app, self.bus, accept_owes_change=self._accept_owes_change)
         await prepare(self.app, self.bus, self.settings)
+        await let_in(self.app, self.bus, known)
         for resource in self.app.resources:
             if hasattr(resource, "__aenter__"):
                 await self._resources.enter_async_context(resource)

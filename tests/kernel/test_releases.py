@@ -371,10 +371,36 @@ async def test_a_release_that_is_refused_says_not_where_its_steps_start(bus: Loc
     if let_in:
         await (await start(*tried)).stop()
     else:
-        with pytest.raises(SettingsError, match="old is not in a any more"):
+        with pytest.raises(SettingsError, match=r"gone from a.*old \(1\)"):
             await start(*tried)
     await bus.publish([app.record(Order(number="2", currency="EUR"), now=0.0)[0]])
     worker = await start("old", "new")
     await worker.settle()
     await worker.stop()
     assert sorted(seen) == [*(["new 2"] if let_in else []), "old 1", "old 2"]
+
+
+async def test_a_release_that_the_bus_refuses_is_not_let_in(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the one before left behind is asked for when it comes again, and no less than the first time."""
+
+    @handler()
+    async def stays(order: Order) -> None: ...
+
+    @handler()
+    async def goes(order: Order) -> None: ...
+
+    before, after = App("a", [stays, goes]), App("a", [stays])
+    worker = Worker(before, bus)
+    await worker.start()
+    await worker.stop()
+
+    async def forgotten(_: object) -> None:
+        raise SettingsError("forgotten")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bus, "found", forgotten)
+        with pytest.raises(SettingsError, match="forgotten"):
+            await Worker(after, bus).start()
+    await bus.publish([before.record(Order(number="1", currency="EUR"), now=0.0)[0]])
+    with pytest.raises(SettingsError, match="goes"):
+        await Worker(after, bus).start()

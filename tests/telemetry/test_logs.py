@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from pydantic import SecretStr
 from tests.telemetry.shop import Done, Order, listened
 
 from stepwire.bus.protocol import Out
+from stepwire.context import Context
 from stepwire.telemetry import Called, Skipped
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.telemetry import Metrics, logs
@@ -78,6 +81,25 @@ async def test_no_secret_is_told_anywhere(monkeypatch: pytest.MonkeyPatch, paylo
     assert "paid by ***" in told
     assert "4711-08" not in told
     assert KEY not in told
+
+
+async def test_what_is_masked_in_a_line_is_what_its_author_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids stay whole though a short sensitive value may stand in them, dates keep their form; so in a pool's thread."""
+    async with listened(monkeypatch, Configuration(log="json")) as heard:
+        run, pin = "4be1-9027-31c4", "9027"
+        context = Context(
+            app="shop", handler="check", run=run, scope="", key=f"shop/check/{run}", attempt=1, visit=1,
+            last_visit=False, missing=(), deadline=60.0, now=lambda: 0.0, inputs={"order": Order(n=1, card=pin)},
+        )  # fmt: skip
+        await asyncio.get_running_loop().run_in_executor(None, context.log.info, "paid by %s", pin)
+        log = StepLog("json", "info", "off")
+        when = {"at": datetime(2026, 1, 2, tzinfo=UTC), "lasts": timedelta(seconds=90), "pin": pin}
+        notes, inputs = (("seen", when),), (Order(n=1, card=pin),)
+        log(Called("shop", "check", "order", "ok", run, run, 1, 0.1, 0.0, "", "", 0.0, notes, inputs, (None,), None))
+    paid = next(line for line in heard.lines if line["event"].startswith("paid"))
+    assert (paid["event"], paid["run"], paid["key"]) == ("paid by ***", run, f"shop/check/{run}")
+    (seen,) = next(line["seen"] for line in heard.lines if "seen" in line)
+    assert seen == {"at": "2026-01-02T00:00:00Z", "lasts": "PT1M30S", "pin": "***"}
 
 
 async def test_long_texts_are_cut_where_payloads_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:

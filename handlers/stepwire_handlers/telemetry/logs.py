@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, MutableMapping, Sequence
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -141,13 +141,11 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             about = {name: getattr(record, name) for name in ("run", "handler", "key") if hasattr(record, name)}
-            about |= getattr(record, "fields", {})
-            about |= named()
+            hidden, fields = _hidden_from(record), dict(getattr(record, "fields", {}))
             if record.exc_info and record.exc_info[1] is not None:
-                about["traceback"] = traced(record.exc_info[1])[-TRACEBACK:]
-            hidden = _hidden_from(record)
-            text = without(record.getMessage(), hidden)
-            self._target.log(_level(record.levelno), text, **_cleaned(about, hidden) if hidden else about)
+                fields["traceback"] = traced(record.exc_info[1])[-TRACEBACK:]
+            about |= {**(_cleaned(fields, hidden) if hidden else fields), **named()}
+            self._target.log(_level(record.levelno), without(record.getMessage(), hidden), **about)
         except Exception:  # noqa: BLE001 - as every logging handler: a bad line must not end a step
             self.handleError(record)
 
@@ -155,7 +153,7 @@ class _Forward(logging.Handler):
 def _hidden_from(record: logging.LogRecord) -> Collection[str]:
     """What is sensitive in the events that the step which logs was called with, and in those that it logs."""
     try:
-        inputs = current().inputs
+        inputs = (getattr(record, "context", None) or current()).inputs  # a pool's thread has no context of its own
     except LookupError:
         inputs = {}
     known, values = _KNOWN.get()
@@ -175,7 +173,8 @@ def _cleaned(value: Any, hidden: Collection[str]) -> Any:
         return [_cleaned(item, hidden) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
         return MASK if str(value) in hidden else value
-    return _cleaned(masked(value, shorten=False), hidden)
+    found = _cleaned(masked(value, shorten=False), hidden)
+    return value if isinstance(value, (date, timedelta)) and found == str(value) else found  # JSON has its own form
 
 
 def _level(number: int) -> int:
@@ -272,7 +271,7 @@ class StepLog:
                 line["retry_in"] = round(fact.wait, 1)
         hidden = {*sensitive_values((fact.inputs, fact.outputs))} if fact.notes else ()
         for name, fields in fact.notes:
-            line.setdefault(name, []).append(_cleaned(fields, hidden))
+            line.setdefault(name, []).append(_cleaned(fields, hidden) if hidden else fields)
         if self._payload != "off":
             shorten = self._payload == "redacted"
             line["input"] = shown(fact.inputs, shorten=shorten)
