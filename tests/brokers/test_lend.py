@@ -25,10 +25,16 @@ def test_the_command_is_told_where_the_broker_is(kafka: str) -> None:
 
 
 def test_sigterm_ends_the_command_too(kafka: str) -> None:
-    """Its shell hands the signal on, and lend waits for it: nobody is left behind without a broker."""
+    """The signal is handed on, and lend waits for the command: nobody is left behind without a broker."""
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('ended', flush=True), sys.exit(3)))\n"
+        "print('ready', flush=True)\n"
+        "signal.pause()"
+    )
     lent = subprocess.Popen(
-        [*LEND, "sh", "-c", 'trap "echo ended; exit 3" TERM; echo ready; read -r line'],
-        cwd=ROOT, env={**os.environ, VARIABLE: kafka}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [*LEND, sys.executable, "-c", code],
+        cwd=ROOT, env={**os.environ, VARIABLE: kafka}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert lent.stdout is not None and lent.stdout.readline() == "ready\n"
     lent.terminate()
