@@ -12,16 +12,14 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import to_json
 from tests.door.test_stars import worked
 
-from stepwire import App, Decision, Event, Join, Reject, Sensitive, handler
+from stepwire import App, Event, Reject, Sensitive, handler
 from stepwire.bus.local import LocalBus
-from stepwire.clock import VirtualClock
-from stepwire.worker import Worker
 from stepwire_handlers.cli.timeline import line_of
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.runs import Runs
 from stepwire_handlers.services.said import Said
 from stepwire_handlers.services.timeline import timeline
-from stepwire_handlers.telemetry.mask import masked, masked_json
+from stepwire_handlers.telemetry.mask import masked_json
 
 
 class Holder(BaseModel):
@@ -130,29 +128,4 @@ async def test_a_key_or_an_order_that_is_sensitive_is_not_shown(tmp_path: Path, 
     assert letter.record.headers["sw_key"] == "DE00-1"
     assert headers["sw_key"] == "***"
     assert headers.get("sw_order", "***") == "***" and ("sw_order" in headers) is readable
-    await bus.close()
-
-
-async def test_the_dead_letter_of_a_gate_that_expired_says_what_was_asked(tmp_path: Path) -> None:
-    """Whoever publishes it again needs it; what is hidden in it stays so."""
-
-    @handler(join=Join(timeout=10))
-    async def ask(asked: Decision[Claim]) -> Checked | None:
-        return Checked(n=1) if asked.approved else None
-
-    app = App("asked", handlers=[ask])
-    clock = VirtualClock(1_000.0)
-    bus = LocalBus(str(tmp_path / "bus.db"), clock=clock)
-    await bus.open()
-    worker = Worker(app, bus, clock=clock)
-    await worker.start()
-    await bus.publish([app.record(WHOLE, now=clock.now())[0]])
-    await worker.settle()
-    clock.turn(1_020.0)
-    await worker.settle()
-    await worker.stop()
-    letters = DeadLetters(app, bus)
-    (letter,) = letters.open()
-    assert letter.error == "JoinExpired"
-    assert masked(letters.payload(letter))["asked"] == masked(WHOLE)
     await bus.close()
