@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, NamedTuple
 
@@ -181,3 +183,14 @@ def test_a_value_is_masked_however_it_is_written(text: str) -> None:
     quotes = [f"<{text}>", f"<{event!r}>", f"<{json.dumps([text])}>", f"<{event.model_dump_json()}>"]
     shown_ = [without(quote, sensitive_values(event)) for quote in quotes]
     assert [each.count(MASK) for each in shown_] == [1, 1, 1, 1], shown_
+
+
+def test_a_date_is_masked_as_python_prints_it_too() -> None:
+    """Whoever quotes a whole event quotes its dates and amounts so."""
+    event = Born(day=date(1971, 3, 29), paid=Decimal("98765.43"))
+    assert without(f"{event!r} {event.day} {event.paid}", sensitive_values(event)) == "Born(day=***, paid=***) *** ***"
+
+
+class Born(Event, topic="mask.born"):
+    day: Annotated[date, Sensitive()]
+    paid: Annotated[Decimal, Sensitive()]

@@ -200,15 +200,17 @@ def sensitive_values(value: Any, *, inside: bool = False, shortest: int = SHORTE
         return
     if (inner := _inner(value)) is None:
         if inside and value is not None and not isinstance(value, bool) and len(text := str(value)) >= shortest:
-            yield from _spellings(text)  # "None" and "True" tell nothing, and stand in many a text
+            yield from _spellings(text, value)  # "None" and "True" tell nothing, and stand in many a text
         return
     for item, hidden in inner:
         if inside or hidden or item.__class__ not in SCALARS:
             yield from sensitive_values(item, inside=inside or hidden, shortest=shortest)
 
 
-def _spellings(text: str) -> Iterable[str]:
+def _spellings(text: str, value: object) -> Iterable[str]:
     """As it is, and as Python and JSON write it inside of something else."""
+    if not isinstance(value, str):
+        return (text, repr(value))  # such as datetime.date(1971, 3, 29)
     if text.isascii() and text.isprintable() and not any(mark in text for mark in QUOTED):
         return (text,)
     return dict.fromkeys((text, repr(text)[1:-1], json.dumps(text)[1:-1], dump(text).decode(errors="replace")[1:-1]))
