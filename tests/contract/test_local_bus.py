@@ -52,10 +52,10 @@ async def test_two_processes_see_each_other(tmp_path: Path) -> None:
     assert mine.assignment.partitions
     assert not standby.assignment.partitions
     await other.publish([out("three", "a", partition=0)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await _records(mine, {Partition("three", 0): 0}, 5)
     await one.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not standby.assignment.partitions:
             await asyncio.sleep(0.01)
     await other.close()

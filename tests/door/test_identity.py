@@ -332,13 +332,14 @@ async def test_an_issuer_that_hangs_harms_nobody_whose_key_is_known(
         monkeypatch.setattr(f"{page}.{name}", value)
     issuer.dripping.set()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert (await tokens.claims(issuer.token()))["sub"] == "ann"
         asked = issuer.asked
-        for _ in range(20):
-            begun = asyncio.get_running_loop().time()
-            assert (await tokens.claims(issuer.token()))["sub"] == "ann"
-            assert asyncio.get_running_loop().time() - begun < 0.1
+        monkeypatch.setattr(f"{page}.PATIENCE", 60.0)  # whoever waited for the next answer would wait so long
+        async with asyncio.timeout(20):
+            for _ in range(20):
+                assert (await tokens.claims(issuer.token()))["sub"] == "ann"
+        assert tokens._asking is not None and not tokens._asking.done(), "an answer came, and nobody could have waited"
         assert issuer.asked <= asked + 2
     finally:
         issuer.dripping.clear()

@@ -97,7 +97,7 @@ async def test_a_stopping_door_ends_its_streams_and_answers_who_waits(inside: In
     while inside.door.rest.shares.open < 1:
         await asyncio.sleep(0.01)
     inside.door.rest.stop(inside.door.places)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await reading
         answer = await waiting
     assert (answer.status_code, answer.json()["state"]) == (202, "running")

@@ -52,4 +52,4 @@ async def test_it_is_said(tmp_path: Path, table: str) -> None:
         await worker.wait()
 
     with pytest.raises(BusCorrupt):
-        await asyncio.wait_for(work(), 3)
+        await asyncio.wait_for(work(), 20)

@@ -49,5 +49,5 @@ async def test_one_asked_late_may_have_given_work_to_one_asked_early() -> None:
         return True
 
     early.idle, late.idle = early_idle, late_idle  # type: ignore[method-assign]
-    await asyncio.wait_for(worker.settle(), 5)
+    await asyncio.wait_for(worker.settle(), 20)
     assert asked.count("early") == 3

@@ -114,14 +114,12 @@ async def test_a_flow_is_a_tool_over_http(servers: Servers, tmp_path: Path) -> N
         async def progress(_: float, __: float | None, ___: str | None) -> None:
             written.set()
 
-        begun = asyncio.get_running_loop().time()
         call = client.call_tool("till_Order", {"n": 1, "slow": 5}, progress_callback=progress)
         waiting = asyncio.create_task(call)
         await written.wait()
         process.send_signal(signal.SIGTERM)
         found = await waiting
         assert found.structured_content["state"] == "running"
-        assert asyncio.get_running_loop().time() - begun < 5
     assert await asyncio.to_thread(process.wait, 20) == 0
 
 

@@ -38,8 +38,8 @@ async def test_bytes_that_are_no_text(where: str, tmp_path: Path) -> None:
             ("ce_type", Asked.spec.type.encode()),
             ("ce_specversion", b"1.0"),
         ]
-    async with asyncio.timeout(15), following(cluster, tmp_path) as mirror:
-        async with asyncio.timeout(5):
+    async with asyncio.timeout(60), following(cluster, tmp_path) as mirror:
+        async with asyncio.timeout(20):
             await mirror._follower.shows([(ASKED, 1)])
 
 

@@ -45,16 +45,22 @@ def command(kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 def altered(kafka: str, topic: str, **config: str) -> None:
-    """Bend the configuration of a topic."""
-    entries = [
-        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
-        for name, value in config.items()
-    ]
+    """Bend the configuration of a topic. The answer is the controller's: a broker tells of it once it has read it."""
+    wanted = {name.replace("_", "."): value for name, value in config.items()}
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
     for done in admin.incremental_alter_configs(
         [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)]
     ).values():
         done.result(20)
+    end = time.monotonic() + 20
+    while True:
+        asked = ConfigResource(ResourceType.TOPIC, topic)
+        told = admin.describe_configs([asked])[asked].result(20)
+        if all(told[name].value == value for name, value in wanted.items()):
+            return
+        assert time.monotonic() < end, f"{topic} has not {wanted} after 20 s"
+        time.sleep(0.05)
 
 
 def problems(said: Said) -> list[str]:

@@ -41,7 +41,7 @@ def test_nobody_waits_for_a_step_that_does_not_hear() -> None:
 
     def deaf(*_: object) -> None:
         begun.set()
-        told.wait(20)
+        told.wait(60)
 
     async def command() -> None:
         steps = asyncio.create_task(run.aside(deaf, NO_STAGE, Path()))
@@ -53,7 +53,7 @@ def test_nobody_waits_for_a_step_that_does_not_hear() -> None:
 
     before = time.monotonic()
     asyncio.run(command())
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30
     told.set()
 
 

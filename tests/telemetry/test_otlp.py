@@ -181,7 +181,7 @@ async def test_an_exporter_that_hangs_holds_up_no_delivery(monkeypatch: pytest.M
             assert stuck.entered.is_set() and not stuck.free.is_set()
         begun = time.monotonic()
         await close(provider, 0.1)
-        assert time.monotonic() - begun < 5.0 and not stuck.free.is_set()
+        assert time.monotonic() - begun < 15.0 and not stuck.free.is_set()
     finally:
         stuck.free.set()
 
@@ -198,7 +198,7 @@ async def test_a_collector_that_is_away_costs_spans_only(monkeypatch: pytest.Mon
             await heard.run.publish(Order(n=1))
             assert heard.run.state == "completed"
         begun = time.monotonic()
-    assert time.monotonic() - begun < 3.0
+    assert time.monotonic() - begun < 8.0
 
 
 def until(come_true: Callable[[], object], what: str) -> None:
