@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.membership import Group
+from stepwire.clock import SystemClock, VirtualClock
 from stepwire.worker import Worker
 
 HERE = Path(__file__).parent
@@ -79,18 +80,25 @@ class Shell:
         found: dict[str, Any] = self("runs", "show", run, "--json", schema="runs-show").data
         return found
 
-    def work(self, key: str = "") -> None:
-        """A worker that does what there is, and leaves; with a decision key it takes what is signed with it."""
-        asyncio.run(self._work(key))
+    def work(self, key: str = "", later: float = 0.0) -> None:
+        """A worker that does what there is, and leaves; with a decision key it takes what is signed with it.
 
-    async def _work(self, key: str) -> None:
+        `later`: it stays for so many seconds, which pass at once.
+        """
+        asyncio.run(self._work(key, later))
+
+    async def _work(self, key: str, later: float) -> None:
         from market import app  # type: ignore[import-not-found]  # as the commands import it
 
-        bus = LocalBus(str(self.path))
+        clock = VirtualClock(time.time()) if later else SystemClock()
+        bus = LocalBus(str(self.path), clock=clock)
         await bus.open()
-        worker = Worker(app, bus, decision_key=key)
+        worker = Worker(app, bus, decision_key=key, clock=clock)
         await worker.start()
         await worker.settle()
+        if isinstance(clock, VirtualClock):
+            clock.turn(clock.now() + later)
+            await worker.settle()
         await worker.stop()
         await bus.close()
 

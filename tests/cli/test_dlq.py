@@ -164,6 +164,17 @@ def test_a_join_that_failed_is_replayed_whole(shell: Shell) -> None:
     assert letters(shell) == []
 
 
+def test_of_a_gate_that_expired_it_is_shown_what_was_asked(shell: Shell) -> None:
+    """Whoever publishes it again needs it; what is hidden in it stays so, and lists say who waited for it in vain."""
+    run = shell("publish", "Order", "--json-data", '{"n": 700, "card": "4111 1111"}').out.strip()
+    shell.work()
+    shell.work(later=30 * 86_400.0)
+    (letter,) = letters(shell)
+    assert (letter["handler"], letter["error"], letter["run"]) == ("approve", "JoinExpired", run)
+    shown = shell("dlq", "show", letter["id"], "--json", schema="dlq-show").data["payload"]
+    assert shown == {"asked": {"n": 700, "card": "***"}}
+
+
 def test_many_are_chosen_by_filter_and_bounded(shell: Shell) -> None:
     """By handler, error and run, oldest first, at most --max; what is left is said."""
     runs = [shell.order(-n) for n in (1, 2, 3)]

@@ -94,10 +94,10 @@ async def _here(app: str, bus: str | None, wanted: Filter, every: bool) -> list[
     async with existing(values, loaded) as where:
         letters = DeadLetters(loaded, where)
         with snapshot(where):
-            found = [(x, letters.status(x)) for x in letters.last() if wanted.matches(x)]
+            found = [(letters.shown(x), letters.status(x)) for x in letters.last() if wanted.matches(x)]
     if wanted.handler and not found:  # a handler that is gone may have left some
         has_handler(loaded, wanted.handler, "--handler")
-    return [_data(letters.shown(x), status) for x, status in found if every or status == "open"]
+    return [_data(x, status) for x, status in found if every or status == "open"]
 
 
 def _there(door: Remote, app: str | None, wanted: Filter, every: str = "") -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from stepwire.dispatch.step import control_topic, dead_letter_topic, runs_topic
 from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.jsontext import load
 from stepwire.memory import replay, replay_key
+from stepwire.state import decode_entry, kept
 from stepwire_handlers.services.dead_letter import DeadLetter, letter_of, without_quotes
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.mark import Mark
@@ -210,7 +211,7 @@ class DeadLetters:
         """Is the record's key, or the value of its order, what a field hides? Of one that cannot be read it may be."""
         text = letter.record.headers.get(name, "")
         if not isinstance(payload, Event):
-            return bool(text) and payload is None and any(map(hidden_fields, self._kinds(letter)))
+            return bool(text) and payload is None and any(map(hidden_fields, self._kinds(letter.original.topic)))
         step = next(handler for handler in self._app.runnable if handler.name == letter.handler)
         field = payload.spec.key if name == "sw_key" else step.options.order
         return bool(text) and (field in hidden_fields(type(payload)) or text in sensitive_values(payload, shortest=1))
@@ -219,17 +220,20 @@ class DeadLetters:
         """The event, or of a join its parts by name; None if it cannot be read."""
         if letter.kind == "join":
             return self._parts(letter)
+        return self._event(letter.original)
+
+    def _event(self, record: Record) -> Event | None:
         try:
-            event = self._codec(letter).event(letter.original)
+            event = self._codec(record.topic).event(record)
         except DecodeError:
             return None
         return None if isinstance(event, str) else event
 
-    def _codec(self, letter: DeadLetter) -> Codec:
-        return Codec(letter.original.topic, self._kinds(letter))
+    def _codec(self, topic: str) -> Codec:
+        return Codec(topic, self._kinds(topic))
 
-    def _kinds(self, letter: DeadLetter) -> list[type[Event]]:
-        return [event for event in self._app.wiring.events if event.spec.topic == letter.original.topic]
+    def _kinds(self, topic: str) -> list[type[Event]]:
+        return [event for event in self._app.wiring.events if event.spec.topic == topic]
 
     def _parts(self, letter: DeadLetter) -> Mapping[str, Any] | None:
         step = next(handler for handler in self._app.runnable if handler.name == letter.handler)
@@ -237,7 +241,18 @@ class DeadLetters:
         if step.signature.items is not None:
             types[step.signature.items.name] = step.signature.items.types
         shown = json.loads(letter.record.value)
-        return {name: _as_events(types.get(name, ()), data) for name, data in shown.items()}
+        return {name: _as_events(types.get(name, ()), data) for name, data in shown.items()} | self._asked(
+            letter, shown
+        )
+
+    def _asked(self, letter: DeadLetter, shown: Collection[str]) -> dict[str, Event | None]:
+        """What a gate asked that nobody decided in time: the letter has nothing of it, the kept part is there."""
+        join = self._stored.join(letter.handler, letter.id)
+        step = self._app.wiring.handlers.get(letter.handler)
+        if join is None or step is None:
+            return {}
+        names = [part.name for part in step.signature.parts if part.decision and part.name not in shown]
+        return {name: self._event(kept(decode_entry(join.slots[name]))) for name in names if name in join.slots}
 
     # -- answers
 
@@ -263,7 +278,7 @@ class DeadLetters:
             meant = Meant(from_json(edited), before)
         original = letter.original._replace(value=to_json(meant.value) if meant.changed else edited)
         try:
-            event = self._codec(letter).event(original if before is None else _as_now(original, before))
+            event = self._codec(letter.original.topic).event(original if before is None else _as_now(original, before))
         except DecodeError as error:
             raise SettingsError(
                 f"the edited payload does not fit: {error.reason}; it is given whole{meant.hint}"
