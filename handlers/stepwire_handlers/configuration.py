@@ -224,7 +224,8 @@ def _path_of(url: str) -> str:
     path = url.removeprefix("sqlite:///")
     if path in (url, ""):
         raise ValueError(
-            f"{shown(url)!r} names no bus; write sqlite:///path/to/file.db with three slashes, four if absolute"
+            f"{shown(url)!r} names no bus; write kafka://host:port,host:port, or sqlite:///path/to/file.db with three "
+            f"slashes, four if absolute"
         )
     return path
 

@@ -123,10 +123,10 @@ async def _check_owed(app: App, bus: Bus, *, accept: bool) -> None:
     before = await bus.remember(app.name, None)
     kinds = before.keys() & table.keys()
     changed = {slot.partition(".")[0] for kind in kinds for slot in set(before[kind]) ^ set(table[kind])}
-    for handler in () if accept else sorted(changed):
-        if await bus.open_joins(group_name(app.name, handler)):
-            raise SettingsError(
-                f"this release changes who brings the parts of {handler}, and joins of it are open. Rename the "
-                f"handler (the old one retires), wait until they are closed, or start with --accept-owes-change: "
-                f"then joins that nobody completes expire at their deadline"
-            )
+    groups = {} if accept else {handler: group_name(app.name, handler) for handler in sorted(changed)}
+    if waiting := [handler for handler, group in groups.items() if await bus.open_joins(group)]:
+        raise SettingsError(
+            f"this release changes who brings the parts of {', '.join(waiting)}, where joins are open. Rename the "
+            f"handler (the old one retires), wait until they are closed, or start with --accept-owes-change: "
+            f"then joins that nobody completes expire at their deadline"
+        )

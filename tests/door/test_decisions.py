@@ -132,9 +132,10 @@ async def test_a_decision_is_signed_with_the_key_of_the_door(opened: Callable[..
     ],
 )  # fmt: skip
 async def test_a_decision_that_makes_no_sense_is_refused(opened: Callable[..., Any], body: Any, status: int) -> None:
-    """422, and the gate still waits; nobody decides in another's name."""
+    """422, to whoever may decide, and the gate still waits; nobody decides in another's name."""
     async with opened(ACCESS) as inside:
         _, id_ = await gate(inside)
+        assert (await inside.client.post(f"/gates/{id_}", json=body, headers=by("eye"))).status_code == 403
         assert (await inside.client.post(f"/gates/{id_}", json=body, headers=by("boss"))).status_code == status
         plain = {**by("boss"), "content-type": "text/plain"}
         form = await inside.client.post(f"/gates/{id_}", content=b'{"decision":"approve"}', headers=plain)
@@ -148,6 +149,7 @@ async def test_a_dead_letter_is_replayed_with_an_edit(opened: Callable[..., Any]
         run, id_ = await letter(inside)
         path = f"/dead-letters/{id_}/replay"
         assert (await inside.client.post(path, headers=by("eye"))).status_code == 403
+        assert (await inside.client.post(path, json={"edit": 1}, headers=by("eye"))).status_code == 403
         assert (await inside.client.post(path, json={"edited": {"n": "x"}}, headers=by("crm"))).status_code == 422
         assert (await inside.client.post(path, json={"edited": {"n": 3}}, headers=by("crm"))).status_code == 202
         assert (await inside.client.post(path, json={}, headers=by("crm"))).status_code == 404

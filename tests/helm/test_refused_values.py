@@ -24,6 +24,11 @@ def scaled(group: str, **keda: str) -> dict[str, Any]:
     return {"kind": "keda", "keda": {"triggers": triggers, **keda}}
 
 
+def secret_object(**values: Any) -> dict[str, Any]:
+    """A Secret among the chart's objects."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, **values}
+
+
 REFUSED = [
     ("one-file", {"bus__url": "kafka://k:9092", "defaults__replicas": 2},
      r"workers\.all may have 2 pods, but attachments lie in a folder .*use blobs\.url: s3://"),
@@ -71,6 +76,8 @@ REFUSED = [
     ("platform", {"defaults__replicas": 2}, r"workers\.all\.podDisruptionBudget\.minAvailable: 2 of 2 pods"),
     ("everything", {"door__podDisruptionBudget": {"minAvailable": "100%"}}, r"door\.podDisruptionBudget\.minAvailable"),
     ("least", {"extraObjects": [{"kind": "ConfigMap"}]}, r"at '/extraObjects/0': missing"),
+    ("least", {"extraObjects": [secret_object(stringData={"key": "x"})]}, r"extraObjects: the Secret db .* apart"),
+    ("least", {"extraObjects": [secret_object(data={"key": "eA=="})]}, r"extraObjects: the Secret db holds its values"),
     ("least", {"extraVolumeMounts": [{"name": "ca"}]}, r"at '/extraVolumeMounts/0': missing property 'mountPath'"),
     ("least", {"podSecurityContext": {"runAsuser": 1}}, r"at '/podSecurityContext': .*'runAsuser' not allowed"),
     ("least", {"secrets": {"STEPWIRE_DECISION_KEY": "plain"}}, r"STEPWIRE_DECISION_KEY"),

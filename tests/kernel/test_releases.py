@@ -156,8 +156,8 @@ def meeting(**options: object) -> App:
     return App("m", [meet])
 
 
-def meeting_otherwise() -> App:
-    """The same merge, one of whose parts another step brings."""
+def meeting_otherwise(*names: str) -> App:
+    """The same merge, or several under these names, one of whose parts another step brings."""
 
     class Mid(Event, topic="mid"):
         k: str
@@ -166,11 +166,15 @@ def meeting_otherwise() -> App:
     async def before(right: Right) -> Mid:
         return Mid(k=right.k)
 
-    @handler(join=Join(timeout=3600))
-    async def meet(left: Left, mid: Mid) -> Both:
-        return Both(k=left.k)
+    steps = [before]
+    for name in names or ("meet",):
 
-    return App("m", [before, meet])
+        @handler(name=name, join=Join(timeout=3600))
+        async def meet(left: Left, mid: Mid) -> Both:
+            return Both(k=left.k)
+
+        steps.append(meet)
+    return App("m", steps)
 
 
 async def test_a_release_that_changes_who_brings_a_part_is_refused_while_joins_are_open(bus: LocalBus) -> None:
@@ -345,6 +349,19 @@ async def test_a_release_that_is_refused_for_its_joins_is_not_let_in(bus: LocalB
     await bus.publish([old.record(Left(k="2"), now=0.0)[0]])
     with pytest.raises(SettingsError, match=r"gone from m, .* left: tell \(1\)"):
         await Worker(new, bus, accept_owes_change=True).start()
+
+
+async def test_all_joins_whose_parts_come_otherwise_now_are_named_at_once(bus: LocalBus) -> None:
+    """Where some are open; whoever accepts the change accepts it for all of them."""
+    (meet,) = meeting().handlers
+    old = App("m", [handler(name=name, join=Join(timeout=3600))(meet.function) for name in ("first", "second")])
+    worker = Worker(old, bus)
+    await worker.start()
+    await bus.publish([old.record(Left(k="1"), now=0.0)[0]])
+    await worker.settle()
+    await worker.stop()
+    with pytest.raises(SettingsError, match="the parts of first, second, where joins are open"):
+        await Worker(meeting_otherwise("first", "second"), bus).start()
 
 
 @pytest.mark.parametrize("let_in", [False, True])

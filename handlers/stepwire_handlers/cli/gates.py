@@ -158,8 +158,8 @@ async def _decide_here(
 
     loaded, values = target(name, bus)
     async with existing(values, loaded) as where:
-        key = await _key(values, loaded, where)
         whole = Gates(loaded, where).find(id_).id
+        key = await _key(values, loaded, where)
         async with Turns(where).alone(whole):
             gates = Gates(loaded, where)
             waiting = gates.find(whole)

@@ -38,7 +38,9 @@ SQLITE = b"SQLite format 3\0"  #: how every such file begins
 
 AppName = Annotated[str, typer.Option("--app", help="The app, MODULE:name.", envvar="STEPWIRE_APP")]
 AppPlace = Annotated[str, typer.Argument(metavar="MODULE:app", help="The app, MODULE:name.", envvar="STEPWIRE_APP")]
-BusUrl = Annotated[str | None, typer.Option("--bus", help="sqlite:///path; default: as `stepwire config` says.")]
+BusUrl = Annotated[
+    str | None, typer.Option("--bus", help="sqlite:///path, or kafka://host:port; default: as `stepwire config` says.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Data instead of a table.")]
 
 

@@ -93,9 +93,9 @@ class Decisions:
 
     async def decide(self, caller: Caller, id_: str, body: Any, only: Only = ANY) -> Decided:
         """Decide a gate, or say what became of an unknown outcome."""
-        verdict = _read(Verdict, body)
         place, _ = await self._gate(caller, id_, only)
         caller.must("approver", place.app.name)
+        verdict = _read(Verdict, body)
         async with place.turns.alone(id_):
             return await self._decided(caller, verdict, id_, only)
 
@@ -134,9 +134,9 @@ class Decisions:
 
     async def replay(self, caller: Caller, id_: str, body: Any, only: Only = ANY) -> Decided:
         """Resume a delivery."""
-        wanted = _read(Replay, {} if body is None else body)
         place, _ = await self._dead(caller, id_, only)
         caller.must("operator", place.app.name)
+        wanted = _read(Replay, {} if body is None else body)
         edited = None if wanted.edited is None else to_json(wanted.edited)
         async with place.turns.alone(id_):
             place, letter = await self._dead(caller, id_, only)
