@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.door.doors import Inside
-from tests.door.shop import APP
+from tests.door.shop import APP, ASKING, FILES
 
 from stepwire.bus.protocol import Out
 from stepwire.gate import decision
@@ -169,6 +169,15 @@ async def test_a_dead_letter_is_dropped(opened: Callable[..., Any]) -> None:
         scraped = (await inside.client.get("/metrics", headers=by("crm"))).status_code
         assert scraped == 403  # it shows every app
         assert b'decisions_total{app="shop",decision="drop"} 1.0' in inside.door.measures.scrape()[0]
+
+
+async def test_who_may_see_every_app_of_the_door_may_see_its_metrics(opened: Callable[..., Any]) -> None:
+    """A role for each is as good as one for all."""
+    secret, hash_ = new_key()
+    roles = {app.name: ["viewer"] for app in (APP, FILES, ASKING)}
+    keys = [{"name": "prometheus", "hash": hash_, "roles": roles}]
+    async with opened(Access.model_validate({"keys": keys})) as inside:
+        assert (await inside.client.get("/metrics", headers={"x-api-key": secret})).status_code == 200
 
 
 async def test_who_replays_and_who_drops_is_logged(

@@ -106,7 +106,7 @@ def decide(
     id: Id,
     app: AppOrName = None,
     approve: Annotated[bool, typer.Option("--approve", help="A gate: yes.")] = False,
-    decline: Annotated[bool, typer.Option("--decline", help="A gate: no; say --why.")] = False,
+    decline: Annotated[bool, typer.Option("--decline", help="A gate: no; --why tells the reason.")] = False,
     edit: Annotated[
         str | None, typer.Option(help="The fields to change, where *** stays what it hides: JSON, @file or -.")
     ] = None,
