@@ -16,8 +16,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
-from pathlib import Path
+from contextlib import ExitStack, aclosing
 from typing import Any, NamedTuple
 
 from stepwire import App
@@ -28,6 +27,7 @@ from stepwire.bus.protocol import Change, Out, Partition, Progress, Record
 from stepwire.bus.sqlite import Store, position
 from stepwire.dispatch.step import control_topic, group_name, runs_topic
 from stepwire.errors import BusUnavailable
+from stepwire_handlers.services.copy_file import CopyFile
 from stepwire_handlers.services.foreign import RUN, Foreign
 from stepwire_handlers.services.snapshot import COPY
 
@@ -67,8 +67,10 @@ class Page(NamedTuple):
 class Copy:
     """The writer of a mirror's file. Its passes are made one at a time."""
 
-    def __init__(self, store: Store, kafka: KafkaBus, app: App, topics: Mapping[str, int]) -> None:
-        self._store, self._kafka, self._foreign = store, kafka, Foreign(app)
+    def __init__(self, path: str, kafka: KafkaBus, app: App) -> None:
+        self._file, self._kafka, self._foreign = CopyFile(path), kafka, Foreign(app)
+        self._opened = ExitStack()  #: what is given back in the end
+        self._store: Store
         self._counts: dict[str, int] = {}  #: topic -> partitions
         self._reader: Reader | None = None
         self._complete = False  #: is what the reader gave written, or held? If not, it has gone too far
@@ -78,12 +80,9 @@ class Copy:
         self._controls = {group: control_topic(app.name, name) for group, name in self._groups.items()}
         self._states = {kafka.state_topic(control): group for group, control in self._controls.items()}
         self._late = {*self._states, runs_topic(app.name)}  #: topics that are seen after the others
-        store.begin()
-        self._ids = {group: store.group(group)[0] for group in (*self._groups, COPY)}
-        store.commit()
-        self._numbers = {name: id_ for name, (id_, _) in store.topics().items()}
-        self._grow(topics)
-        self._is_new = not store.wiring(COPY)  #: are the runs of what lay there before it not looked up yet?
+        self._ids: dict[str, int] = {}  #: of groups, in the file
+        self._numbers: dict[str, int] = {}  #: of topics there
+        self._is_new = False  #: are the runs of what lay there before it not looked up yet?
         self._behind: dict[str, Mapping[Partition, int]] = {}  #: how far groups were before this pass, as far as needed
         self._asked_of: Mapping[str, Mapping[Partition, Progress]] = {}  #: how far they were when it began
         self._asked = self._trimmed = self._found = -math.inf  #: when the groups, the log starts, a record were
@@ -92,15 +91,41 @@ class Copy:
 
     @classmethod
     async def begin(cls, path: str, kafka: KafkaBus, app: App, topics: Mapping[str, int]) -> Copy:
-        """Open the file, or build it anew if it follows topics that were deleted since."""
-        ends = await kafka.ends([*topics])
-        copy = cls(Store(path), kafka, app, topics)
-        if any(offset > ends.get(place, 0) for place, offset in copy.positions().items()):
+        """Open the file, or build it anew if it follows topics that were deleted since. Raises BusError."""
+        copy = cls(path, kafka, app)
+        try:
+            await copy.open(topics)
+        except BaseException:
             await copy.close()
-            for suffix in ("", "-wal", "-shm"):
-                Path(path + suffix).unlink(missing_ok=True)
-            copy = cls(Store(path), kafka, app, topics)
+            raise
         return copy
+
+    async def open(self, topics: Mapping[str, int]) -> None:
+        """Once."""
+        self._opened.callback(self._file.close)
+        await self._file.take()
+        await self._prepare(topics)
+        # In this order: another process may follow into the file just now, and go on beyond the ends of a moment ago.
+        known = self.positions()
+        ends = await self._kafka.ends([*topics])
+        if any(offset > ends.get(place, 0) for place, offset in known.items()):
+            self._store.close()
+            self._file.delete()
+            self._counts = {}
+            await self._prepare(topics)
+            self._file.share()
+
+    async def _prepare(self, topics: Mapping[str, int]) -> None:
+        def name() -> None:
+            self._ids = {group: self._store.group(group)[0] for group in (*self._groups, COPY)}
+
+        self._store = Store(self._file.path)
+        self._opened.callback(self._store.close)
+        self._file.opened()
+        await self._write(name)
+        self._numbers = {name: id_ for name, (id_, _) in self._store.topics().items()}
+        await self._grow(topics)
+        self._is_new = not self._store.wiring(COPY)
 
     def positions(self) -> dict[Partition, int]:
         """How far the file follows."""
@@ -115,18 +140,19 @@ class Copy:
     async def close(self) -> None:
         """Stop reading, close the file."""
         await self._stop_reading()
-        self._store.close()
+        self._opened.close()
 
     # -- passes
 
     async def catch_up(self) -> None:
         """Read and write everything that is committed now. Raises BusError; then the next call goes on from there."""
+        self._file.check()
         now = asyncio.get_running_loop().time()
         tidies = now - self._trimmed >= TRIM
         if tidies or self._missed:
             found = await self._kafka.describe([*self._counts])
             self._missed = False
-            self._grow({name: info.partitions for name, info in found.items()})
+            await self._grow({name: info.partitions for name, info in found.items()})
         reader = await self._reading()
         self._complete = False
         if tidies:
@@ -137,13 +163,11 @@ class Copy:
             await self._pass(reader, asks=True)  # whose these records are has moved
         self._complete = True
 
-    def _grow(self, topics: Mapping[str, int]) -> None:
+    async def _grow(self, topics: Mapping[str, int]) -> None:
         """Follow partitions that are new: the next reader has them, from their first record on."""
         if all(count <= self._counts.get(name, 0) for name, count in topics.items()):
             return
-        self._store.begin()
-        self._store.add_topics(topics)
-        self._store.commit()
+        await self._write(lambda: self._store.add_topics(topics))
         self._counts |= topics
         self._numbers = {name: id_ for name, (id_, _) in self._store.topics().items()}
         self._complete = False
