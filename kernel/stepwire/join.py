@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 OPEN, CALL, STUB, DECISION, LIST = "#open", "#call", "#stub", "#decision", "#list"
+AGAIN = "again"  #: kind of the call of a join that expired and was replayed: it waits once more
 SPECIAL = frozenset({OPEN, CALL, STUB, DECISION})  #: all but LIST, which is settled and blocked as a part is
 Verdict = Literal["wait", "call", "end", "expired", "forget"]
 
@@ -109,6 +110,11 @@ class JoinState:
             self.settled_items += (kind in ("part", "absent")) - was
             self.items_present += (slot in self.slots) - was_present
 
+    @property
+    def called(self) -> bool:
+        """Has it had its call? One that expired, and was replayed, waits for it as at first."""
+        return self.call is not None and self.call.get("kind") != AGAIN
+
     def settled(self, slot: str) -> bool:
         """Has this slot its part, or is its part known not to come?"""
         return slot in self.slots or slot in self.absent
@@ -130,9 +136,10 @@ class JoinState:
 
 
 def deadline(join: JoinState, rules: Rules) -> float:
-    """When the join expires; suspended while a slot is blocked, at most for `keep` (R8)."""
+    """When it expires, counted from its replay if it did before; suspended while a slot is blocked, at most `keep`."""
     waits_for_replay = any(not goes_without(slot, rules) for slot in join.blocked)
-    return join.opened + (rules.keep if waits_for_replay else rules.timeout)
+    since: float = max(join.opened, (join.call or {}).get("since", 0.0))
+    return since + (rules.keep if waits_for_replay else rules.timeout)
 
 
 def goes_without(slot: str, rules: Rules) -> bool:
@@ -144,11 +151,8 @@ def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
     """What should happen to the join now."""
     if join.stub is not None:
         return "forget" if now >= join.stub["until"] or join.stub["outstanding"] == [] else "wait"
-    if join.call is not None:
-        verdict = _judge_call(join.call, now)
-        if verdict != "call" or not _replayed_too_early(join, rules):
-            return verdict
-        return "end" if _complete(join, rules) and _ends_uncalled(join, rules) else "expired"
+    if join.call is not None and join.called:
+        return _judge_call(join.call, now)
     if join.decision is not None and not (join.slots or join.absent or join.blocked or join.open):
         return "forget" if now >= join.decided + rules.keep else "wait"  # an early decision waits for its event
     complete = _complete(join, rules)
@@ -159,7 +163,7 @@ def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
     if decided and (complete or early):
         return "call"
     if now >= deadline(join, rules):
-        return "call" if _may_fire_partial(join, rules) else "expired"
+        return "call" if rules.partial and not lacks(join, rules) else "expired"
     return "wait"
 
 
@@ -169,14 +173,10 @@ def _judge_call(call: Mapping[str, Any], now: float) -> Verdict:
     return "wait" if call.get("unknown") or now < (call.get("due") or now) else "call"
 
 
-def _replayed_too_early(join: JoinState, rules: Rules) -> bool:
-    """A replay of a join that expired, while what it cannot do without is still missing."""
-    call = join.call or {}
-    if "frozen" in call or call.get("drop") or call.get("resolved"):
-        return False
-    if rules.decision and join.decision is None and not rules.decision_optional:
-        return True
-    return any(slot not in join.slots and slot not in rules.optional for slot in rules.parts)
+def lacks(join: JoinState, rules: Rules) -> bool:
+    """Is something missing that it cannot be called without?"""
+    undecided = rules.decision and join.decision is None and not rules.decision_optional
+    return undecided or any(slot not in join.slots and slot not in rules.optional for slot in rules.parts)
 
 
 def _parts_settled(join: JoinState, rules: Rules) -> bool:
@@ -219,8 +219,3 @@ def _is_hopeless(join: JoinState, rules: Rules) -> bool:
 
 def _early(join: JoinState, rules: Rules) -> bool:
     return join.agreed or (rules.take is not None and join.items_present >= rules.take)
-
-
-def _may_fire_partial(join: JoinState, rules: Rules) -> bool:
-    undecided = rules.decision and join.decision is None and not rules.decision_optional
-    return rules.partial and not undecided and all(slot in join.slots or slot in rules.optional for slot in rules.parts)

@@ -223,8 +223,10 @@ class Run:
         """Was it replayed or dropped since?"""
         id_ = dead.record.headers["sw_delivery"].rpartition("/")[2]
         n = int(dead.record.headers["sw_replay"])
-        mailboxes = [mailbox for name, mailbox in self._mailboxes() if name == dead.handler]
-        return any(mailbox.verdicts.get(id_, {"n": 0})["n"] > n or id_ in mailbox.items for mailbox in mailboxes)
+        boxes = [mailbox for name, mailbox in self._mailboxes() if name == dead.handler]
+        replayed = [box.verdicts[id_]["n"] for box in boxes if id_ in box.verdicts]
+        replayed += [(box.joins[id_].call or {}).get("replay", 0) for box in boxes if id_ in box.joins]
+        return any(number > n for number in replayed) or any(id_ in box.items for box in boxes)
 
 
 def replay(record: Record, *, drop: bool, edited: bytes | None = None) -> Entry:

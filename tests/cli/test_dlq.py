@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -173,6 +174,26 @@ def test_of_a_gate_that_expired_it_is_shown_what_was_asked(shell: Shell) -> None
     assert (letter["handler"], letter["error"], letter["run"]) == ("approve", "JoinExpired", run)
     shown = shell("dlq", "show", letter["id"], "--json", schema="dlq-show").data["payload"]
     assert shown == {"asked": {"n": 700, "card": "***"}}
+    assert "whoever decides it may edit" in shell("dlq", "replay", letter["id"], "--edit", '{"n": 1}', code=2).err
+
+
+def test_a_gate_that_expired_is_asked_anew_by_a_replay(shell: Shell) -> None:
+    """It waits for a person again, in every list, until somebody decides it; its dead letter is answered."""
+    run = shell("publish", "Order", "--json-data", '{"n": 700}').out.strip()
+    shell.work()
+    shell.work(later=30 * 86_400.0)
+    (letter,) = letters(shell)
+    assert shell.seen(run)["state"] == "failed" and shell("gates", "list", "--json").data == []
+    shell("dlq", "replay", letter["id"])
+    shell.work()
+    assert letters(shell) == [] and shell.seen(run)["state"] == "waiting"
+    (gate,) = shell("gates", "list", "--json", schema="gates-list").data
+    assert gate["id"] == letter["id"] and gate["until"] > time.time() + 6 * 86_400.0
+    assert shell("runs", "list", "--state", "waiting", "--json").data[0]["run"] == run
+    shell("gates", "decide", gate["id"], "--approve")
+    shell.work()
+    assert shell.seen(run)["state"] == "completed"
+    assert [each["status"] for each in letters(shell, "--every")] == ["replayed"]
 
 
 def test_many_are_chosen_by_filter_and_bounded(shell: Shell) -> None:

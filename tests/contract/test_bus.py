@@ -38,6 +38,13 @@ async def test_what_is_published_is_read_in_order_for_each_partition(bus: Any) -
     assert sorted(values) == list(range(40))
 
 
+async def test_to_publish_nothing_does_nothing(bus: Any) -> None:
+    """As a command does that was to answer whatever matches, where nothing does; what comes after it is written."""
+    assert list(await bus.publish([])) == []
+    await bus.publish([out("five", "a")])
+    assert await written(bus, "five") == 1
+
+
 async def test_a_transaction_is_all_or_nothing(bus: Any) -> None:
     """Outputs, state and progress are there together, or a refused record leaves none of them."""
     member = await seated(bus, ["three"])

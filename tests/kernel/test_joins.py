@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepwire import App, Decision, Event, Join, Reject, agreed, handler
 from stepwire.dispatch.step import join_rules
-from stepwire.join import JoinState, judge
+from stepwire.join import AGAIN, JoinState, judge
 
 
 class Order(Event, topic="order"):
@@ -148,7 +148,7 @@ async def test_nor_for_what_a_step_makes_of_what_only_a_publisher_could_send() -
 
 
 def test_a_merge_that_expired_in_vain_in_an_older_release_ends_when_it_is_replayed() -> None:
-    """Its dead letter said what was missing: replayed, it waits for it no more, and makes no other one."""
+    """Its dead letter said what was missing: replayed, it waits for that no more, and makes no other one."""
 
     @handler(join=Join(timeout=120))
     async def pay(approved: Approved, receipt: Receipt) -> Offer:
@@ -156,8 +156,9 @@ def test_a_merge_that_expired_in_vain_in_an_older_release_ends_when_it_is_replay
 
     app = App("claims", [pay])
     rules = join_rules(pay, app.settings, app.wiring)
-    join = JoinState("id", opened=1.0, call={"kind": "call", "replay": 1, "attempt": 1})
-    assert judge(join, rules, 500.0) == "expired"
+    join = JoinState("id", opened=1.0, call={"kind": AGAIN, "replay": 1, "attempt": 1, "since": 400.0})
+    assert judge(join, rules, 500.0) == "wait"
+    assert judge(join, rules, 521.0) == "expired"
     join.absent.add("approved")
     assert judge(join, rules, 500.0) == "end"
 
@@ -291,6 +292,73 @@ async def test_a_join_that_expires_keeps_its_parts_for_the_replay() -> None:
         await run.replay(run.dead_letters[0])
         assert run.result == Matched(po="7")
         assert run.state == "completed"
+
+
+class Asked(Event, topic="asked", entry=True):
+    n: int
+
+
+class Granted(Event, topic="granted", result=True):
+    n: int
+
+
+@handler(join=Join(timeout=3600))
+async def grant(asked: Decision[Asked]) -> Granted | None:
+    return Granted(n=asked.final.n) if asked.approved else None
+
+
+async def test_a_gate_that_expired_asks_anew_when_it_is_replayed() -> None:
+    """A person has the whole time again; if that passes too, it is a dead letter again, which can be replayed again."""
+    async with await App("grants", [grant]).run(Asked(n=7)) as run:
+        for number in (0, 1):
+            await run.advance(3_599)
+            assert (run.state, len(run.gates)) == ("waiting", 1)
+            await run.advance(2)
+            (dead,) = run.dead_letters
+            assert (run.state, dead.error, dead.record.headers["sw_replay"]) == ("failed", "JoinExpired", str(number))
+            await run.replay(dead)
+        assert (run.state, len(run.gates), run.dead_letters) == ("waiting", 1, [])
+        await run.decide(edited=Asked(n=8))
+        assert (run.state, run.result) == ("completed", Granted(n=8))
+
+
+async def test_a_gate_that_asks_anew_is_dropped_or_declined_as_at_first() -> None:
+    """It ends as if nobody had been asked before; what is said twice counts once."""
+    for answer in ("drop", "decline"):
+        async with await App("grants", [grant]).run(Asked(n=7)) as run:
+            await run.advance(3_601)
+            if answer == "drop":
+                await run.drop(run.dead_letters[0])
+            else:
+                await run.replay(run.dead_letters[0])
+                await run.decide(approved=False)
+            await run.advance(3_601)
+            assert (run.state, run.result, run.gates, run.dead_letters) == ("completed", None, [], [])
+
+
+async def test_a_merge_that_expired_waits_once_more_when_it_is_replayed() -> None:
+    """For what is missing; it is called when that comes, whoever looked too early."""
+
+    class First(Event, topic="first", run="po"):
+        po: str
+
+    class Second(Event, topic="second", run="po"):
+        po: str
+
+    class Both(Event, topic="both", result=True):
+        po: str
+
+    @handler(join=Join(timeout=3600))
+    async def meet(first: First, second: Second) -> Both:
+        return Both(po=first.po + second.po)
+
+    async with await App("meet", [meet]).run(First(po="7")) as run:
+        await run.advance(3_601)
+        await run.replay(run.dead_letters[0])
+        assert (run.state, run.dead_letters) == ("waiting", [])
+        await run.advance(3_000)
+        await run.publish(Second(po="7"))
+        assert (run.state, run.result) == ("completed", Both(po="77"))
 
 
 async def test_a_gather_may_get_the_event_around_its_scatter() -> None:

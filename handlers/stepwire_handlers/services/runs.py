@@ -252,7 +252,7 @@ class Runs:
 
 def _on_its_way(join: JoinState, folded: Folded) -> bool:
     """Does a part lie on its topic that the join does not have yet?"""
-    if join.call is not None:
+    if join.called:
         return False
     return any(not join.settled(slot) for slot in folded.arrived.get(join.id, ()))
 

@@ -37,7 +37,7 @@ def _of(dispatcher: Dispatcher) -> OpenGates:
         deadline(join, step.rules)
         for mailbox in dispatcher.committer.mailboxes.values()
         for join in mailbox.joins.values()
-        if join.stub is None and join.call is None and join.decision is None and asked in join.slots
+        if join.stub is None and not join.called and join.decision is None and asked in join.slots
     ]
     return OpenGates(step.name, len(expiries), min(expiries, default=0.0), step.rules.timeout)
 

@@ -14,7 +14,7 @@ from stepwire.bus.protocol import Change
 from stepwire.dispatch.step import Step
 from stepwire.errors import DecodeError
 from stepwire.gate import is_genuine, occurrence
-from stepwire.join import LIST, OPEN, SPECIAL, STUB
+from stepwire.join import AGAIN, LIST, OPEN, SPECIAL, STUB, lacks
 from stepwire.state import ITEM, JOIN, SEEN, Entry, Mailbox, decode_entry, settled_late
 
 #: What a message of a kind cannot be without, besides its id
@@ -102,7 +102,7 @@ class Mail:
             return self._late(mailbox, entry)
         if join is not None:
             taken = join.open is not None if slot in (OPEN, LIST) else join.settled(slot)
-            if taken or (kind == "blocked" and join.call is not None):
+            if taken or (kind == "blocked" and join.called):
                 return Applied([], "" if kind == "blocked" else "duplicate")
         changes = [self.put(mailbox, f"{JOIN}{id_}/{slot}", entry)]
         if slot == OPEN and LIST in mailbox.joins[id_].blocked:  # the scatter was replayed
@@ -125,7 +125,7 @@ class Mail:
     def _decision(self, mailbox: Mailbox, entry: Entry) -> Applied:
         id_ = entry.meta["id"]
         join = mailbox.joins.get(id_)
-        if join is not None and (join.decision is not None or join.stub is not None or join.call is not None):
+        if join is not None and (join.decision is not None or join.stub is not None or join.called):
             return Applied([], "already_decided")
         return Applied([self.put(mailbox, f"{JOIN}{id_}/#decision", entry)])
 
@@ -162,8 +162,10 @@ class Mail:
             join = mailbox.joins.get(id_)
             if join is None or join.call is None or not join.call.get("dead"):
                 return Applied([], "refused")
-            call = Entry({"kind": "call", "replay": n, "drop": meta["drop"], "attempt": 1})
-            return Applied([self.put(mailbox, f"{JOIN}{id_}/#call", call)])
+            call = {"kind": "call", "replay": n, "drop": meta["drop"], "attempt": 1}
+            if not meta["drop"] and lacks(join, self._step.rules):  # it expired: it waits once more, a gate asks anew
+                call |= {"kind": AGAIN, "since": self._step.clock.now()}
+            return Applied([self.put(mailbox, f"{JOIN}{id_}/#call", Entry(call))])
         if id_ in mailbox.items:
             return Applied([], "refused")
         mailbox.sequence += 1  # in an order, its turn comes after those that wait already

@@ -127,9 +127,9 @@ class Pump:
         if join.stub is not None and len(join.stored) > 1:
             self._tidy(mailbox, join)
             return
-        if self._step.rules.until and not join.agreed and join.stub is None and join.call is None:
+        if self._step.rules.until and not join.agreed and join.stub is None and not join.called:
             join.agreed = self._agreed(mailbox, join)
-        waits = join.call is None and join.stub is None  # for what may have been said in time, and lies unread
+        waits = not join.called and join.stub is None  # for what may have been said in time, and lies unread
         verdict = judge(join, self._step.rules, mailbox.heard if waits else self._step.clock.now())
         if self._step.handler.options.retired and verdict in ("wait", "call", "expired") and join.stub is None:
             verdict = "end"
@@ -159,7 +159,7 @@ class Pump:
     def _remind(self, mailbox: Mailbox, join: JoinState) -> None:
         if join.stub is not None:
             when = join.stub["until"]
-        elif join.call is not None:
+        elif join.call is not None and join.called:
             when = join.call.get("due") or join.call.get("until") or 0.0
         elif join.opened:
             when = deadline(join, self._step.rules)
@@ -387,7 +387,7 @@ class Pump:
         assert mailbox is not None
         if delivery.is_join:
             join = mailbox.joins[delivery.entry]
-            merged = {"kind": "call", **(join.call or {}), **meta}
+            merged = {**(join.call or {}), "kind": "call", **meta}
             key, headers, value = f"{JOIN}{delivery.entry}/#call", {}, b""
         else:
             entry = decode_entry(mailbox.items[delivery.entry])

@@ -72,6 +72,8 @@ class Producer:
         self, messages: Sequence[Message], progress: Mapping[Partition, Progress], member: wire.Member | None
     ) -> list[tuple[Partition, int]]:
         """One transaction; where each message lies. Not to be cancelled, not to be called twice at once."""
+        if not messages and not progress:
+            return []  # brokers take no commit of nothing
         until = asyncio.get_running_loop().time() + self._timeout * 0.8
         try:
             if not self._ready:
@@ -241,9 +243,7 @@ class Producer:
         except Exception as error:  # whatever it is, the commit was asked for
             raise OutcomeUnknown(str(error)) from error
         if code:
-            raise OutcomeUnknown(
-                f"{writer.transactional_id}: commit: {meaning(code)}; nobody knows whether it happened"
-            )
+            raise OutcomeUnknown(f"{writer.transactional_id}: commit: {meaning(code)}; nobody knows if it happened")
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]) -> T:
