@@ -34,8 +34,9 @@ class Scan(Event, topic="market.scans"):
     note: str = ""
 
 
-class Read(Event, topic="market.read", terminal=True):
+class Read(Event, topic="market.read", terminal=True, result=True):
     size: int
+    code: Annotated[str, Sensitive()] = ""
 
 
 class Charge(Event, topic="market.charges"):
@@ -117,7 +118,7 @@ async def finish(checked: Checked) -> Done:
 
 @handler()
 async def read(scan: Scan) -> Read:
-    return Read(size=scan.paper.size)
+    return Read(size=scan.paper.size, code=scan.note)
 
 
 @handler(effect="once")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from stepwire.event import Sensitive
 from stepwire_handlers.services.gist import LONG, gist
+from stepwire_handlers.services.runs import slot_shown
 from stepwire_handlers.telemetry.mask import masked
 from stepwire_topics.attachment import Attachment
 from stepwire_topics.invoices import ApprovalNeeded, Customer, Invoice
@@ -64,3 +65,13 @@ def test_what_is_sensitive_is_left_out_at_any_depth() -> None:
 
     account = Account(iban="DE02120300000000202051", bank="B")
     assert gist(masked(Payment(account=account, owner=account), shorten=False)) == "bank=B"
+
+
+def test_an_item_that_is_waited_for_is_called_one() -> None:
+    """`waits for 0` would read as if it waited for nothing."""
+    assert [slot_shown(slot) for slot in ("0", "12", "weighed", "#list")] == [
+        "item 0",
+        "item 12",
+        "weighed",
+        "the items",
+    ]

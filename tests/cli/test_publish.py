@@ -137,7 +137,22 @@ def test_an_attached_file_is_stored_first_and_names_the_event(shell: Shell) -> N
         "sha256": hashlib.sha256(paper.read_bytes()).hexdigest(), "size": 17, "media_type": "application/pdf",
         "name": "paper.pdf",
     }  # fmt: skip
-    assert read["event"] == {"size": 17}
+    assert read["event"] == {"size": 17, "code": "***"}
+
+
+def test_what_is_sensitive_in_a_result_is_shown_only_if_asked_for(shell: Shell) -> None:
+    """As everywhere else; the terminal of whoever waits may be the log of a pipeline."""
+    paper = shell.folder / "paper.pdf"
+    paper.write_bytes(b"%PDF-1.7 a letter")
+    publish = ("publish", "Scan", "--attach", f"paper={paper}", "--json-data", '{"note": "4711-0815"}')
+    shell(*publish)
+    shell.work()
+    shown = shell(*publish, "--wait", "5")
+    assert "4711-0815" not in shown.out + shown.err and '"code":"***"' in shown.out
+    assert (
+        shell(*publish, "--wait", "5", "--raw", "--json", schema="publish-wait").data["result"]["code"] == "4711-0815"
+    )
+    assert "--raw needs the bus" in shell(*publish, "--raw", "--door", "http://127.0.0.1:1", code=2).err
 
 
 def test_fields_come_from_a_file_from_stdin_and_by_ce_type(shell: Shell) -> None:

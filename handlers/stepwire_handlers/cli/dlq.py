@@ -162,6 +162,7 @@ def _payload(letters: DeadLetters, letter: DeadLetter, raw: bool) -> object:
 
 def _draw(data: dict[str, Any]) -> None:
     from stepwire_handlers.cli.timeline import answer_of, line_of
+    from stepwire_handlers.services.runs import slot_shown
 
     for name in ("id", "handler", "run", "status", "error", "message", "attempts", "replays"):
         say(f"{name}: {data[name]}")
@@ -169,7 +170,7 @@ def _draw(data: dict[str, Any]) -> None:
     for done in map(answer_of, data["said"]):
         say(f"answered: {line_of(done)} ({moment(done.time)})")
     for each in data["blocks"]:
-        say(f"holds up: {each['handler']} ({each['id'][:12]}, {each['slot']})")
+        say(f"holds up: {each['handler']} ({each['id'][:12]}, {slot_shown(each['slot'])})")
     say("\npayload:")
     if data["payload"] is None:
         say("  this release cannot read it, so what is sensitive in it is not known; --raw shows it, at the bus")

@@ -85,6 +85,7 @@ def command(
         float | None,
         typer.Option("--wait", metavar="[SECONDS]", min=0.0, help=f"Wait for the result; {PATIENCE:g} s if not said."),
     ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The result as it is, sensitive fields included.")] = False,
     bus: BusUrl = None,
     door: DoorUrl = None,
     json: AsJson = False,
@@ -103,9 +104,11 @@ def command(
         pairs = _pairs(attach or [])
         if door is None:
             name = app_named(app)
-            run, told = await _here(name, bus, type, given, pairs, id, source, wait)
+            run, told = await _here(name, bus, type, given, pairs, id, source, wait, raw=raw)
             there = where_else(name, bus)
         else:
+            if raw:
+                raise SettingsError("--raw needs the bus: a door shows no sensitive field to anybody")
             if source is not None:
                 raise SettingsError("--source does not go with --door: the event comes from whoever the key is of")
             run, told, there = _there(door, bus, app, type, given, pairs, id, wait)
@@ -119,7 +122,7 @@ def command(
 
 async def _here(
     app: str, bus: str | None, type_: str, given: dict[str, Any], pairs: list[tuple[str, Path]], id_: str | None,
-    source: str | None, wait: float | None,
+    source: str | None, wait: float | None, *, raw: bool,
 ) -> tuple[str, dict[str, Any] | None]:  # fmt: skip
     """At the bus itself; the run, and what it came to if that is waited for."""
     from stepwire.worker import prepare
@@ -134,7 +137,7 @@ async def _here(
     async with publishing("stepwire-publish", values.bus) as tracer, looking(values, loaded) as where:
         await prepare(loaded, where, loaded.settings)  # nothing before the first worker is lost
         run = await _publish(loaded, Turns(where, tracer), event, id_ or key, source)
-        return run, None if wait is None else _told(await _result(loaded, app, where, run, wait))
+        return run, None if wait is None else _told(await _result(loaded, app, where, run, wait), raw=raw)
 
 
 def _there(
@@ -260,11 +263,12 @@ async def _result(app: App, name: str, bus: LocalBus, run: str, seconds: float) 
     return view
 
 
-def _told(view: RunView) -> dict[str, Any]:
-    """A run as a door answers it to who waits for it; its result is not masked: whoever published it may see it."""
+def _told(view: RunView, *, raw: bool) -> dict[str, Any]:
+    """A run as a door answers it to who waits for it; `raw`: with a result that is not masked."""
     from stepwire_handlers.services.runs import summary
+    from stepwire_handlers.services.telling import brief
 
-    return summary(view) | {
+    return (summary(view) if raw else brief(view)) | {
         "open": [{"handler": item.handler, "kind": item.kind} for item in view.open],
         "gates": [{"handler": each.handler, "kind": each.kind, "id": each.id} for each in view.gates],
         "dead_letters": [{"handler": x.handler, "error": x.error, "message": x.message, "id": x.id} for x in view.dead],

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from stepwire import App, Event
 from stepwire.bus.local import LocalBus
 from stepwire.dispatch.step import join_rules
-from stepwire.join import JoinState, deadline, judge
+from stepwire.join import LIST, JoinState, deadline, judge
 from stepwire.state import ITEM, decode_meta
 from stepwire_handlers.services.closing import Ended, Folded, Line, Opened, Reader, fold
 from stepwire_handlers.services.dead_letter import DeadLetter, without_quotes
@@ -244,10 +244,15 @@ class Runs:
         if join.blocked:
             about = f"blocked by {', '.join(sorted(set(join.blocked.values())))}"
             return OpenItem(name, OPEN_JOIN, opened.id, opened.since, deadline(join, rules), about)
-        missing = join.outstanding(rules)
+        missing = [slot_shown(slot) for slot in join.outstanding(rules) or ()]
         about = "waits for " + (", ".join(missing[:5]) + (" …" if len(missing) > 5 else "") if missing else "its parts")
         due = deadline(join, rules) if join.opened else None
         return OpenItem(name, OPEN_JOIN, opened.id, opened.since, due, about)
+
+
+def slot_shown(slot: str) -> str:
+    """A slot for people: an item's is its number alone."""
+    return f"item {slot}" if slot.isdigit() else "the items" if slot == LIST else slot
 
 
 def _on_its_way(join: JoinState, folded: Folded) -> bool:

@@ -41,6 +41,7 @@ from stepwire_handlers.services.door.runs import find, seen
 from stepwire_handlers.services.door.trouble import Trouble
 from stepwire_handlers.services.groups import unattended
 from stepwire_handlers.services.history import History
+from stepwire_handlers.services.runs import slot_shown
 from stepwire_handlers.telemetry.mask import masked
 
 HERE = Path(__file__).parent
@@ -66,7 +67,7 @@ def _templates() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     shows = {name: getattr(look, name) for name in ("moment", "ago", "pretty", "gist")}
-    found.filters |= {**shows, "path": lambda t: quote(t, "")}
+    found.filters |= {**shows, "path": lambda t: quote(t, ""), "slot": slot_shown}
     return found
 
 
