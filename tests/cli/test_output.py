@@ -26,3 +26,18 @@ def test_a_narrow_terminal_keeps_ids_whole_and_prose_readable(
 def test_the_release_is_said(shell: Shell) -> None:
     """Whoever reports a fault can say of which release."""
     assert shell("--version").out.startswith("stepwire ")
+
+
+def test_a_mistake_in_the_author_s_module_is_placed_in_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where ours or pydantic noticed it."""
+    lines = (
+        "from stepwire import Event",
+        'class Paid(Event, topic="paid"):',
+        "    n: int",
+        "@Paid.upcast(3)",
+        "def up(d): ...",
+    )
+    (shell.folder / "mistaken.py").write_text("\n".join(lines))
+    monkeypatch.chdir(shell.folder)
+    said = shell("graph", "mistaken:app", code=2).err
+    assert "mistaken.py, line 4: TypeError: Paid.upcast(3)" in said

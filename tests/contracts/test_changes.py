@@ -42,6 +42,34 @@ def test_a_version_needs_an_upcast_of_each_one_before_it() -> None:
     assert said(order(2, (1,)), order(1)) == ["Order: breaks producers: version 2 went back to 1"]
 
 
+def test_a_step_that_retires_still_takes_what_is_in_flight() -> None:
+    """Nobody emits its event any more, and nobody has to mend anything for that."""
+
+    class Order(Event, topic="shop.orders"):
+        n: int
+
+    class Weighed(Event, topic="shop.weighed"):
+        n: int
+
+    @handler(name="take")
+    async def before(order: Order) -> Weighed | None: ...
+
+    @handler(name="take")
+    async def after(order: Order) -> None: ...
+
+    @handler(name="weigh")
+    async def weigh(weighed: Weighed) -> None: ...
+
+    @handler(name="weigh", retired=True)
+    async def retiring(weighed: Weighed) -> None: ...
+
+    old = document_of(App("shop", [before, weigh]), Surroundings())
+    assert said(old, document_of(App("shop", [after, retiring]), Surroundings())) == []
+    assert said(old, document_of(App("shop", [after]), Surroundings())) == [
+        "Weighed: breaks events in flight: nobody takes what lies on its topic"
+    ]
+
+
 def test_a_break_says_event_field_and_whom() -> None:
     """The line that a pipeline's log shows."""
     assert said(order(), order(fresh=str)) == ["Order.fresh: breaks producers: is new and required"]

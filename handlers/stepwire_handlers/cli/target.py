@@ -103,13 +103,19 @@ def _nowhere(missing: str) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The line of the author's code that an import ended at."""
+    """The line of the author's code that an import ended at; what it called of ours or of pydantic's is no help."""
     import traceback
+
+    import pydantic
+
+    import stepwire
 
     if isinstance(error, SyntaxError):
         return ""  # its message names the place
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
-    return f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    called = ("<frozen", *(str(Path(str(package.__file__)).parent) for package in (stepwire, pydantic)))
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(called)]
+    return f"{theirs[-1].filename}, line {theirs[-1].lineno}: " if theirs else ""
 
 
 def target(name: str, bus: str | None, **flags: Any) -> tuple[App, Configuration]:
