@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 OPEN, CALL, STUB, DECISION, LIST = "#open", "#call", "#stub", "#decision", "#list"
-AGAIN = "again"  #: kind of the call of a join that expired and was replayed: it waits once more
+AGAIN = "again"  #: kind of the call of a join that was replayed without what it cannot be called without: it waits anew
 SPECIAL = frozenset({OPEN, CALL, STUB, DECISION})  #: all but LIST, which is settled and blocked as a part is
 Verdict = Literal["wait", "call", "end", "expired", "forget"]
 
@@ -112,7 +112,7 @@ class JoinState:
 
     @property
     def called(self) -> bool:
-        """Has it had its call? One that expired, and was replayed, waits for it as at first."""
+        """Has it had its call, or was it given up? One that waits anew waits as at first."""
         return self.call is not None and self.call.get("kind") != AGAIN
 
     def settled(self, slot: str) -> bool:
@@ -151,8 +151,12 @@ def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
     """What should happen to the join now."""
     if join.stub is not None:
         return "forget" if now >= join.stub["until"] or join.stub["outstanding"] == [] else "wait"
-    if join.call is not None and join.called:
-        return _judge_call(join.call, now)
+    if (call := join.call) is not None and join.called:
+        if call.get("dead"):
+            return "forget" if now >= call["until"] else "wait"
+        waits = call.get("unknown") or now < (call.get("due") or now)
+        if waits or call.get("drop") or not lacks(join, rules):  # else an older release replayed it, and ended at once
+            return "wait" if waits else "call"
     if join.decision is not None and not (join.slots or join.absent or join.blocked or join.open):
         return "forget" if now >= join.decided + rules.keep else "wait"  # an early decision waits for its event
     complete = _complete(join, rules)
@@ -165,12 +169,6 @@ def judge(join: JoinState, rules: Rules, now: float) -> Verdict:
     if now >= deadline(join, rules):
         return "call" if rules.partial and not lacks(join, rules) else "expired"
     return "wait"
-
-
-def _judge_call(call: Mapping[str, Any], now: float) -> Verdict:
-    if call.get("dead"):
-        return "forget" if now >= call["until"] else "wait"
-    return "wait" if call.get("unknown") or now < (call.get("due") or now) else "call"
 
 
 def lacks(join: JoinState, rules: Rules) -> bool:

@@ -163,6 +163,55 @@ def test_a_merge_that_expired_in_vain_in_an_older_release_ends_when_it_is_replay
     assert judge(join, rules, 500.0) == "end"
 
 
+async def test_a_replay_of_an_older_release_calls_nothing_without_what_it_needs() -> None:
+    """A worker of that release was killed between the replay and the dead letter that it came to at once."""
+    app = App("grants", [grant])
+    rules = join_rules(grant, app.settings, app.wiring)
+    join = JoinState("id", opened=1.0, call={"kind": "call", "replay": 1, "attempt": 1})
+    join.slots["asked"] = b""
+    assert judge(join, rules, 4_000.0) == "expired"
+
+
+async def test_a_merge_that_waits_anew_waits_for_the_replay_of_what_it_lacks() -> None:
+    """The missing part's own step failed after the merge had expired: its deadline is suspended, as it always is."""
+
+    class Raw(Event, topic="raw", run="po"):
+        po: str
+
+    class Side(Event, topic="side", run="po"):
+        po: str
+
+    class Fine(Event, topic="fine"):
+        po: str
+
+    class Both(Event, topic="both", result=True):
+        po: str
+
+    broken = [True]
+
+    @handler()
+    async def refine(raw: Raw) -> Fine:
+        if broken:
+            raise Reject("no")
+        return Fine(po=raw.po)
+
+    @handler(join=Join(timeout=60))
+    async def meet(side: Side, fine: Fine) -> Both:
+        return Both(po=side.po)
+
+    async with await App("late", [refine, meet]).run(Side(po="7")) as run:
+        await run.advance(61)
+        await run.publish(Raw(po="7"))
+        expired, failed = run.dead_letters
+        assert (expired.error, failed.error) == ("JoinExpired", "Reject")
+        await run.replay(expired)
+        await run.advance(3_600)
+        assert [dead.error for dead in run.dead_letters] == ["Reject"]
+        broken.clear()
+        await run.replay(failed)
+        assert (run.state, run.result) == ("completed", Both(po="7"))
+
+
 async def test_an_optional_part_may_be_absent() -> None:
     """A merge with an optional slot is called with None once that slot is known not to come."""
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepwire_handlers.cli.target import CUT_OFF, AppPlace, BusUrl, execute, load_app
+from stepwire_handlers.cli.app_module import load_app
+from stepwire_handlers.cli.target import CUT_OFF, AppPlace, BusUrl, execute
 
 if TYPE_CHECKING:
     from stepwire import App

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stepwire_handlers.cli.target import AppPlace, execute, load_app
+from stepwire_handlers.cli.app_module import load_app
+from stepwire_handlers.cli.target import AppPlace, execute
 
 
 class Format(StrEnum):

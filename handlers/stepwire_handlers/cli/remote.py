@@ -40,7 +40,7 @@ def app_named(app: str | None) -> str:
 
 def name_there(app: str | None) -> str:
     """What an app is called at a door; empty for all of them. MODULE:name is looked up here. Raises SettingsError."""
-    from stepwire_handlers.cli.target import load_app
+    from stepwire_handlers.cli.app_module import load_app
 
     return load_app(app).name if app is not None and ":" in app else app or ""
 

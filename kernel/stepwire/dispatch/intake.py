@@ -134,7 +134,7 @@ class Intake:
     def _notices(self, mailbox: Mailbox, entry: Entry) -> list[Out]:
         """What a notice that a slot is blocked brings about: the join passes it on, unless it goes without."""
         join, slot, rules = mailbox.joins.get(entry.meta["id"]), entry.meta.get("slot", ""), self.step.rules
-        if entry.meta.get("kind") != "blocked" or join is None or slot not in join.blocked or goes_without(slot, rules):
+        if join is None or join.called or slot not in join.blocked or goes_without(slot, rules):
             return []
         delivery, outputs = Delivery(join.id, join.run, parse_scope(join.scope, ours=True)), list[Out]()
         owed = self.step.wiring.owes(self.step.name)

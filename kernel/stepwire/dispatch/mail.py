@@ -102,7 +102,7 @@ class Mail:
             return self._late(mailbox, entry)
         if join is not None:
             taken = join.open is not None if slot in (OPEN, LIST) else join.settled(slot)
-            if taken or (kind == "blocked" and join.called):
+            if taken or (kind == "blocked" and join.called and not (join.call or {}).get("dead")):
                 return Applied([], "" if kind == "blocked" else "duplicate")
         changes = [self.put(mailbox, f"{JOIN}{id_}/{slot}", entry)]
         if slot == OPEN and LIST in mailbox.joins[id_].blocked:  # the scatter was replayed
