@@ -88,6 +88,20 @@ async def test_a_repeated_key_follows_the_first_run(inside: Inside) -> None:
     assert len(inside.door.places.all[0].history.of_run(first.json()["run"])) == 3  # order, checked, done
 
 
+async def test_a_sender_of_an_older_version_goes_on_under_its_type(inside: Inside) -> None:
+    """The door brings it up; a repeat is followed, what does not fit is refused, and so is a version nobody reads."""
+    path, again = "/apps/shop/shop.renamed.Renamed.v1", {"idempotency-key": "k1"}
+    first = await inside.client.post(path, json={"no": "N7"}, headers=again)
+    assert first.status_code == 202
+    (record,) = inside.door.places.all[0].history.of_run(first.json()["run"])
+    assert (record.headers["ce_type"], record.value) == ("shop.renamed.Renamed.v2", b'{"number":"N7"}')
+    repeat = await inside.client.post(path, json={"no": "N7"}, headers=again)
+    assert (repeat.json()["run"], repeat.json()["repeated"]) == (first.json()["run"], True)
+    assert (await inside.client.post(path, json={"no": "N7", "x": 1}, headers=again)).status_code == 422
+    assert (await inside.client.post(path, json={"number": "N7"})).status_code == 422
+    assert (await inside.client.post(path.replace("v1", "v3"), json={"no": "N7"})).status_code == 404
+
+
 async def test_a_key_reused_for_another_body_is_refused(inside: Inside) -> None:
     """422 key-reused; the first run is untouched, and nothing else was written."""
     first = await inside.order(7, **{"idempotency-key": "abc"})

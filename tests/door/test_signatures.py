@@ -21,7 +21,8 @@ from stepwire.gate import decision
 from stepwire_handlers.configuration import Configuration
 from stepwire_handlers.services.console import process as console
 from stepwire_handlers.services.door import process as door
-from stepwire_handlers.services.signing import LATER, UNCHECKED, UNSIGNED, fingerprint, tell, weakness
+from stepwire_handlers.services.said import Said, Told
+from stepwire_handlers.services.signing import LATER, UNCHECKED, UNSIGNED, Signing, fingerprint, tell, weakness
 from stepwire_handlers.services.timeline import timeline
 from stepwire_handlers.services.tools.process import Listening, Terms, serve_http
 
@@ -247,3 +248,18 @@ def test_a_short_key_is_told_off(key: str, weak: bool) -> None:
     said = weakness(key)
     assert bool(said) is weak
     assert not weak or ("openssl rand -hex 32" in said and key not in said)
+
+
+def test_of_a_gate_that_asked_anew_the_answer_to_its_last_question_counts(tmp_path: Path) -> None:
+    """A decision that came too late for the first question is no answer to the next one."""
+    signing = Signing("shop", LocalBus(str(tmp_path / "bus.db")), "")
+
+    def said(*decisions: str) -> list[str]:
+        words = [Told(Said("approve", "g1", decision, "ann"), f"{number}") for number, decision in enumerate(decisions)]
+        return [each.doubt for each in signing.counted(words, {("approve", "g1")})]
+
+    assert said("decline", "replay", "approve") == [LATER, "", ""]
+    assert said("decline", "replay", "approve", "decline") == [LATER, "", "", LATER]
+    assert said("replay", "approve", "decline") == ["", "", LATER]
+    assert said("decline", "replay", "approve", "replay", "decline") == [LATER, "", LATER, "", ""]
+    assert said("approve", "replay") == ["", ""]

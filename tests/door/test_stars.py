@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic_core import from_json, to_json
 from tests.door.doors import Inside
-from tests.door.shop import APP
+from tests.door.shop import APP, ASKING
 
 from stepwire import App, Decision, Event, Join, Reject, Sensitive, handler
 from stepwire.bus.local import LocalBus
@@ -229,6 +229,18 @@ async def worked(app: App, bus: LocalBus, *events: Event) -> None:
     await worker.stop()
 
 
+async def test_what_many_bring_takes_no_edit(tmp_path: Path) -> None:
+    """Neither a join that the author wrote nor the one that finds the answers of an external step."""
+    bus = LocalBus(str(tmp_path / "bus.db"))
+    await bus.open()
+    letters = DeadLetters(ASKING, bus)
+    (correlator,) = [step.name for step in ASKING.runnable if step.name not in ASKING.wiring.handlers]
+    letter: Any = SimpleNamespace(kind="join", handler=correlator, id="1")
+    with pytest.raises(SettingsError, match="a join has no payload of its own"):
+        await letters.resume([letter], b"{}")
+    await bus.close()
+
+
 async def test_a_part_of_a_join_that_cannot_be_read_is_not_shown(tmp_path: Path) -> None:
     """Nobody knows what is sensitive in it; the other parts are there."""
 
@@ -236,7 +248,7 @@ async def test_a_part_of_a_join_that_cannot_be_read_is_not_shown(tmp_path: Path)
     async def both(one: Payee, other: Payment) -> None: ...
 
     values = b'{"one": {"who": "a", "iban": "DE2"}, "other": {"cents": 1}}'
-    letter: Any = SimpleNamespace(kind="join", handler="both", record=SimpleNamespace(value=values))
+    letter: Any = SimpleNamespace(kind="join", handler="both", id="1", record=SimpleNamespace(value=values))
     bus = LocalBus(str(tmp_path / "bus.db"))
     await bus.open()
     payload: Any = DeadLetters(App("joined", handlers=[both]), bus).payload(letter)

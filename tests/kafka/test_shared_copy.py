@@ -64,8 +64,11 @@ async def test_who_comes_later_takes_the_file_from_nobody(tmp_path: Path) -> Non
         assert seen(mirror) == 3
 
 
-async def test_a_copy_of_deleted_topics_is_not_made_anew_while_others_use_it(tmp_path: Path) -> None:
+async def test_a_copy_of_deleted_topics_is_not_made_anew_while_others_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They would go on in a file that nobody sees; once they have ended, it is."""
+    monkeypatch.setattr("stepwire_handlers.services.copy_file.PATIENCE", 0.1)
     cluster = Feigned(APP)
     async with asyncio.timeout(20), following(cluster, tmp_path) as mirror:
         await mirror.publish(cluster.outs(Asked(n=1), Asked(n=2)))
@@ -77,6 +80,22 @@ async def test_a_copy_of_deleted_topics_is_not_made_anew_while_others_use_it(tmp
     async with asyncio.timeout(20), following(cluster, tmp_path) as mirror:
         await mirror.publish(cluster.outs(Asked(n=3)))
         assert seen(mirror) == 1
+
+
+async def test_those_who_want_it_anew_at_once_get_it(tmp_path: Path) -> None:
+    """One makes it, the others find it made; nobody is told of others who look at it."""
+    cluster = Feigned(APP)
+    async with asyncio.timeout(20), following(cluster, tmp_path) as mirror:
+        await mirror.publish(cluster.outs(Asked(n=1), Asked(n=2)))
+    cluster.logs.clear()
+
+    async def look() -> None:
+        async with following(cluster, tmp_path) as mirror:
+            assert seen(mirror) == 0
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as all_:
+        for _ in range(5):
+            all_.create_task(look())
 
 
 async def test_who_follows_into_a_file_that_was_deleted_says_so(

@@ -158,8 +158,9 @@ def _there(
 
 def _entry(app: App, name: str) -> type[Event]:
     from stepwire.errors import SettingsError
+    from stepwire_handlers.entries import entries_of
 
-    entries = {entry.__name__: entry for entry in app.wiring.graph.entries}
+    entries = {entry.__name__: entry for entry in entries_of(app)}
     kind = entries.get(name) or next((e for e in entries.values() if name in (e.spec.type, e.spec.base)), None)
     if kind is None:
         raise SettingsError(f"runs of {app.name} begin with {', '.join(sorted(entries))}, not with {name}")

@@ -14,6 +14,7 @@ from stepwire import App
 from stepwire.handler import External
 from stepwire.signature import EventType, Term
 from stepwire.wiring.graph import AnyHandler
+from stepwire_handlers.entries import entries_of
 
 Shape = Literal["step", "scatter", "gather", "merge", "gate", "external"]
 
@@ -61,7 +62,7 @@ class Sketch(_Data):
 def sketch(app: App) -> Sketch:
     """Read it from the wiring."""
     results = [event.__name__ for event in app.wiring.events if event.spec.result]
-    entries = sorted(event.__name__ for event in app.wiring.graph.entries)
+    entries = [event.__name__ for event in entries_of(app)]
     steps = [_step(app, handler) for handler in app.handlers] + [_external(app, step) for step in app.externals]
     order = _order(app)
     steps.sort(key=lambda step: order[step.name])

@@ -110,10 +110,9 @@ class Copy:
         ends = await self._kafka.ends([*topics])
         if any(offset > ends.get(place, 0) for place, offset in known.items()):
             self._store.close()
-            self._file.delete()
+            await self._file.delete()
             self._counts = {}
             await self._prepare(topics)
-            self._file.share()
 
     async def _prepare(self, topics: Mapping[str, int]) -> None:
         def name() -> None:
@@ -121,7 +120,7 @@ class Copy:
 
         self._store = Store(self._file.path)
         self._opened.callback(self._store.close)
-        self._file.opened()
+        self._file.share()
         await self._write(name)
         self._numbers = {name: id_ for name, (id_, _) in self._store.topics().items()}
         await self._grow(topics)

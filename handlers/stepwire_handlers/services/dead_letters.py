@@ -270,7 +270,7 @@ class DeadLetters:
             raise SettingsError(f"an edited payload is for one dead letter, not for {len(letters)}; name one id")
         (letter,) = letters
         if letter.kind == "join":
-            step = self._app.wiring.handlers[letter.handler]
+            step = next(step for step in self._app.runnable if step.name == letter.handler)
             if any(part.decision for part in step.signature.parts):
                 raise SettingsError("a gate asks anew without an edit; whoever decides it may edit what was asked")
             raise SettingsError("a join has no payload of its own; edit the event that brings the part")

@@ -165,10 +165,10 @@ class Door:
         name = request.path_params["app"]
         place = self.places[name if caller.knows(name) else ""]  # to strangers as if there were none
         caller.must("publisher", place.app.name)
-        kind = place.entry(request.path_params["type"])
+        kind, type_ = place.entry(request.path_params["type"])
         key = idempotency.key_of(request, caller.name)
         fields = await uploads.fields_of(request, kind, self.blobs, self.max_bytes)
-        begun = await publish_fields(place, kind, fields, key, traced(request), _served(request))
+        begun = await publish_fields(place, kind, fields, key, traced(request), _served(request), type_=type_)
         return await self._accepted(request, caller, [begun], alone=True)
 
     async def _accepted(self, request: Request, caller: Caller, begun: Sequence[Begun], *, alone: bool) -> Response:

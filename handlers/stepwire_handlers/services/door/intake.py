@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from stepwire import Event
 from stepwire.bus.protocol import Out, Record
@@ -43,11 +44,15 @@ class Begun(NamedTuple):
 
 async def publish_fields(
     place: Place, kind: type[Event], fields: Mapping[str, Any], key: str | None, headers: Mapping[str, str],
-    served: Served | None = None,
+    served: Served | None = None, *, type_: str = "",
 ) -> Begun:  # fmt: skip
-    """An event of an app, under the id of an idempotency key or a new one. Raises Problem 422 with every mistake."""
+    """An event of an app, under the id of an idempotency key or a new one; `type_`: the ce_type of an older version.
+
+    Raises Problem 422 with every mistake, DecodeError for what an older version cannot be brought up from.
+    """
+    type_ = type_ or kind.spec.type
     try:
-        event = event_of(kind, fields)
+        event = event_of(kind, fields) if type_ == kind.spec.type else _older(kind, type_, fields)
     except Unfit as error:
         raise unfit(error) from None
     except ValueError:  # half a surrogate pair, from a form
@@ -56,7 +61,7 @@ async def publish_fields(
     out, run = place.app.record(event, id=key, source=source, now=time.time())
     if key and kind.spec.run is not None:
         out, run = place.app.record(event, id=within(key, run), source=source, now=time.time())
-    sent = digest_of(kind.spec.type, fields) if key else ""
+    sent = digest_of(type_, fields) if key else ""
     extra = {HEADER: sent} if key else {}
     offer = Offer(out._replace(headers={**out.headers, **headers, **extra}), run, named=key is not None)
     ((begun, earlier),) = await _publish([(place, offer)], served)
@@ -173,9 +178,16 @@ def _decoded(kind: type[Event], event: CloudEvent) -> Event:
             return kind.model_validate_json(event.data)
         except ValidationError as error:
             raise invalid(error, kind) from None
-    headers = {name: text for name, text in event.headers.items() if name != HEADER}
-    record = Record(kind.spec.topic, 0, 0, time.time(), None, headers, event.data)
-    found = Codec(kind.spec.topic, [kind]).decode(record)
+    return _risen(kind, {name: text for name, text in event.headers.items() if name != HEADER}, event.data)
+
+
+def _older(kind: type[Event], type_: str, fields: Mapping[str, Any]) -> Event:
+    return _risen(kind, {"ce_type": type_, "ce_id": "-", "ce_source": "-"}, to_json(fields))
+
+
+def _risen(kind: type[Event], headers: Mapping[str, str], data: bytes) -> Event:
+    """An event of another version in that which this release knows."""
+    found = Codec(kind.spec.topic, [kind]).decode(Record(kind.spec.topic, 0, 0, time.time(), None, headers, data))
     if not isinstance(found, Decoded):
         raise Problem(422, "unknown-type", f"{kind.__name__} is known here up to version {kind.spec.version}")
     return found.event

@@ -14,6 +14,7 @@ from stepwire import App, Event
 from stepwire.bus.local import LocalBus
 from stepwire.codec import Codec
 from stepwire.errors import BusError
+from stepwire_handlers.entries import entries_of
 from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.known import Turns
@@ -69,14 +70,17 @@ class Watch:
 class Place:
     """One app behind the door."""
 
-    CURE = "gates and steps that are new there are not seen here; restart it with their release"
+    CURE = (
+        "gates and steps that are new there are not seen here; restart it with their release. It goes by the worker "
+        "that started last: if that was one of the old release, in a rollout, the next one that starts ends this"
+    )
 
     def __init__(self, app: App, bus: LocalBus, watch: Watch, turns: Turns) -> None:
         self.app, self.bus, self.watch, self.turns = app, bus, watch, turns
         self.sign("")
         self.outdated = False  #: do its workers run another release than ours?
         self.refused = ""  #: why its workers would throw away what is decided here; empty: they take it
-        self.entries: Mapping[str, type[Event]] = {kind.__name__: kind for kind in _sorted(app.wiring.graph.entries)}
+        self.entries: Mapping[str, type[Event]] = {kind.__name__: kind for kind in entries_of(app)}
         topics = {kind.spec.topic for kind in app.wiring.events}
         self.codecs = {
             topic: Codec(topic, [kind for kind in app.wiring.events if kind.spec.topic == topic]) for topic in topics
@@ -92,15 +96,19 @@ class Place:
         """The records of runs."""
         return History(self.bus.store)
 
-    def entry(self, name: str) -> type[Event]:
-        """An entry by its class or ce_type. Raises Problem 404."""
-        found = self.entries.get(name) or next(
-            (kind for kind in self.entries.values() if name in (kind.spec.type, kind.spec.base)), None
-        )
-        if found is None:
-            known = ", ".join(self.entries)
-            raise Problem(404, "not-found", f"runs of {self.app.name} do not begin with that; they begin with {known}")
-        return found
+    def entry(self, name: str) -> tuple[type[Event], str]:
+        """An entry by its class or ce_type, and as which ce_type it comes: an older version is named by that.
+
+        Raises Problem 404.
+        """
+        for kind in self.entries.values():
+            spec = kind.spec
+            if name in (kind.__name__, spec.type, spec.base):
+                return kind, spec.type
+            if name in (f"{spec.base}.v{version}" for version in spec.upcasts):
+                return kind, name
+        known = ", ".join(self.entries)
+        raise Problem(404, "not-found", f"runs of {self.app.name} do not begin with that; they begin with {known}")
 
     @property
     def taken(self) -> Mapping[str, type[Event]]:
@@ -110,10 +118,6 @@ class Place:
     def takes(self, kind: str) -> bool:
         """May an event of this ce_type come from outside, of whatever version?"""
         return any(kind == name or kind.rpartition(".v")[0] == each.spec.base for name, each in self.taken.items())
-
-
-def _sorted(kinds: Sequence[type[Event]]) -> list[type[Event]]:
-    return sorted(kinds, key=lambda kind: kind.__name__)
 
 
 class Places:
