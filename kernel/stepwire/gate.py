@@ -22,14 +22,14 @@ def occurrence(meta: Mapping[str, Any]) -> str:
 
 
 def signature(key: str, meta: Mapping[str, Any], value: bytes) -> str:
-    """HMAC-SHA256, hex, over id, verdict, the hash of the event, who, and why.
+    """HMAC-SHA256, hex, over id, verdict, the hash of the event, who, and why; of a gate that asked anew which time.
 
     Of what is resolved instead of why: of which type the event is, and which occurrence it is about.
     """
     if meta["kind"] == "resolve":  # by its kind, so that no decision's signature fits it
         verdict, more = "resolved " + meta["verdict"], f"{meta['type']} {meta.get('of', '')}"
     else:
-        verdict, more = "approved" if meta["approved"] else "declined", meta["why"]
+        verdict, more = ("approved" if meta["approved"] else "declined") + meta.get("of", ""), meta["why"]
     text = digest(meta["id"], verdict, digest(value.decode(errors="replace")), meta["by"], more)
     return hmac.new(key.encode(), text.encode(), sha256).hexdigest()
 
@@ -47,11 +47,15 @@ def signed(meta: dict[str, Any], value: bytes, key: str) -> Entry:
 
 def decision(
     join: str, *, approved: bool, by: str, why: str = "", edited: bytes = b"", type: str = "",  # noqa: A002 - its name
-    key: str = "", sent: float,
+    key: str = "", sent: float, of: str = "",
 ) -> Entry:  # fmt: skip
-    """The entry that decides the gate `join`; `edited` is the event as the person wants it, `type` its ce_type."""
+    """The entry that decides the gate `join`; `edited` is the event as the person wants it, `type` its ce_type.
+
+    `of`: of a gate that expired and was replayed the number of that replay, so that no answer to an earlier question is
+    sent again for one to this.
+    """
     meta = {"kind": "decision", "id": join, "slot": "#decision", "approved": approved, "by": by, "why": why}
-    return signed({**meta, "sent": sent, **({"type": type} if type else {})}, edited, key)
+    return signed({**meta, "sent": sent, **{k: v for k, v in (("type", type), ("of", of)) if v}}, edited, key)
 
 
 def is_genuine(entry: Entry, key: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 OPEN, CALL, STUB, DECISION, LIST = "#open", "#call", "#stub", "#decision", "#list"
-AGAIN = "again"  #: kind of the call of a join that was replayed without what it cannot be called without: it waits anew
+MADE = frozenset({"claim", "unknown", "frozen"})  #: in what is stored of a call: it was begun
 SPECIAL = frozenset({OPEN, CALL, STUB, DECISION})  #: all but LIST, which is settled and blocked as a part is
 Verdict = Literal["wait", "call", "end", "expired", "forget"]
 
@@ -112,8 +112,8 @@ class JoinState:
 
     @property
     def called(self) -> bool:
-        """Has it had its call, or was it given up? One that waits anew waits as at first."""
-        return self.call is not None and self.call.get("kind") != AGAIN
+        """Has it had its call, or was it given up? One that was replayed before it could be called waits anew."""
+        return self.call is not None and ("since" not in self.call or not MADE.isdisjoint(self.call))
 
     def settled(self, slot: str) -> bool:
         """Has this slot its part, or is its part known not to come?"""
@@ -136,7 +136,7 @@ class JoinState:
 
 
 def deadline(join: JoinState, rules: Rules) -> float:
-    """When it expires, counted from its replay if it did before; suspended while a slot is blocked, at most `keep`."""
+    """When it expires (again, after a replay); suspended while a slot is blocked, at most for `keep` (R8)."""
     waits_for_replay = any(not goes_without(slot, rules) for slot in join.blocked)
     since: float = max(join.opened, (join.call or {}).get("since", 0.0))
     return since + (rules.keep if waits_for_replay else rules.timeout)

@@ -255,11 +255,16 @@ def test_of_a_gate_that_asked_anew_the_answer_to_its_last_question_counts(tmp_pa
     signing = Signing("shop", LocalBus(str(tmp_path / "bus.db")), "")
 
     def said(*decisions: str) -> list[str]:
-        words = [Told(Said("approve", "g1", decision, "ann"), f"{number}") for number, decision in enumerate(decisions)]
+        """Each with the number of the replay that it answers."""
+        split = [each.partition(" ") for each in decisions]
+        words = [
+            Told(Said("approve", "g1", what, "ann"), each, of=of)
+            for each, (what, _, of) in zip(decisions, split, strict=True)
+        ]
         return [each.doubt for each in signing.counted(words, {("approve", "g1")})]
 
-    assert said("decline", "replay", "approve") == [LATER, "", ""]
-    assert said("decline", "replay", "approve", "decline") == [LATER, "", "", LATER]
-    assert said("replay", "approve", "decline") == ["", "", LATER]
-    assert said("decline", "replay", "approve", "replay", "decline") == [LATER, "", LATER, "", ""]
+    assert said("decline", "replay", "approve 1") == [LATER, "", ""]
+    assert said("decline", "replay", "approve 1", "decline 1") == [LATER, "", "", LATER]
+    assert said("replay", "approve 1", "decline 1") == ["", "", LATER]
+    assert said("decline", "replay", "approve 1", "replay", "decline 2") == [LATER, "", LATER, "", ""]
     assert said("approve", "replay") == ["", ""]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
-from stepwire import App, Decision, Event, Settings, handler
+from stepwire import App, Decision, Event, RetryLater, Settings, handler
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition
 from stepwire.clock import VirtualClock
 from stepwire.envelope import ROOT, join_id
 from stepwire.errors import BusUnavailable
 from stepwire.gate import decision, signature, signed
+from stepwire.memory import replay, replay_key
 from stepwire.state import Entry
 from stepwire.telemetry import Fact, Skipped
 from stepwire.worker import Worker
+from stepwire_handlers.telemetry.unanswered import open_gates
 
 
 class Ask(Event, topic="ask"):
@@ -261,5 +264,91 @@ async def test_a_deadline_waits_for_a_bus_that_is_away_and_no_call_is_cut_off_me
     await worker.settle()
     assert (calls, sum((await bus.ends(["yes"])).values())) == ([0], 1)
     assert sum((await bus.ends(["a.approve.dlt"])).values()) == 1
+    await worker.stop()
+    await bus.close()
+
+
+async def expired(bus: LocalBus, worker: Worker, clock: VirtualClock) -> str:
+    """A gate that nobody decided in time, replayed: its id."""
+    out, run = worker.app.record(Ask(n=1), id="x", now=clock.now())
+    await bus.publish([out])
+    await worker.settle()
+    clock.turn(clock.now() + 8 * 86_400.0)
+    await worker.settle()
+    (letter,) = await bus.read(Partition("a.approve.dlt", 0), 0, 9)
+    entry = replay(letter, drop=False)
+    await bus.publish([Out("a.approve.control", replay_key(entry), {}, entry.encode())])
+    return join_id("a", "approve", run, ROOT)
+
+
+async def test_of_a_gate_that_asks_anew_only_an_answer_to_this_question_is_taken() -> None:
+    """What was signed for the first one proves nothing: whoever can write to the topic could send it again."""
+    facts: list[Fact] = []
+    clock = VirtualClock(1_000.0)
+    bus = LocalBus(clock=clock)
+    await bus.open()
+    worker = Worker(APP, bus, clock=clock, telemetry=facts.append, decision_key="secret")
+    await worker.start()
+    id_ = await expired(bus, worker, clock)
+    await decide(bus, id_, key="secret", approved=False)
+    await worker.settle()
+    assert [fact.why for fact in facts if isinstance(fact, Skipped)] == ["already_decided"]
+    assert [gates.open for gates in open_gates(worker)] == [1]
+    forged = decision(id_, approved=True, by="ann", key="secret", sent=1.0)
+    forged = forged._replace(meta={**forged.meta, "of": "1"})
+    await bus.publish([Out("a.approve.control", id_, {}, forged.encode())])
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 0
+    entry = decision(id_, approved=True, by="ann", key="secret", sent=1.0, of="1")
+    await bus.publish([Out("a.approve.control", id_, {}, entry.encode())])
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 1
+    await worker.stop()
+    await bus.close()
+
+
+async def test_a_gate_that_asks_anew_takes_what_was_said_in_time_while_no_worker_was_there() -> None:
+    """As it did the first time: deadlines count as far as messages are read."""
+    clock = VirtualClock(1_000.0)
+    bus = LocalBus(clock=clock)
+    await bus.open()
+    worker = Worker(APP, bus, clock=clock)
+    await worker.start()
+    id_ = await expired(bus, worker, clock)
+    await worker.settle()
+    await worker.stop()
+    await decide(bus, id_)
+    clock.turn(clock.now() + 8 * 86_400.0)
+    worker = Worker(APP, bus, clock=clock)
+    await worker.start()
+    await worker.settle()
+    assert sum((await bus.ends(["yes"])).values()) == 1
+    await worker.stop()
+    await bus.close()
+
+
+@pytest.mark.parametrize("effect", ["at-least-once", "once"])
+async def test_the_call_of_a_gate_that_asked_anew_is_a_call_as_any(effect: Any) -> None:
+    """A retry waits for its time; an effect that nobody knows of is not made again."""
+    calls: list[float] = []
+    clock = VirtualClock(1_000.0)
+
+    @handler(name="approve", effect=effect)
+    async def fails(asked: Decision[Ask]) -> Yes:
+        calls.append(clock.now())
+        if effect == "once":
+            raise ConnectionError("no answer")
+        raise RetryLater(600.0)
+
+    bus = LocalBus(clock=clock)
+    await bus.open()
+    worker = Worker(App("a", [fails]), bus, clock=clock)
+    await worker.start()
+    await decide(bus, await expired(bus, worker, clock))
+    await worker.settle()
+    for _ in range(3):
+        clock.turn(clock.now() + 100.0)
+        await worker.settle()
+    assert len(calls) == 1
     await worker.stop()
     await bus.close()

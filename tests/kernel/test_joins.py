@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepwire import App, Decision, Event, Join, Reject, agreed, handler
 from stepwire.dispatch.step import join_rules
-from stepwire.join import AGAIN, JoinState, judge
+from stepwire.join import JoinState, judge
 
 
 class Order(Event, topic="order"):
@@ -156,7 +156,7 @@ def test_a_merge_that_expired_in_vain_in_an_older_release_ends_when_it_is_replay
 
     app = App("claims", [pay])
     rules = join_rules(pay, app.settings, app.wiring)
-    join = JoinState("id", opened=1.0, call={"kind": AGAIN, "replay": 1, "attempt": 1, "since": 400.0})
+    join = JoinState("id", opened=1.0, call={"kind": "call", "replay": 1, "attempt": 1, "since": 400.0})
     assert judge(join, rules, 500.0) == "wait"
     assert judge(join, rules, 521.0) == "expired"
     join.absent.add("approved")

@@ -65,7 +65,7 @@ def test_the_kernel_is_small() -> None:
     """The kernel does not grow unnoticed; DESIGN aims at 2,900 lines of code, and 1,000 more for Kafka."""
     kafka = [path for path in KERNEL.rglob("*.py") if "kafka" in path.parts]
     rest = [path for path in KERNEL.rglob("*.py") if path not in kafka and path.name != "testing.py"]
-    assert sum(map(code_lines, rest)) <= 5_393
+    assert sum(map(code_lines, rest)) <= 5_394
     assert sum(map(code_lines, kafka)) <= 1_267
 
 

@@ -101,7 +101,7 @@ class Copy:
         return copy
 
     async def open(self, topics: Mapping[str, int]) -> None:
-        """Once."""
+        """Take a share of the file, made anew if need be; `begin` does."""
         self._opened.callback(self._file.close)
         await self._file.take()
         await self._prepare(topics)

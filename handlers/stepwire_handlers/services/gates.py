@@ -160,7 +160,8 @@ class Gates:
         entry = decode_entry(join.slots[_asked(step)])
         event = self._event(entry)
         why = "" if event is not None else f"{UNREADABLE}; approve it with the release that wrote it, or decline it"
-        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, event, why, ends=so_far)
+        of = str((join.call or {}).get("replay", ""))  # of one that asked anew
+        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, event, why, ends=so_far, of=of)
 
     def _kind(self, handler: str, join: JoinState) -> str:
         """Gate or unknown outcome; empty if a person owes it nothing. An outline of the join is enough."""
@@ -212,7 +213,9 @@ class Gates:
         event = None if edited is None else self._edited(gate, edited)
         value = b"" if event is None else event.model_dump_json().encode()
         kind = "" if event is None else event.spec.type  # a worker of another release brings it up to its own version
-        entry = decision(gate.id, approved=approved, by=by, why=why, edited=value, type=kind, key=key, sent=time.time())
+        entry = decision(
+            gate.id, approved=approved, by=by, why=why, edited=value, type=kind, key=key, sent=time.time(), of=gate.of
+        )
         fields = None if event is None else changed(gate.event, event)
         said = Said(gate.handler, gate.id, "approve" if approved else "decline", by, why, fields)
         return await self._send(gate, entry, said, key, event)

@@ -160,29 +160,30 @@ class Signing:
         asked, refusal = self.asked, self.refusal
         keyed = bool(self.key) and not refusal
         back = {each.text for each in found if each.taken_back and (not keyed or each.is_proven(self.key))}
-        said, decided = list[Said](), dict[tuple[str, str, str], int]()  #: place -> which of those said counts there
-        anew = set[tuple[str, str]]()  #: replayed since
+        said, decided = (
+            list[Said](),
+            dict[tuple[str, str, str], tuple[int, str]](),
+        )  #: place -> what counts there, of what
         for each in found:
-            one, place = each.said, (each.said.handler, each.said.id, each.of)
+            one = each.said
+            place = (one.handler, one.id, "" if one.decision in FINAL else each.of)
             if each.taken_back:
                 continue
             if one.decision == "replay" or (one.decision == "drop" and (one.handler, one.id) in letters):
                 said.append(one)
-                anew.add((one.handler, one.id))
                 continue
             doubt = ""
             if keyed:
                 doubt = "" if each.is_proven(self.key) else UNSIGNED
             elif asked is not None:
                 doubt = UNCHECKED if each.proof else UNSIGNED
-            if not doubt and place in decided and place[:2] in anew:  # it had expired, and asked anew after a replay
-                said[decided[place]] = said[decided[place]]._replace(doubt=LATER)
-                decided[place] = len(said)
-                anew.discard(place[:2])
+            if not doubt and place in decided and decided[place][1] != each.of:
+                before = decided[place][0]  # a gate decides once: that answer came too late, and the gate asked anew
+                said[before] = said[before]._replace(doubt=LATER)
+                decided[place] = (len(said), each.of)
             elif not doubt and (each.text in back or place in decided):
                 doubt = LATER
             elif not doubt and (one.decision in FINAL or each.of):
-                decided[place] = len(said)
-                anew.discard(place[:2])
+                decided[place] = (len(said), each.of)
             said.append(one._replace(doubt=doubt))
         return said

@@ -14,7 +14,7 @@ from stepwire.bus.protocol import Change
 from stepwire.dispatch.step import Step
 from stepwire.errors import DecodeError
 from stepwire.gate import is_genuine, occurrence
-from stepwire.join import AGAIN, LIST, OPEN, SPECIAL, STUB, lacks
+from stepwire.join import LIST, OPEN, SPECIAL, STUB, lacks
 from stepwire.state import ITEM, JOIN, SEEN, Entry, Mailbox, decode_entry, settled_late
 
 #: What a message of a kind cannot be without, besides its id
@@ -51,14 +51,14 @@ def message(raw: bytes) -> Entry:
 def _wrong(entry: Entry) -> str:
     """What is missing or odd in it."""
     meta, needs = entry.meta, NEEDS.get(str(entry.meta.get("kind")), "").split()
-    lacks = {"id", *needs} - meta.keys()
+    missing = {"id", *needs} - meta.keys()
     odd = {name for name, kind in TYPES.items() if name in meta and not isinstance(meta[name], kind)}
     odd |= {name for name, value in entry.headers.items() if not isinstance(value, str)}
     slot, most = str(meta.get("slot")), {"size": 1_000_000}  # a list is as long as it says; no timer rings at infinity
     odd |= {k for k in TYPES if isinstance(n := meta.get(k), int | float) and not -1 <= n <= most.get(k, 2**53)}
     misplaced = (slot == OPEN) != (meta.get("kind") == "open") or slot in SPECIAL - {OPEN} or "/" in str(meta.get("id"))
-    if lacks or odd:
-        return ", ".join(sorted(lacks | odd))
+    if missing or odd:
+        return ", ".join(sorted(missing | odd))
     return "its slot" if "slot" in needs and misplaced else ""  # id and slot make a key
 
 
@@ -123,9 +123,10 @@ class Mail:
         return Applied([self.put(mailbox, f"{JOIN}{join.id}/{STUB}", stub)], "late")
 
     def _decision(self, mailbox: Mailbox, entry: Entry) -> Applied:
-        id_ = entry.meta["id"]
-        join = mailbox.joins.get(id_)
-        if join is not None and (join.decision is not None or join.stub is not None or join.called):
+        join = mailbox.joins.get(id_ := entry.meta["id"])
+        late = join is not None and (join.decision is not None or join.stub is not None or join.called)
+        of = str((join.call or {}).get("replay", "")) if join is not None else ""
+        if late or entry.meta.get("of", "" if self._step.decision_key else of) != of:
             return Applied([], "already_decided")
         return Applied([self.put(mailbox, f"{JOIN}{id_}/#decision", entry)])
 
@@ -164,7 +165,7 @@ class Mail:
                 return Applied([], "refused")
             call = {"kind": "call", "replay": n, "drop": meta["drop"], "attempt": 1}
             if not meta["drop"] and lacks(join, self._step.rules):  # it expired: it waits once more, a gate asks anew
-                call |= {"kind": AGAIN, "since": self._step.clock.now()}
+                call["since"] = self._step.clock.now()
             return Applied([self.put(mailbox, f"{JOIN}{id_}/#call", Entry(call))])
         if id_ in mailbox.items:
             return Applied([], "refused")

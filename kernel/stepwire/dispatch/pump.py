@@ -387,7 +387,7 @@ class Pump:
         assert mailbox is not None
         if delivery.is_join:
             join = mailbox.joins[delivery.entry]
-            merged = {**(join.call or {}), "kind": "call", **meta}
+            merged = {"kind": "call", **(join.call or {}), **meta}
             key, headers, value = f"{JOIN}{delivery.entry}/#call", {}, b""
         else:
             entry = decode_entry(mailbox.items[delivery.entry])
