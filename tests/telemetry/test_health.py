@@ -17,8 +17,9 @@ from stepwire.clock import VirtualClock
 from stepwire.errors import BusCorrupt
 from stepwire.worker import Worker
 from stepwire_handlers.services.health import Probes, health
+from stepwire_handlers.services.watching import CALM, LOOK, Watch
 from stepwire_handlers.telemetry import Metrics
-from stepwire_handlers.telemetry.backlog import STALLED
+from stepwire_handlers.telemetry.backlog import SLOW, STALLED
 
 
 class Asked(Event, topic="asked"):
@@ -93,6 +94,32 @@ async def test_a_broken_bus_is_not_ready_but_alive_and_a_slow_call_is_neither(bu
     for delivery in list(worker.dispatchers[0].caller.running):
         worker.dispatchers[0].caller.cancel(delivery)
     worker.dispatchers[0].active = 0
+    await worker.stop()
+
+
+async def test_a_person_is_told_why_nothing_is_taken(bus: LocalBus) -> None:
+    """Once, when it begins and when it is over; probes do not mind, for it passes by itself."""
+    metrics, worker, said = Metrics(APP), Worker(APP, bus, clock=bus.clock), list[str]()
+    metrics.watch(worker)
+    assert metrics.backlog is not None
+    watch = Watch(worker, metrics.backlog, "probed", said.append)
+    await worker.start()
+    await worker.settle()
+    ledger = next(ledger for p, ledger in worker.dispatchers[0].committer.ledgers.items() if p.topic == "asked")
+    await bus.publish([APP.record(Asked(n=0), now=0.0)[0]])
+    await worker.settle()
+    ledger.next -= 1  # as if the record had never been fetched
+    for seconds in (0.9 * SLOW, 0.2 * SLOW, 0.2 * SLOW):
+        worker.clock.turn(worker.clock.now() + seconds)  # type: ignore[attr-defined]
+        await metrics.backlog.measure()
+        watch.look()
+    assert said == ["probed: slow: nothing is taken just now, although something is there"]
+    assert Probes(worker, metrics.backlog).readyz() == Probes(worker, metrics.backlog).livez() == []
+    ledger.next += 1
+    await metrics.backlog.measure()
+    for _ in range(int(CALM / LOOK) + 1):
+        watch.look()
+    assert said[1:] == ["probed: works again"]
     await worker.stop()
 
 

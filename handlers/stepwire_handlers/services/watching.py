@@ -45,7 +45,16 @@ class Watch:
         if took := sorted(self._idle - idle):
             self._tell(f"took over {', '.join(took)}")
         self._idle = idle
-        self._trouble(troubles(self._worker, self._backlog))
+        self._trouble([*troubles(self._worker, self._backlog), *self._slow()])
+
+    def _slow(self) -> list[str]:
+        """No trouble that a probe must tell of: it passes by itself, and a person wonders why nothing happens."""
+        names = self._backlog.slow if self._backlog is not None else []
+        if not names:
+            return []
+        text = f"{', '.join(names)}: nothing is taken just now, although something is there"
+        group = "; if another worker was killed, the group waits for it until its session is over (worker.session)"
+        return [text if self._worker.bus.colocated else text + group]
 
     def _trouble(self, now: Iterable[str]) -> None:
         now = set(now)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stepwire.worker import Worker
 
 Labels = tuple[str, ...]
+SLOW = 5.0  #: seconds of the same that a person is told of: a group may wait for a member that was killed
 STALLED = 60.0  #: seconds without a poll although there is something and room for it; a poll takes milliseconds
 
 
@@ -31,7 +32,8 @@ class Backlog:
         self._worker = worker
         self.messages: dict[Labels, float] = {}  #: (group, topic, partition) -> records not finished
         self.seconds: dict[Labels, float] = {}  #: the same -> age of the first of them
-        self.stalled: list[str] = []  #: steps whose poll loop stands still
+        self.slow: list[str] = []  #: steps that have not polled for a while, although there is something
+        self.stalled: list[str] = []  #: those whose poll loop stands still
         self.trouble = ""  #: why the bus could not be asked the last time
         self._unread: set[str] = set()
 
@@ -39,20 +41,22 @@ class Backlog:
         """Ask the bus."""
         messages: dict[Labels, float] = {}
         seconds: dict[Labels, float] = {}
-        stalled, unread = [], set()
+        slow, stalled, unread = list[str](), list[str](), set[str]()
         for dispatcher in self._worker.dispatchers:
             last_poll, group = dispatcher.last_poll, dispatcher.step.group
             try:
                 waits = await self._measure(dispatcher, messages, seconds)
             except (BusError, sqlite3.Error) as error:
                 self.trouble = str(error)  # for /readyz; the lag that was measured last stands until the bus answers
-                self.stalled = []  # a bus that does not answer is nothing that a restart mends
+                self.slow, self.stalled = [], []  # a bus that does not answer is nothing that a restart mends
                 return
             if waits:
                 unread.add(group)
-            if waits and self._worker.clock.now() - last_poll > STALLED:
-                stalled.append(dispatcher.step.name)
-        self.messages, self.seconds, self.stalled, self._unread = messages, seconds, stalled, unread
+            for steps, limit in ((slow, SLOW), (stalled, STALLED)):
+                if waits and self._worker.clock.now() - last_poll > limit:
+                    steps.append(dispatcher.step.name)
+        self.messages, self.seconds, self._unread = messages, seconds, unread
+        self.slow, self.stalled = slow, stalled
         self.trouble = ""
 
     async def _measure(
