@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.door.doors import Inside
 
+from stepwire import App, Event, handler
+from stepwire.bus.local import LocalBus
 from stepwire.event import digest, identity
+from stepwire.worker import prepare
+from stepwire_handlers.services.door.intake import publish_fields
+from stepwire_handlers.services.door.places import Place, Watch
+from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.history import History
+from stepwire_handlers.services.known import Turns
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 ORDER, RENAMED = "shop.orders.Order.v1", "shop.renamed.Renamed.v2"
@@ -121,3 +129,38 @@ async def test_an_event_without_a_digest_is_nobody_s_first_request(inside: Insid
     await place.bus.publish([out])
     answer = await inside.order(7, **{"idempotency-key": "k"})
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:stepwire:problem:key-reused")
+
+
+def sales(version: int) -> App:
+    """An app whose entry asks for more since its second version."""
+
+    class Sale(Event, topic="sales", version=version):
+        n: int
+        note: str = ""
+        if version == 2:
+            currency: str
+
+    if version == 2:
+        Sale.upcast(1)(lambda data: {**data, "currency": "EUR"})
+
+    @handler(name="sell")
+    async def sell(sale: Sale) -> None: ...
+
+    return App("sales", [sell])
+
+
+async def test_a_repeat_is_followed_by_a_door_of_the_next_release(tmp_path: Path) -> None:
+    """Whoever got no answer asks again, and what they send need not fit the new version; other data is refused."""
+    bus = LocalBus(str(tmp_path / "bus.db"))
+    await bus.open()
+    old, new = (Place(sales(version), bus, Watch(bus), Turns(bus)) for version in (1, 2))
+    await prepare(old.app, bus, old.app.settings)
+    first = await publish_fields(old, old.entries["Sale"], {"n": 1}, "k", {})
+    again = await publish_fields(new, new.entries["Sale"], {"n": 1}, "k", {})
+    assert (again.known, again.run, again.id) == (True, first.run, first.id)
+    for fields, key in (({"n": 2}, "k"), ({"n": 1}, "other"), ({"n": 1, "currency": "USD"}, "k")):
+        with pytest.raises(Problem) as refused:
+            await publish_fields(new, new.entries["Sale"], fields, key, {})
+        assert refused.value.status == 422
+    assert sum((await bus.ends(["sales"])).values()) == 1
+    await bus.close()

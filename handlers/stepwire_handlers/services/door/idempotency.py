@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from starlette.requests import Request
@@ -61,9 +62,9 @@ def check_event(earlier: Record, sent: str) -> None:
         )
 
 
-def check(earlier: Record, sent: str) -> None:
-    """Was the same sent under this key before? Raises Problem 422."""
-    if earlier.headers.get(HEADER) != sent:  # none: whoever wrote it did not come by a key
+def check(earlier: Record, sent: Collection[str]) -> None:
+    """Was one of these sent under this key before? Raises Problem 422."""
+    if earlier.headers.get(HEADER) not in sent:  # none: whoever wrote it did not come by a key
         raise Problem(
             422, "key-reused", "this Idempotency-Key was used for another body; take a new key for a new request"
         )

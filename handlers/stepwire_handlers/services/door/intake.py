@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from stepwire import Event
 from stepwire.bus.protocol import Out, Record
 from stepwire.codec import Codec, Decoded
+from stepwire.event import identity
 from stepwire_handlers.services.door.events import CloudEvent
 from stepwire_handlers.services.door.idempotency import HEADER, check, check_event, digest_of, within
 from stepwire_handlers.services.door.identity import Caller
@@ -54,10 +55,12 @@ async def publish_fields(
     try:
         event = event_of(kind, fields) if type_ == kind.spec.type else _older(kind, type_, fields)
     except Unfit as error:
+        if key and (begun := _taken_before(place, kind, fields, key)):
+            return begun
         raise unfit(error) from None
     except ValueError:  # half a surrogate pair, from a form
         raise Problem(422, "invalid", "a field holds what is no text in UTF-8") from None
-    source = f"{OWN}door/{place.app.name}"
+    source = _source(place)
     out, run = place.app.record(event, id=key, source=source, now=time.time())
     if key and kind.spec.run is not None:
         out, run = place.app.record(event, id=within(key, run), source=source, now=time.time())
@@ -66,8 +69,32 @@ async def publish_fields(
     offer = Offer(out._replace(headers={**out.headers, **headers, **extra}), run, named=key is not None)
     ((begun, earlier),) = await _publish([(place, offer)], served)
     if earlier is not None:
-        check(earlier, sent)
+        check(earlier, [sent, *_older_digests(kind, fields)])
     return begun
+
+
+def _source(place: Place) -> str:
+    return f"{OWN}door/{place.app.name}"
+
+
+def _older_digests(kind: type[Event], fields: Mapping[str, Any]) -> list[str]:
+    """Of the same fields, sent while an older version was the present one: a repeat may come after a new release."""
+    return [digest_of(f"{kind.spec.base}.v{version}", fields) for version in kind.spec.upcasts]
+
+
+def _taken_before(place: Place, kind: type[Event], fields: Mapping[str, Any], key: str) -> Begun | None:
+    """A repeat of what a release took that knew an older version: it fits no more, and was taken all the same.
+
+    Of a run that a field names, only the event itself would tell which one it is.
+    """
+    source = _source(place)
+    run = identity(source, key)
+    if kind.spec.run is not None or place.bus.store.find_run(run) is None:
+        return None
+    found = (record.headers for record in place.history.of_run(run))
+    digests = [each.get(HEADER) for each in found if (each.get("ce_source"), each.get("ce_id")) == (source, key)]
+    known = bool(digests) and digests[0] in _older_digests(kind, fields)
+    return Begun(place, run, source, key, known=True) if known else None
 
 
 async def publish_events(
