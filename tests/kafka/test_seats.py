@@ -19,7 +19,7 @@ def consumer(generation: int, member: str) -> Any:
     """One of aiokafka's that has a seat, as far as a commit looks at it."""
     running = SimpleNamespace(done=lambda: False)
     return SimpleNamespace(
-        _fetcher=SimpleNamespace(_fetch_task=running),
+        _subscription=SimpleNamespace(subscription=SimpleNamespace()), _fetcher=SimpleNamespace(_fetch_task=running),
         _coordinator=SimpleNamespace(
             generation=generation, member_id=member, _coordination_task=running, _heartbeat_task=running,
             _commit_refresh_task=None, _pending_exception=None, request_rejoin=lambda: None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -85,6 +86,44 @@ async def test_a_running_call_survives_a_rebalance(kafka: str, topic_prefix: str
         found = await here.until("done", 40)
         assert len({record.headers["ce_swcause"] for record in found}) == len(found) == 40
     assert 0 < again < 40, f"{again} of 40 calls began again"
+
+
+async def test_while_a_group_waits_for_a_worker_that_was_killed_the_others_go_on(kafka: str, topic_prefix: str) -> None:
+    """One starts anew at once, and Kafka waits for the dead one's session; what the living had they fetch and commit."""
+    calls: Counter[int] = Counter()
+
+    @handler()
+    async def quick(asked: Asked) -> Done:
+        calls[asked.n] += 1
+        return Done(n=asked.n)
+
+    settings = replace(SETTINGS, partitions=4, session=20.0)
+    async with stage(kafka, topic_prefix, App("a", handlers=[quick]), settings) as here:
+        lives = await here.worker()
+        dies = await here.worker()
+        (dispatcher,) = lives.dispatchers
+        member: Any = dispatcher._member
+        async with asyncio.timeout(30):
+            while len([place for place in dispatcher.committer.ledgers if place.topic == "asked"]) != 2:
+                await asyncio.sleep(0.02)
+        await here.vanish(dies)
+        again = asyncio.create_task(here.worker())
+        async with asyncio.timeout(10):
+            while member._stable.is_set():
+                await asyncio.sleep(0.02)
+        await here.publish(*(Asked(n=n) for n in range(40)))
+        mine = {place for place in dispatcher.committer.ledgers if place.topic == "asked"}
+        there = {place.number: end for place, end in (await here.bus.ends(["asked"])).items() if place in mine}
+        async with asyncio.timeout(10):
+            while sum(calls.values()) < sum(there.values()) - len(there):  # each ends with a marker
+                await asyncio.sleep(0.02)
+        while len(await here.records("done")) < sum(calls.values()):
+            await asyncio.sleep(0.02)
+        assert not member._stable.is_set() and 0 < len(calls) < 40
+        await again
+        found = await here.until("done", 40)
+        assert len({record.headers["ce_swcause"] for record in found}) == len(found) == 40
+    assert set(calls.values()) == {1}
 
 
 async def test_a_join_opened_on_one_worker_completes_on_another(kafka: str, topic_prefix: str) -> None:

@@ -3,7 +3,7 @@
 In: aiokafka's group consumer for membership and records; a producer for the transactions. Out: the `Membership` of the
 bus contract.
 
-A rebalance stops nothing here: calls go on, commits go on under the old generation as long as the coordinator takes
+A rebalance stops nothing here: records come, calls and commits go on under the old generation while the coordinator takes
 them, and are fenced afterwards. Which partitions may be kept is decided by the kernel from what is stored (R12), so
 the callbacks of a rebalance only note the new assignment. Offsets are never read by aiokafka for us: its requests do
 not wait for open transactions. Every partition is sought to where the kernel says.
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 WAIT = 0.25  #: seconds that one fetch waits; a worker that stops is noticed after that
 PURGE = 10_000  #: finished control records that are deleted at once
 AWAY = 1.0  #: seconds before records are read again that need a schema registry which does not answer
-GLANCE = 0.02  #: seconds between two looks for the new assignment of whoever waits with a commit
 LOOK = 5.0  #: seconds between two looks at aiokafka's tasks while nothing is wanted
 
 
@@ -122,7 +121,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         return self._assignment
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - aiokafka's signature
-        """A rebalance begins: say in what is stored that we live (R12); commits wait for the new assignment.
+        """A rebalance begins: say in what is stored that we live (R12), from now on with every commit.
 
         JoinGroup waits for this, so the coordinator still takes it, unless we were expelled. Only what is surely stored
         is written again: after an unknown outcome the file on the cluster may be ahead of us.
@@ -130,17 +129,23 @@ class KafkaMembership(ConsumerRebalanceListener):
         self._stable.clear()
         self._writing = asyncio.create_task(self._hand_over())
         await asyncio.wait([self._writing], timeout=CLOSING)
+        # The group waits for each of its members, for one that was killed until its session is over. aiokafka would
+        # hand out nothing meanwhile, but these partitions are ours until somebody is told that they are not.
+        consumer: Any = self._consumer
+        consumer._subscription.subscription._reassignment_in_progress = False  # noqa: SLF001
 
     async def _hand_over(self) -> None:
         # What is stored is looked up once nothing is being written any more: a commit that has begun before us writes
         # newer progress, and writing the older one after it would bring its records back.
         async with self._lock:
-            last, self._last = self._last, {}
-            handed = {place: Progress(offset, self.handed_over(map_)) for place, (offset, map_) in last.items()}
+            handed, self._last = self._handed(self._last), {}
             with contextlib.suppress(BusError):  # fenced, or no broker: then a takeover is counted that was none
                 if handed:
                     await self._producer.write([], handed, self._seat)
                     self._last = handed
+
+    def _handed(self, progress: Mapping[Partition, Progress]) -> dict[Partition, Progress]:
+        return {place: Progress(offset, self.handed_over(map_)) for place, (offset, map_) in progress.items()}
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """A new generation: the kernel looks at what it may keep."""
@@ -276,9 +281,6 @@ class KafkaMembership(ConsumerRebalanceListener):
 
     async def commit(self, transaction: Transaction, generation: int) -> None:
         """Write all of it or nothing, under the generation that it was computed in."""
-        until = asyncio.get_running_loop().time() + self._bus.session
-        while not (self._stable.is_set() or _given_up(self._consumer)) and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(GLANCE)
         await self._written()
         if generation != self._assignment.generation or _given_up(self._consumer):
             raise Fenced(f"{self.group} was assigned anew")
@@ -293,6 +295,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         async with self._lock:
             for place in progress:
                 self._last.pop(place, None)
+            progress = progress if self._stable.is_set() else self._handed(progress)
             try:
                 await self._producer.write(messages, progress, seat)
             except Fenced:  # whether that is news to aiokafka or not: the coordinator is asked what is ours now
