@@ -88,8 +88,8 @@ async def test_a_running_call_survives_a_rebalance(kafka: str, topic_prefix: str
     assert 0 < again < 40, f"{again} of 40 calls began again"
 
 
-async def test_while_a_group_waits_for_a_worker_that_was_killed_the_others_go_on(kafka: str, topic_prefix: str) -> None:
-    """One starts anew at once, and Kafka waits for the dead one's session; the living fetch and commit what they had."""
+async def test_while_a_group_waits_for_a_killed_worker_the_others_go_on(kafka: str, topic_prefix: str) -> None:
+    """One starts anew at once, and Kafka waits for the dead one's session; what the living had they handle."""
     calls: Counter[int] = Counter()
 
     @handler()

@@ -4,9 +4,9 @@ In: aiokafka's group consumer for membership and records; a producer for the tra
 bus contract.
 
 A rebalance stops nothing here: records come, calls and commits go on under the old generation while the coordinator
-takes them, and are fenced afterwards. Which partitions may be kept is decided by the kernel from what is stored (R12), so
-the callbacks of a rebalance only note the new assignment. Offsets are never read by aiokafka for us: its requests do
-not wait for open transactions. Every partition is sought to where the kernel says.
+takes them, and are fenced afterwards. Which partitions may be kept is decided by the kernel from what is stored (R12),
+so the callbacks of a rebalance only note the new assignment. Offsets are never read by aiokafka for us: its requests
+do not wait for open transactions. Every partition is sought to where the kernel says.
 """
 
 from __future__ import annotations
