@@ -187,6 +187,7 @@ def test_a_gate_that_expired_is_asked_anew_by_a_replay(shell: Shell) -> None:
     shell("dlq", "replay", letter["id"])
     shell.work()
     assert letters(shell) == [] and shell.seen(run)["state"] == "waiting"
+    assert "was not taken" not in shell("runs", "show", run).out
     (gate,) = shell("gates", "list", "--json", schema="gates-list").data
     assert gate["id"] == letter["id"] and gate["until"] > time.time() + 6 * 86_400.0
     assert shell("runs", "list", "--state", "waiting", "--json").data[0]["run"] == run

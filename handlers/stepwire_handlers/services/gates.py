@@ -191,7 +191,10 @@ class Gates:
         found = [waiting for _, waiting in self.after(Mark(), 2, prefix)]
         if len(found) != 1:
             what = "several things that wait for a person begin" if found else "nothing that waits for a person begins"
-            raise StepwireError(f"{what} with {prefix!r} (decided or expired?); see: stepwire gates list --app …")
+            raise StepwireError(
+                f"{what} with {prefix!r} (decided or expired? one that expired asks anew after "
+                f"stepwire dlq replay); see: stepwire gates list --app …"
+            )
         return found[0]
 
     # -- answers

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import inf
 from typing import NamedTuple
 
@@ -133,7 +134,8 @@ def _step(id_: str, handler: str, delivery: _Delivery, inputs: Sequence[Line]) -
         counted = [said for said in delivery.said if not said.doubt]
         return step._replace(outcome=PAST.get(counted[-1].decision, "running"))
     attempts = None if item.attempt is None else item.attempt - 1
-    about = REFUSED if item.kind == "gate" and delivery.said else item.about  # one under way is no gate any more
+    answers = takewhile(lambda said: said.decision != "replay", reversed(delivery.said))  # to what it asks now
+    about = REFUSED if item.kind == "gate" and any(answers) else item.about  # one under way is no gate any more
     return step._replace(outcome=item.kind, attempts=attempts, about=about, due=item.due)
 
 
