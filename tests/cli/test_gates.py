@@ -140,6 +140,7 @@ def test_redo_calls_it_again(shell: Shell) -> None:
         (True, ["--redo"], 2, "is a gate"),
         (False, ["--approve"], 2, "unknown outcome"),
         (False, ["--done", "{"], 2, "--done is no JSON"),
+        (False, ["--done", '{"amount": 7, "zzz": 1}'], 2, "Charged has no field zzz; it has amount"),
         (False, ["--done", '{"amount": "x"}'], 2, "returns Charged, Refused"),
         (False, ["--done", '{"amount": 1}', "--type", "Done"], 2, "returns Charged, Refused"),
         (False, ["--done", '{"amount": 1, "reason": "x"}'], 2, "say which with --type"),

@@ -26,7 +26,7 @@ from stepwire.join import JoinState, deadline
 from stepwire.state import ITEM, JOIN, Entry, decode_entry, kept
 from stepwire.wiring.graph import AnyHandler
 from stepwire_handlers.services.contest import DecidedAlready, Ends, ends, won
-from stepwire_handlers.services.fields import read_as, reasons
+from stepwire_handlers.services.fields import known, read_as, reasons, unknown
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, note
 from stepwire_handlers.services.snapshot import Unread, snapshot
@@ -311,6 +311,9 @@ def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
             except ValidationError as error:
                 problem = f" ({event.__name__}: {reasons(error)})"
     if len(fits) == 1:
+        fit = type(fits[0])
+        if strange := unknown(fit, value):
+            raise SettingsError(f"{fit.__name__} has no field {', '.join(strange)}; it has {', '.join(known(fit))}")
         Meant(value, None).check(fits[0])
         return type(fits[0]).__name__, fits[0].model_dump_json()
     if fits:
