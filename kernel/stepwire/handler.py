@@ -19,6 +19,7 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 WORDS = {
     "effect": ("at-least-once", "once"), "on_timeout": ("partial", "dead-letter"), "on_missing": ("wait", "partial"),
+    "retired": ("True", "False"),
 }  # fmt: skip
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -186,18 +187,15 @@ def _option_problems(signature: Signature, options: Options) -> list[tuple[str, 
             return [(f"{option}={value!r} is no {label}", f"Write {option}={label}({example}).")]
     tries = [(name, v) for name, v in asdict(options.retry).items() if v or (v == 0 and name == "attempts")]
     given |= {f"{name} of the retry": v for name, v in tries}
-    odd = [label for label, value in given.items() if isinstance(value, bool) or not _is_above_0(value)]
+    odd = [x for x, v in given.items() if isinstance(v, bool) or not isinstance(v, int | float) or not 0 < v < math.inf]
     whole = ("max_visits", "concurrency", "attempts of the retry")
     odd += [label for label in whole if label not in odd and int(given.get(label, 1)) != given.get(label, 1)]
     found = [(f"{label}={given[label]!r} is no number above 0", f"Give a positive {label}.") for label in odd]
-    words = {"effect": options.effect, "on_timeout": join.on_timeout, "on_missing": join.on_missing}
+    words = {"effect": options.effect, "on_timeout": join.on_timeout, "retired": str(options.retired)}
+    words["on_missing"] = join.on_missing
     unknown = ((label, word) for label, word in words.items() if word not in WORDS[label])
     found += [(f"{label}={word!r} is not known", f"Write {' or '.join(WORDS[label])}.") for label, word in unknown]
     return [*_join_problems(signature, options), *_single_problems(signature, options), *found]
-
-
-def _is_above_0(value: object) -> bool:
-    return isinstance(value, (int, float)) and 0 < value < math.inf
 
 
 def _join_problems(signature: Signature, options: Options) -> list[tuple[str, str]]:

@@ -97,9 +97,7 @@ class Run:
         named = gate.id if isinstance(gate, Gate) else gate
         fits = [gate for gate in self.gates if named in (None, gate.id)]
         if len(fits) != 1:
-            raise PublishError(
-                f"{len(fits)} of {len(self.gates)} open gates fit; give one of run.gates: run.decide(gate)"
-            )
+            raise PublishError(f"{len(fits)} of {len(self.gates)} open gates fit; name one: run.decide(run.gates[n])")
         asked = fits[0]
         if edited is not None and type(edited) is not type(asked.event):
             raise PublishError(f"the gate asks about {type(asked.event).__name__}, edited= is {type(edited).__name__}")

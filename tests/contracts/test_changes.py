@@ -43,7 +43,7 @@ def test_a_version_needs_an_upcast_of_each_one_before_it() -> None:
 
 
 def test_a_step_that_retires_still_takes_what_is_in_flight() -> None:
-    """Nobody emits its event any more, and nobody has to mend anything for that."""
+    """Nobody emits its event any more, and nobody has to mend anything for that; who published it from outside has."""
 
     class Order(Event, topic="shop.orders"):
         n: int
@@ -64,6 +64,10 @@ def test_a_step_that_retires_still_takes_what_is_in_flight() -> None:
     async def retiring(weighed: Weighed) -> None: ...
 
     old = document_of(App("shop", [before, weigh]), Surroundings())
+    direct = document_of(App("shop", [after, weigh]), Surroundings())
+    assert said(direct, document_of(App("shop", [after, retiring]), Surroundings())) == [
+        "Weighed: breaks producers: it is not taken from outside any more"
+    ]
     assert said(old, document_of(App("shop", [after, retiring]), Surroundings())) == []
     assert said(old, document_of(App("shop", [after]), Surroundings())) == [
         "Weighed: breaks events in flight: nobody takes what lies on its topic"

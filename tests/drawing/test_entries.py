@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from stepwire import App, Event, handler
+from stepwire_handlers.drawing.mermaid import mermaid
 from stepwire_handlers.drawing.sketch import sketch
+from stepwire_handlers.drawing.text import text
 from stepwire_handlers.entries import entries_of
 
 
@@ -29,3 +31,5 @@ def test_what_only_a_step_takes_that_retires_is_offered_to_nobody() -> None:
     assert entries_of(app) == [Order]
     assert sketch(app).entries == ["Order"]
     assert app.wiring.entry(Weighed)
+    assert "weigh  Weighed → end (retired: it calls nothing)" in text(app)
+    assert "in_Weighed" not in mermaid(app) and "weigh<br/>retired" in mermaid(app)

@@ -497,6 +497,14 @@ def sw120_a_number_that_is_text() -> object:
 
 
 @case
+def sw120_retired_that_is_a_text() -> object:
+    @handler(retired="no")  # type: ignore[arg-type]
+    async def step(a: A) -> D: ...
+
+    return step
+
+
+@case
 def sw120_a_retry_that_is_a_number() -> object:
     @handler(retry=3)  # type: ignore[arg-type]
     async def step(a: A) -> D: ...

@@ -144,7 +144,7 @@ def _events(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _still(role: str, roles: list[str]) -> bool:
     """Does somebody stand on that side still? Who read an output reads it where one of our own steps does so too.
 
-    Of events in flight it is enough that a step still takes them, such as one that retires.
+    Of events in flight it is enough that a step still takes them.
     """
     return role in roles or (role in READ and bool({*READ} & {*roles})) or (role == "internal" and "entry" in roles)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from stepwire import App, Event
 from stepwire.wiring.graph import AnyHandler
+from stepwire_handlers.entries import entries_of
 
 Role = Literal["entry", "answer", "output", "internal"]
 
@@ -18,22 +19,23 @@ def roles_of(app: App) -> dict[type[Event], tuple[Role, ...]]:
     """Every event of the app, in the order of its ce_type.
 
     `entry`: published from outside. `answer`: by the service behind an external step. `output`: emitted here for
-    others. `internal`: emitted here and handled here.
+    others. `internal`: emitted here and handled here, or taken by steps alone that retire: what is in flight is read.
     """
     wiring = app.wiring
+    offered = entries_of(app)
     taken = {kind for handler in app.handlers for kind in handler.signature.taken}
     emitted = {kind for handler in app.handlers for kind in emits(handler)}
     asks, answers = {step.ask for step in app.externals}, {step.answer for step in app.externals}
     found: dict[type[Event], tuple[Role, ...]] = {}
     for kind in sorted(wiring.events, key=lambda event: event.spec.type):
         roles: list[Role] = []
-        if wiring.entry(kind):
+        if kind in offered:
             roles.append("entry")
         if kind in answers:
             roles.append("answer")
         if kind in emitted and (kind not in taken or kind in asks or kind.spec.terminal or kind.spec.result):
             roles.append("output")
-        if kind in emitted and kind in taken:
+        if kind in taken and (kind in emitted or (wiring.entry(kind) and kind not in offered)):
             roles.append("internal")
         found[kind] = tuple(roles)
     return found

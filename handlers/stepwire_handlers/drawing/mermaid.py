@@ -52,6 +52,7 @@ def _node(step: Step) -> str:
     left, right = BORDERS[step.shape]
     notes = [f"at most {step.max_visits} times"] if step.max_visits else []
     notes += ["at most once"] if step.once else []
+    notes += ["retired"] if step.retired else []
     return f'{_id(step.name)}{left}"{"<br/>".join([step.name, *notes])}"{right}'
 
 

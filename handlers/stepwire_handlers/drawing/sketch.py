@@ -37,6 +37,7 @@ class Step(_Data):
     once: bool  #: its effect happens at most once
     scope: list[str]  #: the steps whose scatters are open where it runs, outermost first
     loops: list[str]  #: the limited steps whose loops it is in
+    retired: bool = False  #: it calls nothing any more
 
 
 class Edge(_Data):
@@ -78,6 +79,7 @@ def _step(app: App, handler: AnyHandler) -> Step:
         emits=[_names(term) for term in signature.returns], max_visits=options.max_visits,
         on_limit=_names(handler.limit_term) if handler.limit_term else [], once=options.effect == "once",
         scope=list(app.wiring.scopes.out[handler.name]), loops=sorted(app.wiring.handler_loops[handler.name]),
+        retired=options.retired,
     )  # fmt: skip
 
 
@@ -116,7 +118,7 @@ def _emitted(app: App) -> Iterator[tuple[str, EventType, Literal["emit", "item",
 
 
 def _edges(app: App) -> Iterator[Edge]:
-    for entry in sorted(app.wiring.graph.entries, key=lambda event: event.__name__):
+    for entry in entries_of(app):
         for target in _targets(app, entry):
             yield Edge(event=entry.__name__, source=None, target=target, kind="entry", back=False)
     back = _back(app)

@@ -28,6 +28,8 @@ def _line(step: Step) -> str:
     if step.max_visits:
         limit = f", then {' + '.join(step.on_limit)}" if step.on_limit else ", then a dead letter"
         notes.append(f"at most {step.max_visits} times{limit}")
+    if step.retired:
+        notes.append("retired: it calls nothing")
     if step.once:
         notes.append("at most once")
     return f"{' + '.join(slots)} → {' | '.join(emits)}" + (f" ({'; '.join(notes)})" if notes else "")
