@@ -5,8 +5,8 @@ unfinished offset; beside it goes a map of those finished above it, so that afte
 Offsets have gaps (transaction markers, compaction), so the watermark is the first open delivered offset, never "+1".
 
 The map is text, `1<nonce>:<commit>:<takeovers>:<marker>:<marks>:<bits>` (R12): who wrote it and how often, how many
-unclean takeovers since the watermark moved (-1: its writer lives and handed it over), the delivery that was about to be
-called alone and how often, and a bitset of offsets from the watermark on, base64, compressed if that is shorter.
+unclean takeovers since the watermark moved (-1 - n: its writer lives and handed it over), the delivery that was about
+to be called alone and how often, and a bitset of offsets from the watermark on, base64, compressed if that is shorter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from stepwire.bus.protocol import Progress
 
 FORMAT = "1"
 CLEAN = "-"  #: the nonce of a worker that left in order
-HANDED = -1  #: instead of a count of takeovers: the writer lives, and gave the partition up in a rebalance
 RAW_BITS = 48  #: bytes; below it compressing is not worth the time
 
 
@@ -62,7 +61,7 @@ def decode_map(text: str) -> tuple[Writer, bytes]:
 def handed_over(text: str) -> str:
     """The same map, as a living worker leaves it that gives its partition up: no takeover to be counted (R12)."""
     writer, bits = decode_map(text)
-    return encode_map(replace(writer, takeovers=HANDED), bits)
+    return encode_map(replace(writer, takeovers=min(writer.takeovers, -1 - writer.takeovers)), bits)
 
 
 class Ledger:
@@ -77,8 +76,8 @@ class Ledger:
     def __init__(self, progress: Progress) -> None:
         self.writer, bits = decode_map(progress.map)
         #: the one before neither left in order nor handed over
-        self.taken_over = self.writer.nonce != CLEAN and self.writer.takeovers != HANDED
-        self.writer = replace(self.writer, takeovers=max(self.writer.takeovers, 0))
+        self.taken_over = self.writer.nonce != CLEAN and self.writer.takeovers >= 0
+        self.writer = replace(self.writer, takeovers=max(self.writer.takeovers, -1 - self.writer.takeovers))
         self.next = progress.watermark  #: the next offset to be delivered
         self.careful = -1  #: R12: if not negative, suspects and what lies below this offset are called one at a time
         self.suspects: set[str] = set()  #: what waited in state at a takeover and may be what workers die of

@@ -106,10 +106,10 @@ def test_progress_with_others_acquits_nobody() -> None:
 
 
 def test_a_partition_that_was_handed_over_is_no_unclean_takeover() -> None:
-    """The map of a living worker that gave its partition up counts nothing, and is still its own last commit."""
+    """The map of a living worker that gave its partition up adds nothing to the count, and is its own last commit."""
     left = encode_map(Writer("nonce", 7, 1), b"\x05")
     assert Ledger(Progress(3, left)).taken_over
-    handed = Ledger(Progress(3, handed_over(left)))
+    handed = Ledger(Progress(3, handed_over(handed_over(left))))
     assert not handed.taken_over
-    assert (handed.writer.nonce, handed.writer.commits, handed.writer.takeovers) == ("nonce", 7, 0)
+    assert (handed.writer.nonce, handed.writer.commits, handed.writer.takeovers) == ("nonce", 7, 1)
     assert not handed.begin(3) and handed.begin(4) and not handed.begin(5)

@@ -79,6 +79,65 @@ async def test_only_what_is_surely_stored_is_handed_over() -> None:
     await member._connection.close()
 
 
+async def test_nothing_that_was_stored_under_an_older_seat_is_handed_over() -> None:
+    """Whoever had the partition since has gone on from there: written again it would bring their records back.
+
+    The races: the answer to a commit comes after the new assignment; a hand-over waited so long for a commit.
+    """
+    member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
+    member._consumer = consumer(1, "m")
+    member.handed_over = lambda text: text + " handed"
+    zero, one = TopicPartition("t", 0), TopicPartition("t", 1)
+    answered, written = asyncio.Event(), list[tuple[int, dict[Partition, Progress]]]()
+
+    async def write(messages: Any, progress: Any, seat: wire.Member) -> None:
+        written.append((seat.generation, dict(progress)))
+        await answered.wait()
+
+    async def slow_commit() -> asyncio.Task[None]:
+        answered.clear()
+        transaction = Transaction(progress={Partition("t", 0): Progress(50, "x")})
+        commit = asyncio.create_task(member.commit(transaction, member.assignment.generation))
+        while len(written) < 1:
+            await asyncio.sleep(0)
+        return commit
+
+    member._producer.write = write  # type: ignore[method-assign, assignment]
+    for first in ("the rebalance", "the commit"):
+        await member.on_partitions_assigned({zero, one})
+        if first == "the rebalance":
+            await member.on_partitions_revoked({zero, one})
+        commit = await slow_commit()
+        revoked = asyncio.create_task(member.on_partitions_revoked({zero, one}))
+        await asyncio.sleep(0)
+        member._consumer._coordinator.generation += 1
+        await member.on_partitions_assigned({one})
+        answered.set()
+        await asyncio.gather(commit, revoked)
+        await member.on_partitions_revoked({one})
+        marked = Progress(50, "x handed" if first == "the rebalance" else "x")
+        assert [progress for _, progress in written] == [{Partition("t", 0): marked}]
+        written.clear()
+        await member.on_partitions_assigned(set())
+    await member._connection.close()
+
+
+async def test_what_a_member_has_it_goes_on_reading_while_its_group_waits() -> None:
+    """From the first moment of a rebalance, or a fetch would wait for its end; not if it was expelled."""
+    for generation, goes_on in ((3, True), (-1, False)):
+        member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
+        member._consumer = consumer(3, "m")
+        await member.on_partitions_assigned({TopicPartition("t", 0)})
+        subscription = member._consumer._subscription.subscription
+        subscription._reassignment_in_progress = True
+        member._consumer._coordinator.generation = generation
+        revoked = member.on_partitions_revoked({TopicPartition("t", 0)})
+        revoked.send(None)
+        assert subscription._reassignment_in_progress is not goes_on
+        revoked.close()
+        await member._connection.close()
+
+
 async def test_a_hand_over_never_brings_an_older_progress_back() -> None:
     """A commit that began before the rebalance is over before what is stored is looked up: the newer one is written."""
     member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")

@@ -126,6 +126,40 @@ async def test_while_a_group_waits_for_a_killed_worker_the_others_go_on(kafka: s
     assert set(calls.values()) == {1}
 
 
+async def test_who_leaves_while_its_group_waits_has_left(kafka: str, topic_prefix: str) -> None:
+    """Its seat is given back at once, or the group would wait for it as it waits for the one that was killed."""
+
+    @handler()
+    async def quick(asked: Asked) -> Done:
+        return Done(n=asked.n)
+
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+    group = f"{topic_prefix}a.quick"
+
+    def members() -> set[str]:
+        found = admin.describe_consumer_groups([group])[group].result(20)
+        return {member.member_id for member in found.members}
+
+    settings = replace(SETTINGS, partitions=4, session=25.0)
+    async with stage(kafka, topic_prefix, App("a", handlers=[quick]), settings) as here:
+        leaves, dies = await here.worker(), await here.worker()
+        (dispatcher,) = leaves.dispatchers
+        member: Any = dispatcher._member
+        async with asyncio.timeout(30):
+            while len([place for place in dispatcher.committer.ledgers if place.topic == "asked"]) != 2:
+                await asyncio.sleep(0.02)
+        mine = member._seat.id
+        await here.vanish(dies)
+        again = asyncio.create_task(here.worker())
+        async with asyncio.timeout(10):
+            while member._stable.is_set():
+                await asyncio.sleep(0.02)
+        assert mine in await asyncio.to_thread(members)
+        await here.stop(leaves)
+        assert mine not in await asyncio.to_thread(members)
+        await again
+
+
 async def test_a_join_opened_on_one_worker_completes_on_another(kafka: str, topic_prefix: str) -> None:
     """State is restored from its changelog: a gather, a merge, a gate and a parked retry outlive their worker."""
     tries: Counter[str] = Counter()

@@ -227,4 +227,6 @@ async def stopped(consumer: Any) -> None:
     One that stayed open would keep the process from ending: uvloop's loop closes after all that is open in it.
     """
     await closed(consumer.stop())
-    await closed(consumer._client.close())  # noqa: SLF001 - what stop() does last
+    if consumer._fetcher is not None:  # noqa: SLF001 - what stop() does after its coordinator, which may not end
+        await closed(consumer._fetcher.close())  # noqa: SLF001
+    await closed(consumer._client.close())  # noqa: SLF001

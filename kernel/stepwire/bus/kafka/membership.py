@@ -18,9 +18,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.client import CoordinationType
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from aiokafka.protocol.admin import DeleteRecordsRequest
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.connection import CLOSING, closed, stopped, told, undivided
@@ -110,6 +112,12 @@ class KafkaMembership(ConsumerRebalanceListener):
         if self._seating is not None:
             await closed(self._seating)
         await self._stand_up()
+        if (
+            self._seat.id and not self._stable.is_set()
+        ):  # aiokafka's goodbye waits behind its JoinGroup, perhaps in vain
+            goodbye = LeaveGroupRequest(self._seat.group, self._seat.id)
+            with contextlib.suppress(BusError):
+                await self._connection.ask_coordinator(CoordinationType.GROUP, self._seat.group, goodbye)
         await self._connection.close()
         self._bus.left(self)
 
@@ -126,23 +134,27 @@ class KafkaMembership(ConsumerRebalanceListener):
         JoinGroup waits for this, so the coordinator still takes it, unless we were expelled. Only what is surely stored
         is written again: after an unknown outcome the file on the cluster may be ahead of us.
         """
-        self._stable.clear()
-        self._writing = asyncio.create_task(self._hand_over())
-        await asyncio.wait([self._writing], timeout=CLOSING)
         # The group waits for each of its members, for one that was killed until its session is over. aiokafka would
-        # hand out nothing meanwhile, but these partitions are ours until somebody is told that they are not.
+        # hand out nothing meanwhile, but these partitions are ours until somebody is told that they are not. First of
+        # all: a fetch that began before this would wait for the new assignment, and nothing else wakes it.
         consumer: Any = self._consumer
-        consumer._subscription.subscription._reassignment_in_progress = False  # noqa: SLF001
+        if consumer is not None and consumer._coordinator.generation >= 0:  # noqa: SLF001 - else we were expelled
+            consumer._subscription.subscription._reassignment_in_progress = False  # noqa: SLF001
+        self._stable.clear()
+        self._writing = asyncio.create_task(self._hand_over(self._seat))
+        await asyncio.wait([self._writing], timeout=CLOSING)
 
-    async def _hand_over(self) -> None:
+    async def _hand_over(self, seat: wire.Member) -> None:
         # What is stored is looked up once nothing is being written any more: a commit that has begun before us writes
-        # newer progress, and writing the older one after it would bring its records back.
+        # newer progress, and writing the older one after it would bring its records back. If that took so long that
+        # there is a new seat by now, others may have gone on from what is stored: nothing of ours is written again.
         async with self._lock:
-            handed, self._last = self._handed(self._last), {}
+            handed = self._handed(self._last) if seat is self._seat else {}
             with contextlib.suppress(BusError):  # fenced, or no broker: then a takeover is counted that was none
                 if handed:
-                    await self._producer.write([], handed, self._seat)
-                    self._last = handed
+                    self._last = {}
+                    await self._producer.write([], handed, seat)
+                    self._last = handed if seat is self._seat else {}
 
     def _handed(self, progress: Mapping[Partition, Progress]) -> dict[Partition, Progress]:
         return {place: Progress(offset, self.handed_over(map_)) for place, (offset, map_) in progress.items()}
@@ -156,8 +168,7 @@ class KafkaMembership(ConsumerRebalanceListener):
         group = self._bus.cluster_name(self.group)
         self._seat = wire.Member(group, coordinator.generation, coordinator.member_id)
         mine = frozenset(Partition(self._bus.own_name(place.topic), place.partition) for place in assigned)
-        here = {self._bus.cluster_place(partition) for partition in mine}
-        self._last = {place: value for place, value in self._last.items() if place in here}
+        self._last = {}  # it is stored, as handed over; from now on others may go on from there
         self._assignment = Assignment(self._assignment.generation + 1, mine)
         self._delivered, self._passed = {}, {}
         self._stable.set()
@@ -303,7 +314,8 @@ class KafkaMembership(ConsumerRebalanceListener):
                 if seat is self._seat and self._stable.is_set() and not _given_up(consumer):
                     consumer._coordinator.request_rejoin()  # noqa: SLF001
                 raise
-            self._last.update(progress)
+            if seat is self._seat:
+                self._last.update(progress)
         for place, (watermark, _) in progress.items():
             if place.topic == self._mail and watermark - self._purged.get(place, 0) >= PURGE:
                 self._purged[place] = watermark

@@ -11,6 +11,7 @@ After anything but success the producer takes a new epoch before it writes again
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -33,7 +34,7 @@ from stepwire.bus.kafka.connection import (
     worst,
 )
 from stepwire.bus.protocol import Partition, Progress
-from stepwire.errors import BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
+from stepwire.errors import BusError, BusUnavailable, Fenced, OutcomeUnknown, RecordRefused
 
 BATCH = 512 * 1024  #: bytes of one batch; below a topic's usual limit of 1 MiB
 TIMEOUT = 10.0  #: seconds after which the brokers give up a transaction whose writer died; others wait so long at most
@@ -82,6 +83,11 @@ class Producer:
             batches = self._batches(messages)
             await self._connection.know({partition.topic for partition in batches})
             placed = await _both(self._produce(batches, len(messages), until), self._offsets(progress, member, until))
+        except Fenced:  # whoever comes after us would wait for a transaction that stays open until its timeout
+            with contextlib.suppress(BusError, TimeoutError):
+                await self._begin_epoch(until)
+                self._ready = True
+            raise
         except TimeoutError as error:
             raise BusUnavailable(f"{self._writer.transactional_id}: the brokers did not answer in time") from error
         await self._end()
