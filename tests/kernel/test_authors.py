@@ -190,7 +190,7 @@ def test_a_gate_is_not_decided_with_an_event_of_another_class(run_app: Any) -> N
     run = run_app(App("authors", [approve]), Asked())
     with pytest.raises(PublishError, match="asks about Asked, edited= is Said"):
         run.decide(edited=Said())
-    with pytest.raises(PublishError, match="0 open gates"):
+    with pytest.raises(PublishError, match="0 of 1 open gates"):
         run.decide("nobody's")
     run.decide(edited=Asked(n=3))
     assert run.result == Said(n=3)
