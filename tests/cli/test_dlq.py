@@ -82,6 +82,8 @@ def test_a_misspelt_handler_is_refused(shell: Shell) -> None:
 def test_an_edited_replay_heals_the_run(shell: Shell) -> None:
     """It is under way until a worker took it, then replayed, and the run completes."""
     run, id_ = failed(shell)
+    said = shell("dlq", "replay", id_[:6], "--edit", '{"n": 3, "zzz": 1}', code=2).err
+    assert "Order has no field zzz; it has n, card, hold" in said
     assert shell("dlq", "replay", id_[:6], "--edit", '{"n": 3}').out == "replayed 1 of 1\n"
     assert letters(shell) == []
     assert [letter["status"] for letter in letters(shell, "--every")] == ["under way"]

@@ -27,6 +27,7 @@ from stepwire.jsontext import load
 from stepwire.memory import replay, replay_key
 from stepwire.state import decode_entry, kept
 from stepwire_handlers.services.dead_letter import DeadLetter, letter_of, without_quotes
+from stepwire_handlers.services.fields import known, unknown
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.mark import Mark
 from stepwire_handlers.services.said import Said, changed, end_of, note, told
@@ -290,6 +291,9 @@ class DeadLetters:
             kind = letter.record.headers.get("ce_type", "")
             raise StepwireError(f"{kind} is {event} to this release; replay it from the release that knows it")
         meant.check(event)
+        if before is not None and (strange := unknown(type(event), _names(edited) - _names(letter.original.value))):
+            its = ", ".join(known(type(event)))
+            raise SettingsError(f"{type(event).__name__} has no field {', '.join(sorted(strange))}; it has {its}")
         return event
 
     def _changed(self, letter: DeadLetter, event: Event | None) -> dict[str, Any] | None:
@@ -311,6 +315,14 @@ class DeadLetters:
             topic = control_topic(self._app.name, letter.handler)
             outs.append(Out(topic, replay_key(entry), {}, entry.encode()))
         await self._bus.publish(outs)
+
+
+def _names(value: bytes) -> set[str]:
+    """The fields of a JSON object; what its publisher sent may have more than we know."""
+    with suppress(ValueError):
+        data = from_json(value)
+        return {*data} if isinstance(data, dict) else set()
+    return set()
 
 
 def _as_now(record: Record, event: Event) -> Record:
