@@ -41,3 +41,16 @@ def test_a_mistake_in_the_author_s_module_is_placed_in_it(shell: Shell, monkeypa
     monkeypatch.chdir(shell.folder)
     said = shell("graph", "mistaken:app", code=2).err
     assert "mistaken.py, line 4: TypeError: Paid.upcast(3)" in said
+
+
+def test_a_field_whose_type_is_nowhere_is_a_mistake(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before anything runs, in a line."""
+    lines = (
+        "from stepwire import App, Event, handler", 'class Odd(Event, topic="odd"):', '    f: "Undefined"',
+        "@handler()", "async def take(odd: Odd) -> None: ...", 'app = App("odd", [take])',
+    )  # fmt: skip
+    (shell.folder / "oddly.py").write_text("\n".join(lines))
+    monkeypatch.chdir(shell.folder)
+    assert (
+        "the fields of Odd cannot be read: name 'Undefined' is not defined" in shell("graph", "oddly:app", code=2).err
+    )

@@ -32,6 +32,11 @@ def load_app(name: str) -> App:
         raise SettingsError(f"{module} has no {attribute!r}; write MODULE:NAME of an App in it")
     if not isinstance(found, App):
         raise SettingsError(f"{name} is a {type(found).__name__}, not an App; write MODULE:NAME of an App")
+    for event in found.wiring.events:
+        try:
+            event.model_rebuild()  # pydantic puts off what it cannot read, and fails at the first event
+        except Exception as error:  # noqa: BLE001 - whatever an annotation of the author's comes to
+            raise SettingsError(f"the fields of {event.__name__} cannot be read: {error}") from None
     return found
 
 
