@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 
 from stepwire.bus.kafka import wire
 from stepwire.bus.kafka.bus import KafkaBus
@@ -136,6 +137,24 @@ async def test_what_a_member_has_it_goes_on_reading_while_its_group_waits() -> N
         assert subscription._reassignment_in_progress is not goes_on
         revoked.close()
         await member._connection.close()
+
+
+async def test_a_fetch_of_what_was_taken_away_lets_others_run() -> None:
+    """The client knows the new assignment some turns before we do: a fetch that never waits would keep us from it."""
+    member = KafkaMembership(KafkaBus("127.0.0.1:1"), "a.h", ["t"], "a.h.control")
+    member._consumer = consumer(1, "m")
+    await member.on_partitions_assigned({TopicPartition("t", 0)})
+    member._news.clear()
+
+    def seek(place: TopicPartition, offset: int) -> None:
+        raise IllegalStateError(f"{place} is not assigned, nor is {offset}")
+
+    member._consumer.seek = seek
+    told: list[str] = []
+    asyncio.get_running_loop().call_soon(told.append, "the new assignment")
+    assert list(await member.fetch({Partition("t", 0): 0}, 10)) == []
+    assert told
+    await member._connection.close()
 
 
 async def test_a_hand_over_never_brings_an_older_progress_back() -> None:

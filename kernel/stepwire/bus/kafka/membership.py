@@ -104,6 +104,11 @@ class KafkaMembership(ConsumerRebalanceListener):
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await stopped(consumer)
+            # aiokafka's own goodbye waits behind its JoinGroup, which may last as long as a killed member's session
+            if (gone := consumer._coordinator) is not None and gone.member_id:  # noqa: SLF001
+                goodbye = LeaveGroupRequest(gone.group_id, gone.member_id)
+                with contextlib.suppress(BusError):
+                    await self._connection.ask_coordinator(CoordinationType.GROUP, gone.group_id, goodbye)
 
     async def leave(self) -> None:
         """Give the partitions back at once; waits for a commit that is under way."""
@@ -112,12 +117,6 @@ class KafkaMembership(ConsumerRebalanceListener):
         if self._seating is not None:
             await closed(self._seating)
         await self._stand_up()
-        if (
-            self._seat.id and not self._stable.is_set()
-        ):  # aiokafka's goodbye waits behind its JoinGroup, perhaps in vain
-            goodbye = LeaveGroupRequest(self._seat.group, self._seat.id)
-            with contextlib.suppress(BusError):
-                await self._connection.ask_coordinator(CoordinationType.GROUP, self._seat.group, goodbye)
         await self._connection.close()
         self._bus.left(self)
 
@@ -216,8 +215,8 @@ class KafkaMembership(ConsumerRebalanceListener):
             for waiter in consumer._fetcher._fetch_waiters:  # noqa: SLF001 - ours is left there, for an error
                 waiter.cancel()  # that asyncio would then report as heard by nobody
             raise
-        except IllegalStateError:
-            return ()  # unassigned this very moment: the new assignment is on its way
+        except IllegalStateError:  # unassigned this very moment: the new assignment is on its way, if it is let
+            return await asyncio.sleep(0, ())
         except OffsetOutOfRangeError as error:
             raise await self._lost(error.args[0]) from error
         except KafkaError as error:
