@@ -70,7 +70,7 @@ class Stage:
                 dispatcher.caller.cancel(delivery)
             member: Any = dispatcher._member
             coordinator = member._consumer._coordinator
-            coordinator._maybe_leave_group = _nothing
+            coordinator._maybe_leave_group, coordinator.member_id = _nothing, ""
             if member._writing is not None:
                 member._writing.cancel()
                 await asyncio.wait([member._writing])
