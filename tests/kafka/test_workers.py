@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiokafka.client import CoordinationType
+from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka.admin import AdminClient
 from tests.kafka.stage import SETTINGS, stage
 
@@ -88,6 +90,11 @@ async def test_a_running_call_survives_a_rebalance(kafka: str, topic_prefix: str
     assert 0 < again < 40, f"{again} of 40 calls began again"
 
 
+async def expired(connection: Any, group: str, dead: str) -> None:
+    """As if the session of a member were over that was killed: its group waits no longer."""
+    await connection.ask_coordinator(CoordinationType.GROUP, group, LeaveGroupRequest(group, dead))
+
+
 async def test_while_a_group_waits_for_a_killed_worker_the_others_go_on(kafka: str, topic_prefix: str) -> None:
     """One starts anew at once, and Kafka waits for the dead one's session; what the living had they handle."""
     calls: Counter[int] = Counter()
@@ -97,7 +104,7 @@ async def test_while_a_group_waits_for_a_killed_worker_the_others_go_on(kafka: s
         calls[asked.n] += 1
         return Done(n=asked.n)
 
-    settings = replace(SETTINGS, partitions=4, session=20.0)
+    settings = replace(SETTINGS, partitions=4, session=60.0)
     async with stage(kafka, topic_prefix, App("a", handlers=[quick]), settings) as here:
         lives = await here.worker()
         dies = await here.worker()
@@ -106,20 +113,22 @@ async def test_while_a_group_waits_for_a_killed_worker_the_others_go_on(kafka: s
         async with asyncio.timeout(30):
             while len([place for place in dispatcher.committer.ledgers if place.topic == "asked"]) != 2:
                 await asyncio.sleep(0.02)
+        dead = dies.dispatchers[0]._member._seat.id  # type: ignore[union-attr]
         await here.vanish(dies)
         again = asyncio.create_task(here.worker())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while member._stable.is_set():
                 await asyncio.sleep(0.02)
         await here.publish(*(Asked(n=n) for n in range(40)))
         mine = {place for place in dispatcher.committer.ledgers if place.topic == "asked"}
         there = {place.number: end for place, end in (await here.bus.ends(["asked"])).items() if place in mine}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(15):
             while sum(calls.values()) < sum(there.values()) - len(there):  # each ends with a marker
                 await asyncio.sleep(0.02)
         while len(await here.records("done")) < sum(calls.values()):
             await asyncio.sleep(0.02)
         assert not member._stable.is_set() and 0 < len(calls) < 40
+        await expired(here.bus._connection, f"{topic_prefix}a.quick", dead)
         await again
         found = await here.until("done", 40)
         assert len({record.headers["ce_swcause"] for record in found}) == len(found) == 40
@@ -140,7 +149,7 @@ async def test_who_leaves_while_its_group_waits_has_left(kafka: str, topic_prefi
         found = admin.describe_consumer_groups([group])[group].result(20)
         return {member.member_id for member in found.members}
 
-    settings = replace(SETTINGS, partitions=4, session=25.0)
+    settings = replace(SETTINGS, partitions=4, session=60.0)
     async with stage(kafka, topic_prefix, App("a", handlers=[quick]), settings) as here:
         leaves, dies = await here.worker(), await here.worker()
         (dispatcher,) = leaves.dispatchers
@@ -149,14 +158,16 @@ async def test_who_leaves_while_its_group_waits_has_left(kafka: str, topic_prefi
             while len([place for place in dispatcher.committer.ledgers if place.topic == "asked"]) != 2:
                 await asyncio.sleep(0.02)
         mine = member._seat.id
+        dead = dies.dispatchers[0]._member._seat.id  # type: ignore[union-attr]
         await here.vanish(dies)
         again = asyncio.create_task(here.worker())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while member._stable.is_set():
                 await asyncio.sleep(0.02)
         assert mine in await asyncio.to_thread(members)
         await here.stop(leaves)
         assert mine not in await asyncio.to_thread(members)
+        await expired(here.bus._connection, group, dead)
         await again
 
 
