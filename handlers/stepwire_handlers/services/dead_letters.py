@@ -26,6 +26,7 @@ from stepwire.errors import DecodeError, SettingsError, StepwireError
 from stepwire.jsontext import load
 from stepwire.memory import replay, replay_key
 from stepwire.state import decode_entry, kept
+from stepwire.wiring.graph import AnyHandler
 from stepwire_handlers.services.dead_letter import DeadLetter, letter_of, without_quotes
 from stepwire_handlers.services.fields import known, unknown
 from stepwire_handlers.services.history import History
@@ -213,7 +214,7 @@ class DeadLetters:
         text = letter.record.headers.get(name, "")
         if not isinstance(payload, Event):
             return bool(text) and payload is None and any(map(hidden_fields, self._kinds(letter.original.topic)))
-        step = next(handler for handler in self._app.runnable if handler.name == letter.handler)
+        step = self._step_of(letter)
         field = payload.spec.key if name == "sw_key" else step.options.order
         return bool(text) and (field in hidden_fields(type(payload)) or text in sensitive_values(payload, shortest=1))
 
@@ -230,6 +231,9 @@ class DeadLetters:
             return None
         return None if isinstance(event, str) else event
 
+    def _step_of(self, letter: DeadLetter) -> AnyHandler:
+        return next(step for step in self._app.runnable if step.name == letter.handler)
+
     def _codec(self, topic: str) -> Codec:
         return Codec(topic, self._kinds(topic))
 
@@ -237,7 +241,7 @@ class DeadLetters:
         return [event for event in self._app.wiring.events if event.spec.topic == topic]
 
     def _parts(self, letter: DeadLetter) -> Mapping[str, Any] | None:
-        step = next(handler for handler in self._app.runnable if handler.name == letter.handler)
+        step = self._step_of(letter)
         types = {part.name: part.types for part in step.signature.parts}
         if step.signature.items is not None:
             types[step.signature.items.name] = step.signature.items.types
@@ -249,10 +253,10 @@ class DeadLetters:
     def _asked(self, letter: DeadLetter, shown: Collection[str]) -> dict[str, Event | None]:
         """What a gate asked that nobody decided in time: the letter has nothing of it, the kept part is there."""
         join = self._stored.join(letter.handler, letter.id)
-        step = self._app.wiring.handlers.get(letter.handler)
-        if join is None or step is None:
+        if join is None:
             return {}
-        names = [part.name for part in step.signature.parts if part.decision and part.name not in shown]
+        parts = self._step_of(letter).signature.parts
+        names = [part.name for part in parts if part.decision and part.name not in shown]
         return {name: self._event(kept(decode_entry(join.slots[name]))) for name in names if name in join.slots}
 
     # -- answers
@@ -271,8 +275,7 @@ class DeadLetters:
             raise SettingsError(f"an edited payload is for one dead letter, not for {len(letters)}; name one id")
         (letter,) = letters
         if letter.kind == "join":
-            step = next(step for step in self._app.runnable if step.name == letter.handler)
-            if any(part.decision for part in step.signature.parts):
+            if self._step_of(letter).signature.is_gate:
                 raise SettingsError("a gate asks anew without an edit; whoever decides it may edit what was asked")
             raise SettingsError("a join has no payload of its own; edit the event that brings the part")
         before = self.payload(letter)
