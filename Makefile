@@ -56,7 +56,7 @@ bench: $(VENV)/.ready ## speed and memory: against peers, and on a Kafka broker 
 	@$(BIN)/uv sync --quiet --frozen --script bench/peer_quix.py
 	@$(BIN)/python -m bench.run; local=$$?; $(BIN)/python -m bench.kafka; exit $$((local + $$?))
 
-load: $(VENV)/.ready ## a door under 500 events a second for a minute, on a quiet machine: make load FOR=seconds RATE=events
+load: $(VENV)/.ready ## a door, once it is filled, under 500 events a second for a minute, on a quiet machine: make load FOR=seconds RATE=events
 	@$(BIN)/python -m tests.door.load $(if $(FOR),--seconds $(FOR)) $(if $(RATE),--rate $(RATE))
 
 chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from outside (about 6 minutes): make chaos BUS=local|kafka

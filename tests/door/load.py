@@ -7,10 +7,10 @@ p99_ms, cpu_ms, rss_first_mb, rss_last_mb, early_bytes, late_bytes.
 Each event is sent when its moment has come, whether or not the earlier ones were answered, and its time counts from
 that moment. No worker runs, so every event stays open: what a door keeps of an open run shows.
 
-Memory is looked at every second. The first fifth is warm-up; of what is left, `early_bytes` is what the door grew for
-each event in the first half, `late_bytes` in the second. A leak is in both. Where only the first has it, something of
-bounded size was filled. A door fills such things (pages of the file, young records, the numbers of 10,000 runs) for its
-first 20,000 events; what still grows after them is a leak, or the index of the file.
+A door fills things of bounded size (pages of the file, young records, the numbers of 10,000 runs) for its first 20,000
+events, some of them in steps of 2 MB. So 20,000 are sent first, at the same rate; the seconds asked for follow. Memory
+is looked at every second: `early_bytes` is what the door grew for each of the first events, `late_bytes` for each of
+those after them. What grows then is a leak, or the index of the file. All else is told of all events.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from tests.door.doors import Doors
 CONNECTIONS = 64
 P99_MS = 100.0  #: what 99 of 100 events must be answered within
 FLAT = 128.0  #: bytes for each event that a door may still grow by, once it is full
-FULL = 30_000  #: events after which a door that leaks and one that is being filled can be told apart
+FULL = 20_000  #: events that fill a door
+ENOUGH = 20_000  #: events after them by which a leak and one more step of a bounded thing can be told apart
 
 
 class Verdict(NamedTuple):
@@ -44,8 +45,8 @@ class Verdict(NamedTuple):
     cpu_ms: float  #: of the door, for each event: what it costs however busy the machine is
     rss_first_mb: float
     rss_last_mb: float
-    early_bytes: float  #: growth for each event, after warm-up, in the first half of the rest
-    late_bytes: float  #: in the second half; near 0: memory is flat
+    early_bytes: float  #: growth for each event while the door is filled
+    late_bytes: float  #: and then; near 0: memory is flat
 
 
 def memory(process: int | str) -> float:
@@ -61,14 +62,16 @@ def processor(process: int) -> float:
 
 
 def growth(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Of (events, MB): bytes for each event, in the first and in the second half of what follows the warm-up.
+    """Of (events, MB): bytes for each event, while the door is filled and then.
 
-    By a line through all samples of a half: two single ones would say what a garbage collector did in between.
+    By a line through all samples: two single ones would say what a garbage collector did in between.
     """
-    warm = samples[len(samples) // 5 :]
-    halves = warm[: len(warm) // 2 + 1], warm[len(warm) // 2 :]
-    early, late = (linear_regression(*zip(*half, strict=True)).slope * 1024 * 1024 for half in halves)
-    return early, late
+    early, late = [x for x in samples if x[0] <= FULL], [x for x in samples if x[0] >= FULL]
+    return _slope(early), _slope(late)
+
+
+def _slope(samples: Sequence[tuple[float, float]]) -> float:
+    return linear_regression(*zip(*samples, strict=True)).slope * 1024 * 1024
 
 
 class Line:
@@ -112,12 +115,12 @@ async def load(host: str, port: int, process: int, rate: float, seconds: float) 
         failed += status != 202
 
     tasks, samples = set[asyncio.Task[None]](), list[tuple[float, float]]()
-    total = int(rate * seconds)
+    total = FULL + int(rate * seconds)
     for number in range(total):
         await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
         tasks.add(task := asyncio.create_task(one(number)))
         task.add_done_callback(tasks.discard)
-        if number % int(rate) == 0:
+        if number % int(rate) == 0 or number == FULL:
             samples.append((number, memory(process)))
     await asyncio.gather(*tasks, return_exceptions=True)  # who got no answer is missing in `took`
     samples.append((total, memory(process)))
@@ -127,7 +130,7 @@ async def load(host: str, port: int, process: int, rate: float, seconds: float) 
     took.sort()
     return Verdict(
         len(took), failed, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3, cost * 1e3,
-        samples[len(samples) // 5][1], samples[-1][1], *growth(samples),
+        samples[0][1], samples[-1][1], *growth(samples),
     )  # fmt: skip
 
 
@@ -137,8 +140,8 @@ def judged(verdict: Verdict, total: int) -> Iterator[tuple[str, str]]:
     yield _bar(not lost + verdict.failed), f"{total} events: {verdict.failed} refused, {lost} without an answer"
     yield _bar(verdict.p99_ms < P99_MS), f"99 of 100 within {verdict.p99_ms:.1f} ms; the bar is {P99_MS:g} ms"
     grown = f"memory grew by {verdict.late_bytes:.0f} bytes for each event at last; the bar is {FLAT:g}"
-    if total < FULL:
-        yield "skip", f"{grown}, after {FULL} events: fewer only fill what a door keeps"
+    if total < FULL + ENOUGH:
+        yield "skip", f"{grown}, over {ENOUGH} events: fewer are too few to tell"
     else:
         yield _bar(verdict.late_bytes < FLAT), grown
 
@@ -161,7 +164,7 @@ def main() -> None:
             verdict = asyncio.run(load(host, int(port), process.pid, given.rate, given.seconds))
         finally:
             doors.close()
-    bars = list(judged(verdict, int(given.rate * given.seconds)))
+    bars = list(judged(verdict, FULL + int(given.rate * given.seconds)))
     for bar, why in bars:
         print(f"{bar}  {why}")  # noqa: T201
     print(" ".join(f"{name}={value:.4g}" for name, value in verdict._asdict().items()))  # noqa: T201
