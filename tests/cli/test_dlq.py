@@ -192,6 +192,7 @@ def test_a_gate_that_expired_is_asked_anew_by_a_replay(shell: Shell) -> None:
     assert "was not taken" not in shell("runs", "show", run).out
     (gate,) = shell("gates", "list", "--json", schema="gates-list").data
     assert gate["id"] == letter["id"] and gate["until"] > time.time() + 6 * 86_400.0
+    assert gate["until"] - gate["since"] == pytest.approx(7 * 86_400, abs=5)  # when it was asked anew
     assert shell("runs", "list", "--state", "waiting", "--json").data[0]["run"] == run
     shell("gates", "decide", gate["id"], "--approve")
     shell.work()

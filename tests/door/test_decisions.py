@@ -154,7 +154,10 @@ async def test_a_dead_letter_is_replayed_with_an_edit(opened: Callable[..., Any]
         assert (await inside.client.post(path, json={"edited": {"n": 3}}, headers=by("crm"))).status_code == 202
         assert (await inside.client.post(path, json={}, headers=by("crm"))).status_code == 404
         await inside.work(APP)
-        assert (await inside.get(run, **by("eye")))["result"]["n"] == 3
+        found = await inside.get(run, **by("eye"))
+        assert found["result"]["n"] == 3
+        (told,) = found["retried"]
+        assert (told["handler"], told["attempts"], told["last_error"][:24]) == ("check", 1, "Reject: a negative order")
 
 
 async def test_a_dead_letter_is_dropped(opened: Callable[..., Any]) -> None:

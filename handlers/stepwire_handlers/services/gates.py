@@ -46,7 +46,7 @@ class Waiting:
     handler: str
     kind: str  #: gate | unknown outcome
     run: str
-    since: float  #: when it was asked
+    since: float  #: when it was asked, last
     until: float | None  #: when a gate expires
     event: Event | None
     why: str = ""
@@ -160,8 +160,9 @@ class Gates:
         entry = decode_entry(join.slots[_asked(step)])
         event = self._event(entry)
         why = "" if event is not None else f"{UNREADABLE}; approve it with the release that wrote it, or decline it"
-        of = str((join.call or {}).get("replay", ""))  # of one that asked anew
-        return Waiting(join.id, handler, GATE, join.run, kept(entry).time, until, event, why, ends=so_far, of=of)
+        call = join.call or {}  # of one that asked anew
+        since, of = float(call.get("since", kept(entry).time)), str(call.get("replay", ""))
+        return Waiting(join.id, handler, GATE, join.run, since, until, event, why, ends=so_far, of=of)
 
     def _kind(self, handler: str, join: JoinState) -> str:
         """Gate or unknown outcome; empty if a person owes it nothing. An outline of the join is enough."""

@@ -18,6 +18,7 @@ from stepwire_handlers.services.door.problems import Problem
 from stepwire_handlers.services.gates import Waiting
 from stepwire_handlers.services.runs import RunView
 from stepwire_handlers.services.telling import brief, whole
+from stepwire_handlers.services.timeline import timeline
 from stepwire_handlers.telemetry.mask import masked
 
 LONGEST = 60.0  #: seconds that a request may wait; proxies cut off what takes longer
@@ -83,8 +84,8 @@ def shown(place: Place, view: RunView) -> dict[str, Any]:
             for letter in view.dead
         ],
         "retried": [
-            {"id": end.delivery, "handler": end.handler, "attempts": end.attempts, "last_error": end.error}
-            for end in view.ends if end.attempts > 1
+            {"id": step.id, "handler": step.handler, "attempts": step.attempts, "last_error": step.last_error}
+            for step in timeline(view) if step.attempts is not None and step.last_error
         ],
         "said": [said.data() for said in view.said],
         "links": {"self": address(view.id), "stream": f"{address(view.id)}/stream"},
