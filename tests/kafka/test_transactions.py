@@ -18,7 +18,7 @@ from stepwire.bus.kafka.connection import Connection
 from stepwire.bus.kafka.groups import committed
 from stepwire.bus.kafka.producer import Message, Producer
 from stepwire.bus.protocol import Out, Partition, Progress, Transaction
-from stepwire.errors import OutcomeUnknown, RecordRefused
+from stepwire.errors import Fenced, OutcomeUnknown, RecordRefused
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 LARGE = 2 * 1024 * 1024
@@ -83,6 +83,22 @@ async def test_what_was_not_ended_is_never_seen(kafka: str, topic_prefix: str, c
     connection.ask = ask  # type: ignore[method-assign]
     await producer.write(messages(topic, b"good"), {}, None)
     assert read_all(kafka, topic, "read_committed") == [b"good"]
+
+
+async def test_who_is_fenced_keeps_nobody_waiting(kafka: str, topic_prefix: str, connection: Connection) -> None:
+    """Its transaction is aborted at once, not at its timeout: what others write behind it is read without a wait."""
+    topic = topic_prefix + "t"
+    create(kafka, topic)
+    zombie, successor = (Producer(connection, topic_prefix + name) for name in ("z", "s"))
+    await zombie.write(messages(topic, b"before"), {}, None)
+    progress = {Partition(topic, 0): Progress(1, "")}
+    with pytest.raises(Fenced):
+        await zombie.write(messages(topic, b"never"), progress, wire.Member(topic_prefix + "g", 7, "long-gone"))
+    await successor.write(messages(topic, b"next"), {}, None)
+    assert read_all(kafka, topic, "read_committed") == [b"before", b"next"]
+    assert b"never" in read_all(kafka, topic, "read_uncommitted")
+    await zombie.write(messages(topic, b"later"), {}, None)
+    assert read_all(kafka, topic, "read_committed") == [b"before", b"next", b"later"]
 
 
 async def test_a_record_that_is_too_large_harms_no_neighbour(
