@@ -11,7 +11,7 @@ import pytest
 from aiokafka.client import CoordinationType
 from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka.admin import AdminClient
-from tests.kafka.stage import SETTINGS, stage
+from tests.kafka.stage import SETTINGS, Stage, stage
 
 from stepwire import App, Context, Decision, Event, Join, Retry, Transient, handler
 from stepwire.bus.protocol import Out
@@ -90,6 +90,26 @@ async def test_a_running_call_survives_a_rebalance(kafka: str, topic_prefix: str
     assert 0 < again < 40, f"{again} of 40 calls began again"
 
 
+async def bereaved(here: Stage, lives: Worker) -> tuple[str, asyncio.Task[Worker]]:
+    """A second worker took half of it and was killed, a third one starts: the group waits for the one that is dead.
+
+    The dead one's member id, and the third one's start, which ends when the dead one has expired.
+    """
+    dies = await here.worker()
+    (dispatcher,) = lives.dispatchers
+    member: Any = dispatcher._member
+    async with asyncio.timeout(30):
+        while len([place for place in dispatcher.committer.ledgers if place.topic == "asked"]) != 2:
+            await asyncio.sleep(0.02)
+    dead = dies.dispatchers[0]._member._seat.id  # type: ignore[union-attr]
+    await here.vanish(dies)
+    again = asyncio.create_task(here.worker())
+    async with asyncio.timeout(40):
+        while member._stable.is_set():
+            await asyncio.sleep(0.02)
+    return dead, again
+
+
 async def expired(connection: Any, group: str, dead: str) -> None:
     """As if the session of a member were over that was killed: its group waits no longer."""
     await connection.ask_coordinator(CoordinationType.GROUP, group, LeaveGroupRequest(group, dead))
@@ -107,18 +127,9 @@ async def test_while_a_group_waits_for_a_killed_worker_the_others_go_on(kafka: s
     settings = replace(SETTINGS, partitions=4, session=60.0)
     async with stage(kafka, topic_prefix, App("a", handlers=[quick]), settings) as here:
         lives = await here.worker()
-        dies = await here.worker()
         (dispatcher,) = lives.dispatchers
         member: Any = dispatcher._member
-        async with asyncio.timeout(30):
-            while len([place for place in dispatcher.committer.ledgers if place.topic == "asked"]) != 2:
-                await asyncio.sleep(0.02)
-        dead = dies.dispatchers[0]._member._seat.id  # type: ignore[union-attr]
-        await here.vanish(dies)
-        again = asyncio.create_task(here.worker())
-        async with asyncio.timeout(40):
-            while member._stable.is_set():
-                await asyncio.sleep(0.02)
+        dead, again = await bereaved(here, lives)
         await here.publish(*(Asked(n=n) for n in range(40)))
         mine = {place for place in dispatcher.committer.ledgers if place.topic == "asked"}
         there = {place.number: end for place, end in (await here.bus.ends(["asked"])).items() if place in mine}
@@ -151,19 +162,9 @@ async def test_who_leaves_while_its_group_waits_has_left(kafka: str, topic_prefi
 
     settings = replace(SETTINGS, partitions=4, session=60.0)
     async with stage(kafka, topic_prefix, App("a", handlers=[quick]), settings) as here:
-        leaves, dies = await here.worker(), await here.worker()
-        (dispatcher,) = leaves.dispatchers
-        member: Any = dispatcher._member
-        async with asyncio.timeout(30):
-            while len([place for place in dispatcher.committer.ledgers if place.topic == "asked"]) != 2:
-                await asyncio.sleep(0.02)
-        mine = member._seat.id
-        dead = dies.dispatchers[0]._member._seat.id  # type: ignore[union-attr]
-        await here.vanish(dies)
-        again = asyncio.create_task(here.worker())
-        async with asyncio.timeout(40):
-            while member._stable.is_set():
-                await asyncio.sleep(0.02)
+        leaves = await here.worker()
+        dead, again = await bereaved(here, leaves)
+        mine = leaves.dispatchers[0]._member._seat.id  # type: ignore[union-attr]
         assert mine in await asyncio.to_thread(members)
         await here.stop(leaves)
         assert mine not in await asyncio.to_thread(members)
