@@ -123,12 +123,19 @@ def test_sigterm_lets_a_call_finish(tmp_path: Path) -> None:
         again.wait()
 
 
+def test_a_projects_folder_is_no_package(tmp_path: Path) -> None:
+    """Who stands one folder too high is told so."""
+    (tmp_path / "acme").mkdir()
+    said = stepwire(tmp_path, "--directory", str(tmp_path), "graph", "acme.orders:app", code=2)
+    assert "start in it (stepwire --directory acme …)" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["publish", "Nothing", "--app", "shop:app"], "begin with Order"),
         (["publish", "Order", "--app", "nowhere:app"], "start in the project's folder or name it"),
-        (["graph", "stepwire.nowhere:app"], "stepwire has no module 'nowhere'"),
+        (["graph", "stepwire.nowhere:app"], "stepwire has no module 'nowhere'; write MODULE:app"),
         (["--directory", "nowhere", "config"], "nowhere: No such file or directory"),
         (["publish", "Order", "--app", "shop:missing"], "has no 'missing'"),
         (["publish", "Order", "--app", "shop:app", "--json-data", "{"], "no JSON"),

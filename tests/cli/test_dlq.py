@@ -87,7 +87,7 @@ def test_an_edited_replay_heals_the_run(shell: Shell) -> None:
     assert shell("dlq", "replay", id_[:6], "--edit", '{"n": 3}').out == "replayed 1 of 1\n"
     assert letters(shell) == []
     assert [letter["status"] for letter in letters(shell, "--every")] == ["under way"]
-    assert "no open dead letter" in shell("dlq", "replay", id_[:6], code=1).err
+    assert "is open no more: under way" in shell("dlq", "replay", id_[:6], code=1).err
     shell.work()
     assert [letter["status"] for letter in letters(shell, "--every")] == ["replayed"]
     assert shell.seen(run)["result"] == {"type": "Done", "n": 3}
@@ -131,7 +131,7 @@ def test_a_dropped_one_lets_the_run_end(shell: Shell) -> None:
     shell.work()
     assert [letter["status"] for letter in letters(shell, "--every")] == ["dropped"]
     assert shell.seen(run)["state"] == "completed"
-    assert "no open dead letter" in shell("dlq", "replay", id_, code=1).err
+    assert "is open no more: dropped" in shell("dlq", "replay", id_, code=1).err
 
 
 def test_what_it_holds_up_is_shown_and_healed_with_it(shell: Shell) -> None:
@@ -198,6 +198,8 @@ def test_a_gate_that_expired_is_asked_anew_by_a_replay(shell: Shell) -> None:
     shell.work()
     assert shell.seen(run)["state"] == "completed"
     assert [each["status"] for each in letters(shell, "--every")] == ["replayed"]
+    again = shell("dlq", "replay", letter["id"], code=1).err
+    assert "is open no more: replayed" in again and "--handler" not in again
 
 
 def test_many_are_chosen_by_filter_and_bounded(shell: Shell) -> None:

@@ -375,7 +375,10 @@ async def test_what_is_asked_of_the_issuer_is_complete(opened: Opened, issuer: I
         ("client='c'\nurl='https://c'\nscopes=['email']", "oidc.login.scopes: openid must be"),
         ("client='c'\nurl='https://c'\nscopes=['openid email']", "oidc.login.scopes.0"),
         ("client='c'\nurl='https://c'\nsession=1e9", "oidc.login.session"),
-        ("client='c'\nurl='https://c'\nsecret='s3cret'", "oidc.login.secret: Extra inputs"),
+        (
+            "client='c'\nurl='https://c'\nsecret='s3cret'",
+            "oidc.login.secret: there is no such setting here; there are client, url",
+        ),
     ],
 )
 def test_settings_that_cannot_work_refuse_to_start(tmp_path: Path, text: str, why: str) -> None:

@@ -379,7 +379,11 @@ async def test_a_proxy_that_is_not_configured_is_nobody(guarded: Inside) -> None
     ("text", "why"),
     [
         ("", "nobody could come in"),
-        ("x = 1", "x: Extra inputs"),
+        ("x = 1", "x: there is no such setting here; there are keys, oidc, proxy, grants, rate, burst"),
+        (
+            f"[[keys]]\nname='a'\nhash='{new_key()[1]}'\nroles={{}}\nburst=1",
+            'key "a" burst: .* there are name, hash, roles',
+        ),
         ("[[keys]]\nname='a'\nhash='secret'\nroles={}", 'key "a" hash: .*stepwire door --new-key'),
         ("[[keys]]\nname='a'\nhash='secret'\nroles={shop=['boss']}", 'key "a" hash: .*key "a" roles.shop: '),
         (2 * f"[[keys]]\nname='crm'\nhash='{new_key()[1]}'\nroles={{}}\n", "several keys are named crm"),

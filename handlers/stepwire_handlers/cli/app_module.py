@@ -67,7 +67,10 @@ def _nowhere(missing: str) -> str:
     """Where a module was looked for; who writes MODULE:app is mostly in another folder, such as a client's."""
     package, _, name = missing.rpartition(".")
     if package:
-        return f"{package} has no module {name!r}; write MODULE:app with a module that is there"
+        folder = Path.cwd() / package.replace(".", "/")
+        is_project = folder.is_dir() and not (folder / "__init__.py").exists()
+        inside = f"; if {package} is the project's folder, start in it (stepwire --directory {package} …)"
+        return f"{package} has no module {name!r}{inside * is_project}; write MODULE:app with a module that is there"
     return (
         f"there is no module {missing!r} in {Path.cwd()}, and none is installed: start in the project's folder or name "
         f"it (stepwire --directory DIR …), or install the project where stepwire is installed"

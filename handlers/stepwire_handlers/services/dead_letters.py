@@ -162,10 +162,15 @@ class DeadLetters:
     def find(self, prefix: str, handler: str = "") -> DeadLetter:
         """The open one (of a handler) whose id begins so. Raises StepwireError if there is none, or more than one."""
         found = [letter for _, letter, _ in self.after(Mark(), 2, Filter(handler), _given(prefix))]
-        if len(found) != 1:
-            what = "several open dead letters begin" if found else "no open dead letter begins"
-            raise StepwireError(f"{what} with {prefix!r}; --handler says whose; see: stepwire dlq list --app …")
-        return found[0]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            why = f"several open dead letters begin with {prefix!r}; --handler says whose"
+        elif past := self.after(Mark(), 1, Filter(handler), prefix, every=True):
+            why = f"the dead letter {prefix!r} is open no more: {past[0][2]}"
+        else:
+            why = f"no open dead letter begins with {prefix!r}"
+        raise StepwireError(f"{why}; see: stepwire dlq list --app …")
 
     def read(self, prefix: str, handler: str = "") -> DeadLetter:
         """The one (of a handler) whose id begins so, answered or not. Raises StepwireError as `find` does."""

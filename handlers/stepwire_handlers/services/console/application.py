@@ -294,6 +294,7 @@ class Console:
             payload=None if payload is None else masked(payload, shorten=False), size=len(letter.record.value),
             fields=forms.fields_of(event) if event is not None else [], blocked=reader.blocked_by(letter),
             may=caller.may("operator", place.app.name),
+            gate=any(step.signature.is_gate for step in place.app.handlers if step.name == letter.handler),
         )  # fmt: skip
 
     async def replay(self, request: Request, caller: Caller) -> Response:

@@ -148,9 +148,18 @@ def load_access(path: Path) -> Access:
         raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}") from None
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        told = [(_where(found, one["loc"]), one["msg"].removeprefix("Value error, ")) for one in faults[:SHOWN]]
+        told = [(_where(found, one["loc"]), _what(one["type"], one["msg"], one["loc"])) for one in faults[:SHOWN]]
         said = "; ".join(f"{where}: {what}" if where else what for where, what in told)
         raise SettingsError(f"{path}: {said}") from None
+
+
+def _what(kind: str, message: str, place: Sequence[int | str]) -> str:
+    """What is wrong there; of a name that there is not, which names there are."""
+    if kind != "extra_forbidden":
+        return message.removeprefix("Value error, ")
+    tables: dict[int | str, type[_Table]] = {"keys": Key, "oidc": Oidc, "login": Login, "proxy": Proxy}
+    table = next((tables[name] for name in reversed(place[:-1]) if name in tables), Access)
+    return f"there is no such setting here; there are {', '.join(table.model_fields)}"
 
 
 def _where(found: Mapping[str, object], place: Sequence[int | str]) -> str:

@@ -84,6 +84,8 @@ def _too_large(limit: int, cure: str) -> Problem:
 
 def parsed(body: bytes, what: str = "the body") -> Any:
     """JSON. Raises Problem 400; it does not quote what was sent."""
+    if not body:
+        raise Problem(400, "bad-json", f"{what} is empty; send JSON")
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:

@@ -35,7 +35,7 @@ CURE = "Set STEPWIRE_DECISION_KEY here to the workers' key and start this proces
 class Verdict(BaseModel):
     """The body of `POST /gates/<id>`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", title="decision")
 
     decision: Literal["approve", "decline", "done", "redo", "drop"]
     why: str = Field("", max_length=2_000)
@@ -47,7 +47,7 @@ class Verdict(BaseModel):
 class Replay(BaseModel):
     """The body of `POST /dead-letters/<id>/replay`; it may be left out."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", title="replay")
 
     edited: dict[str, Any] | None = None  #: another payload for the delivery
 

@@ -69,7 +69,7 @@ def read(request: Request, body: bytes) -> list[CloudEvent]:
             raise _bad("a batch is a JSON array of events")
         if len(found) > MOST:
             raise Problem(422, "invalid", f"a batch has at most {MOST} events; send several")
-        return [_structured(each, f"event {number}: ") for number, each in enumerate(found)]
+        return [_structured(each, f"event {number} of {len(found)}: ") for number, each in enumerate(found, 1)]
     if media.startswith(STRUCTURED):
         _must_be_json(media, STRUCTURED)
         return [_structured(parsed(body), "")]

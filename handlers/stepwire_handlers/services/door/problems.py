@@ -82,7 +82,8 @@ def invalid(error: ValidationError, kind: type[BaseModel]) -> Problem:
     """422 with pydantic's reasons: where and what, without any value."""
     foreign = any(issue["type"] == "extra_forbidden" for issue in error.errors(include_url=False, include_input=False))
     its = f"; its fields are {', '.join(kind.model_fields)}" if foreign else ""
-    return Problem(422, "invalid", f"this is no {kind.__name__}{its}", errors=reasons(error))
+    name = kind.model_config.get("title") or kind.__name__
+    return Problem(422, "invalid", f"this is no {name}{its}", errors=reasons(error))
 
 
 def unfit(error: Unfit) -> Problem:
