@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 from tests.cli.shell import Shell
 
-from stepwire import Event, SettingsError
+from stepwire import App, Event, Sensitive, SettingsError, handler
+from stepwire.bus.local import LocalBus
+from stepwire.worker import Worker
 from stepwire_handlers.services.gates import Gates, Waiting, _merged
+from stepwire_handlers.services.runs import Runs
 
 
 def waiting(shell: Shell, *publish: str) -> tuple[str, str]:
@@ -83,11 +87,53 @@ def test_an_unknown_outcome_is_resolved(shell: Shell, options: list[str], verdic
     """What it returned, nothing, or given up: the run goes on as if the step had said so; the step is not called."""
     run, id_ = waiting(shell, "Charge", "--json-data", '{"amount": 7}')
     assert "RuntimeError: the line went dead" in shell("gates", "show", id_[:6]).out
-    assert shell("gates", "decide", id_[:6], *options).out.endswith(f"of charge: {verdict}\n")
+    said = shell("gates", "decide", id_[:6], *options, "--by", "ann", "--why", "the bank says so")
+    assert said.out.endswith(f"of charge: {verdict}\n")
     assert shell("gates", "list", "--json").data == []
     shell.work()
     assert shell.seen(run)["state"] == "completed"
+    (told,) = [each for step in shell.seen(run)["steps"] for each in step["said"]]
+    assert (told["decision"], told["by"], told["why"]) == (verdict, "ann", "the bank says so")
     assert [event["type"] for event in shell.seen(run)["events"][1:]] == emitted
+
+
+class Spelled(Event, topic="spelled", entry=True):
+    n: int
+
+
+class Card(Event, topic="card"):
+    number: Annotated[str, Sensitive()]
+
+
+class Limit(Event, topic="limit"):
+    cents: int
+
+
+@handler()
+async def spell(asked: Spelled) -> tuple[Card, Limit]:
+    return Card(number="4111-1111"), Limit(cents=asked.n)
+
+
+@handler(effect="once")
+async def pay(card: Card, limit: Limit) -> None:
+    raise RuntimeError("the line went dead")
+
+
+async def test_a_remark_about_an_unknown_outcome_is_kept_without_what_is_sensitive(tmp_path: Path) -> None:
+    """Of all that the step was called with, a merge's parts too; who looks at the run reads who said it and why."""
+    app, bus = App("pays", [spell, pay]), LocalBus(str(tmp_path / "bus.db"))
+    await bus.open()
+    worker = Worker(app, bus)
+    await worker.start()
+    await bus.publish([app.record(Spelled(n=1), now=0.0)[0]])
+    await worker.settle()
+    (unknown,) = Gates(app, bus).open()
+    await Gates(app, bus).resolve(unknown, "drop", by="ann", why="no charge for 4111-1111 there", key="")
+    await worker.settle()
+    (said,) = Runs(app, bus).view(unknown.run).said
+    assert (said.decision, said.by, said.why) == ("drop", "ann", "no charge for *** there")
+    await worker.stop()
+    await bus.close()
 
 
 @pytest.mark.parametrize("config", [{"serialize_by_alias": True}, {"serialize_by_alias": True, "extra": "forbid"}, {}])

@@ -168,7 +168,7 @@ async def _decide_here(
                     waiting, approved=verdict == "approve", by=who, why=why, edited=edited, key=key
                 )
             else:
-                known = await gates.resolve(waiting, verdict, by=who, kind=kind, data=data, key=key)
+                known = await gates.resolve(waiting, verdict, by=who, why=why, kind=kind, data=data, key=key)
     return (waiting.id, waiting.handler), known
 
 

@@ -152,8 +152,7 @@ class Gates:
             return None
         step = self._app.wiring.handlers[handler]
         if kind == UNKNOWN:
-            parts = [self._event(decode_entry(raw)) for raw in join.slots.values()]
-            why = without_pieces(str((join.call or {})["unknown"]), sensitive_values(parts))
+            why = without_pieces(str((join.call or {})["unknown"]), sensitive_values(self._parts(join)))
             of = occurrence(join.call or {})
             return Waiting(join.id, handler, UNKNOWN, join.run, join.opened, None, None, why, ends=so_far, of=of)
         until = deadline(join, join_rules(step, self._app.settings, self._app.wiring))
@@ -163,6 +162,9 @@ class Gates:
         call = join.call or {}  # of one that asked anew
         since, of = float(call.get("since", kept(entry).time)), str(call.get("replay", ""))
         return Waiting(join.id, handler, GATE, join.run, since, until, event, why, ends=so_far, of=of)
+
+    def _parts(self, join: JoinState) -> list[Event | None]:
+        return [self._event(decode_entry(raw)) for raw in join.slots.values()]
 
     def _kind(self, handler: str, join: JoinState) -> str:
         """Gate or unknown outcome; empty if a person owes it nothing. An outline of the join is enough."""
@@ -248,7 +250,7 @@ class Gates:
         return event
 
     async def resolve(
-        self, waiting: Waiting, verdict: str, *, by: str, kind: str = "", data: str = "null", key: str
+        self, waiting: Waiting, verdict: str, *, by: str, why: str = "", kind: str = "", data: str = "null", key: str
     ) -> bool:
         """Say what became of an unknown outcome: done (with the event it returned), redo or drop. Does it count?
 
@@ -260,14 +262,15 @@ class Gates:
         if verdict == "done":
             name, value = returned(self._app.wiring.handlers[waiting.handler], kind, data)
         meta = {"kind": "resolve", "id": waiting.id, "verdict": verdict, "by": by, "type": name, "of": waiting.of}
-        said = Said(waiting.handler, waiting.id, verdict, by)
+        said = Said(waiting.handler, waiting.id, verdict, by, why)
         return await self._send(waiting, signed(meta, value.encode(), key), said, key)
 
     async def _send(
         self, waiting: Waiting, entry: Entry, said: Said, key: str, edited: Event | None = None
     ) -> bool:  # fmt: skip
         topic = control_topic(self._app.name, waiting.handler)
-        app, quoted = self._app.name, (waiting.event, edited)
+        join = self._stored.join(waiting.handler, waiting.id) if waiting.kind == UNKNOWN else None
+        app, quoted = self._app.name, (waiting.event, edited, *(() if join is None else self._parts(join)))
         noted = note(app, waiting.run, said, *quoted, key=key, of=waiting.of)
         places = await self._bus.publish([Out(topic, waiting.key or waiting.id, {}, entry.encode()), *noted])
         try:
@@ -302,7 +305,7 @@ def returned(handler: AnyHandler, kind: str, data: str) -> tuple[str, str]:
     if value is None:
         if any(not term.events and term.items is None for term in handler.signature.returns):
             return "", "null"
-        raise SettingsError(f"{handler.name} never returns nothing; it returns {names}: give its JSON with --done")
+        raise SettingsError(f"{handler.name} never returns nothing; it returns {names}: give its JSON")
     fits: list[Event] = []
     problem = ""
     for event in single:

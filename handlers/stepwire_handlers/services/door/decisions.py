@@ -116,7 +116,13 @@ class Decisions:
         else:
             data = to_json(verdict.event).decode()
             await gates.resolve(
-                waiting, verdict.decision, by=caller.name, kind=verdict.type, data=data, key=place.signing.key
+                waiting,
+                verdict.decision,
+                by=caller.name,
+                why=verdict.why,
+                kind=verdict.type,
+                data=data,
+                key=place.signing.key,
             )
         place.watch.stir()
         self._say(
