@@ -61,8 +61,8 @@ def test_a_second_worker_says_that_it_stands_by_and_takes_over_after_kill_9(shel
     ended(second)
 
 
-def test_a_worker_says_once_what_it_runs_and_where(shell: Shell) -> None:
-    """One line of the structured log when it has started: app, the handlers it runs, bus; every line is JSON."""
+def test_a_worker_says_once_what_it_runs_and_where_and_that_it_ends(shell: Shell) -> None:
+    """A line of the structured log when it has started: app, the handlers it runs, bus; two when it is told to end."""
     worker = shell.begin("run", APP, "--only", "check, read", "--log", "json")
     assert worker.stderr is not None
     warning, line = json.loads(worker.stderr.readline()), json.loads(worker.stderr.readline())
@@ -72,7 +72,9 @@ def test_a_worker_says_once_what_it_runs_and_where(shell: Shell) -> None:
     assert line.pop("bus") == f"sqlite:///{shell.path}"
     assert line.keys() == {"time"}
     worker.send_signal(signal.SIGTERM)
-    assert "started" not in ended(worker).err
+    stopping, stopped = (json.loads(line) for line in ended(worker).err.splitlines())
+    assert (stopping["event"], stopping["app"], stopping["calls"], stopping["drain"]) == ("stopping", "market", 0, 75.0)
+    assert stopped["event"] == "stopped" and stopped["seconds"] < 60
 
 
 def test_the_bus_in_that_line_shows_no_password(

@@ -207,5 +207,11 @@ def test_every_failure_of_the_kernel_has_a_series_at_0() -> None:
     assert own <= set(FAILURES)
 
 
+def test_every_reason_of_a_dead_letter_is_explained() -> None:
+    """Whoever reads one in a metric or a list finds on docs/operating.md why it is so and what to do."""
+    text = DOCS.with_name("operating.md").read_text()
+    assert {name for name in FAILURES if f"| `{name}` | " not in text} == set()
+
+
 if __name__ == "__main__":
     DOCS.write_text(page())

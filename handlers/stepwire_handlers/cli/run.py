@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -157,23 +157,30 @@ async def _until_told(worker: Worker, backlog: Backlog | None, bus: str, key: st
         await _first(asyncio.create_task(worker.wait()), asyncio.create_task(told.wait()))
     finally:
         watching.cancel()
+        begun, calls = loop.time(), sum(dispatcher.active for dispatcher in worker.dispatchers)
+        _say("stopping", app=name, calls=calls, drain=worker.settings.drain)
         stopping = asyncio.create_task(worker.stop())
         await _first(stopping, asyncio.create_task(cut.wait()))
     if stopping.cancelled():
         complain(f"{name}: cut off; what was not committed runs again")
         return CUT_OFF
+    _say("stopped", app=name, seconds=round(loop.time() - begun, 3))
     return COMPLETED
 
 
 def _say_started(worker: Worker, bus: str) -> None:
-    """One line in the log; an address without its user and password."""
-    import logging
-
+    """What runs here, and where; an address without its user and password."""
     from stepwire_handlers.configuration import shown
 
     handlers = [dispatcher.step.name for dispatcher in worker.dispatchers]
-    fields = {"app": worker.app.name, "handlers": handlers, "bus": shown(bus)}
-    logging.getLogger("stepwire").info("started", extra={"fields": fields})
+    _say("started", app=worker.app.name, handlers=handlers, bus=shown(bus))
+
+
+def _say(what: str, **fields: Any) -> None:
+    """A line in the log about the worker's life."""
+    import logging
+
+    logging.getLogger("stepwire").info(what, extra={"fields": fields})
 
 
 async def _first(one: asyncio.Task[None], other: asyncio.Task[bool]) -> None:
