@@ -79,6 +79,13 @@ class Configuration(BaseModel):
             raise ValueError("it is blank, which is no key; openssl rand -hex 32 makes one")
         return key
 
+    @field_validator("prefix")
+    @classmethod
+    def _fits_topics(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", prefix):
+            raise ValueError("topics on Kafka begin with it: write up to 100 letters, digits, `.`, `_` and `-`")
+        return prefix
+
     @field_validator("bus")
     @classmethod
     def _known_kind(cls, url: str) -> str:

@@ -100,6 +100,7 @@ def test_a_wrong_value_is_said_with_its_place_and_without_itself(monkeypatch: py
         ("STEPWIRE_WORKER__BATCH", "2.5", "worker.batch: .*integer"),
         ("STEPWIRE_RETENTION", "0", "retention: "),
         ("STEPWIRE_BUS", "kafka://broker", "names no brokers"),
+        ("STEPWIRE_PREFIX", "prod a.", "prefix: topics on Kafka begin with it: write"),
         ("STEPWIRE_KAFKA__SASL_PASWORD", "x", "did you mean STEPWIRE_KAFKA__SASL_PASSWORD"),
         ("STEPWIRE_BUS", "sqlite://bus.db", "three slashes"),
         ("STEPWIRE_BUS", "kafak://127.0.0.1:9092", "write kafka://host:port"),

@@ -36,6 +36,8 @@ REFUSED = [
     ("one-file", {"bus__url": "kafka://k:9092", "workers": TWO}, r"workers has 2 groups, but attachments"),
     ("one-file", {"bus__url": "kafka://k:9092", "door__enabled": True}, r"door\.enabled: attachments"),
     ("one-file", {"blobs__url": "", "defaults__replicas": 2}, r"bus\.url is a file .*use bus\.url: kafka://"),
+    ("least", {"bus__prefix": "prod a."}, r"up to 100 letters"),
+    ("least", {"serviceAccount__name": "A b"}, r"a name as Kubernetes takes it"),
     ("one-file", {"storage__enabled": False}, r"set storage\.enabled"),
     ("one-file", {"blobs__url": "/elsewhere"}, r"use /data/blobs"),
     ("one-file", {"bus__url": "sqlite:////elsewhere"}, r"use sqlite:////data/bus\.db"),
