@@ -14,6 +14,7 @@ from tests.cli.test_groups import load, work
 
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out
+from stepwire_handlers.cli.output import cut
 
 
 def letters(shell: Shell, *options: str) -> list[dict[str, Any]]:
@@ -200,6 +201,11 @@ def test_a_gate_that_expired_is_asked_anew_by_a_replay(shell: Shell) -> None:
     assert [each["status"] for each in letters(shell, "--every")] == ["replayed"]
     again = shell("dlq", "replay", letter["id"], code=1).err
     assert "is open no more: replayed" in again and "--handler" not in again
+
+
+def test_a_message_that_does_not_fit_a_list_says_so() -> None:
+    """Nobody takes its beginning for the whole."""
+    assert (cut("fix it", 6), cut("fix the annotation", 9)) == ("fix it", "fix the…")
 
 
 def test_many_are_chosen_by_filter_and_bounded(shell: Shell) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepwire_handlers.cli.output import clock
+from stepwire_handlers.cli.output import clock, cut
 from stepwire_handlers.cli.remote import AppOrName, DoorUrl, a_letter, app_named, door_at, name_there
 from stepwire_handlers.cli.target import (
     COMPLETED,
@@ -77,7 +77,7 @@ def listing(
         if json:
             echo_json(found)
         else:
-            rows = [(x["id"][:12], x["handler"], x["run"][:8], x["status"], x["error"], x["message"][:80],
+            rows = [(x["id"][:12], x["handler"], x["run"][:8], x["status"], x["error"], cut(x["message"], 80),
                      clock(x["time"])) for x in found]  # fmt: skip
             table("dead letters", ("id", "handler", "run", "status", "error", "message", "since"), rows)
         return COMPLETED

@@ -40,6 +40,11 @@ def echo_json(data: Any) -> None:
     typer.echo(harmless_json(written(data, indent=2).decode()))
 
 
+def cut(text: str, most: int) -> str:
+    """The beginning of a text, marked as such where something is missing."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def console() -> Console:
     """Where tables and timelines go: stdout, wide where it is no terminal."""
     from rich.console import Console
@@ -94,5 +99,4 @@ def moment(seconds: float | None) -> str:
 
 def short(data: object) -> str:
     """Data in a cell."""
-    text = str(data)
-    return text if len(text) <= LONG else text[: LONG - 1] + "…"
+    return cut(str(data), LONG)
