@@ -14,10 +14,14 @@ from tests.door.test_stars import worked
 
 from stepwire import App, Event, Reject, Sensitive, handler
 from stepwire.bus.local import LocalBus
+from stepwire.bus.protocol import Out
 from stepwire_handlers.cli.timeline import line_of
 from stepwire_handlers.services.dead_letters import DeadLetters
+from stepwire_handlers.services.listing import newest
 from stepwire_handlers.services.runs import Runs
 from stepwire_handlers.services.said import Said
+from stepwire_handlers.services.signing import Signing
+from stepwire_handlers.services.tally import Teller
 from stepwire_handlers.services.timeline import timeline
 from stepwire_handlers.telemetry.mask import masked_json
 
@@ -128,4 +132,30 @@ async def test_a_key_or_an_order_that_is_sensitive_is_not_shown(tmp_path: Path, 
     assert letter.record.headers["sw_key"] == "DE00-1"
     assert headers["sw_key"] == "***"
     assert headers.get("sw_order", "***") == "***" and ("sw_order" in headers) is readable
+    await bus.close()
+
+
+@pytest.mark.parametrize("headers", [{}, {"ce_id": "7", "ce_source": "crm", "ce_type": "edited.claims.Claim.v1"}])
+async def test_a_run_that_began_with_a_record_nobody_could_read_is_listed_and_says_who_mended_it(
+    tmp_path: Path, headers: dict[str, str]
+) -> None:
+    """From its first output on: before that nobody counts or lists a run of which nothing is there."""
+    bus = LocalBus(str(tmp_path / "bus.db"))
+    await bus.open()
+    await worked(APP, bus)
+    await bus.publish([Out("edited.claims", None, headers, b'{"n": "x"}') for _ in range(2)][: 1 if headers else 2])
+    await worked(APP, bus)
+    letters, teller = DeadLetters(APP, bus), Teller(APP, bus)
+    letter = letters.open()[-1]
+    assert letter.run == "" and teller.look().started == 0
+    await letters.resume([letter], b'{"n": 3}', by="ann")
+    assert newest(APP, bus, 9).views == [] and teller.look()[:3] == (0, 0, 0)
+    await worked(APP, bus)
+    assert [teller.look()[:3] for _ in range(2)] == [(1, 0, 0), (0, 1, 0)]  # it counts once it is seen twice
+    (view,) = newest(APP, bus, 9).views
+    assert view.id == letter.id and view.state == "completed"
+    (step,) = [step for step in timeline(view) if step.handler == "check"]
+    assert [(said.decision, said.by) for said in step.said] == [("replay", "ann")]
+    assert letters.said(letter, Signing(APP.name, bus)) == list(step.said)
+    teller.close()
     await bus.close()

@@ -31,7 +31,7 @@ from stepwire_handlers.services.dead_letter import DeadLetter, letter_of, withou
 from stepwire_handlers.services.fields import known, unknown
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.mark import Mark
-from stepwire_handlers.services.said import Said, changed, end_of, note, told
+from stepwire_handlers.services.said import Said, changed, note, words_of
 from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stars import Meant
@@ -197,13 +197,15 @@ class DeadLetters:
 
     def said(self, letter: DeadLetter, signing: Signing) -> list[Said]:
         """What people did about it, or claim, oldest first."""
-        if not letter.run or self._bus.store.find_run(letter.run) is None:
-            return []
-        records = History(self._bus.store).of_run(letter.run)
-        ends = (record for record in records if record.topic == runs_topic(self._app.name))
-        words = (told(end, letter.run, r.time) for r in ends if (end := end_of(r.value)) is not None)
+        topic, history = runs_topic(self._app.name), History(self._bus.store)
+        if letter.run:
+            known = self._bus.store.find_run(letter.run) is not None
+            ends = [end for end in history.of_run(letter.run) if end.topic == topic] if known else []
+        else:
+            ends = history.of_no_run(topic, letter.id)
         mine = (letter.handler, letter.id)
-        return signing.counted([w for w in words if w is not None and (w.said.handler, w.said.id) == mine], {mine})
+        words = [word for word in words_of(ends, letter.run) if (word.said.handler, word.said.id) == mine]
+        return signing.counted(words, {mine})
 
     # -- what it is about
 

@@ -7,7 +7,7 @@ Raises BusUnavailable, BusCorrupt.
 from __future__ import annotations
 
 from stepwire.bus.protocol import Record
-from stepwire.bus.sqlite import Store, place, run_hash
+from stepwire.bus.sqlite import Store, place, position, run_hash
 from stepwire.bus.sqlite_errors import told
 from stepwire.jsontext import load
 
@@ -30,6 +30,21 @@ class History:
             Record(names[topic], partition, offset, time, key, load(headers), value)
             for pos, time, key, headers, value in rows
             for topic, partition, offset in (place(pos),)
+        ]
+
+    @told("read")
+    def of_no_run(self, topic: str, text: str) -> list[Record]:
+        """The records of a topic that are of no run and have this text in their value, oldest first."""
+        number, _ = self._store.topics().get(topic, (-1, 0))
+        rows = self._store.db.execute(
+            "SELECT pos, time, key, headers, value FROM events WHERE pos >= ? AND pos < ? AND run IS NULL "
+            "AND instr(value, ?) ORDER BY time, pos",
+            (position(number, 0, 0), position(number + 1, 0, 0), text.encode()),
+        ).fetchall()
+        return [
+            Record(topic, partition, offset, time, key, load(headers), value)
+            for pos, time, key, headers, value in rows
+            for _, partition, offset in (place(pos),)
         ]
 
     @told("read")

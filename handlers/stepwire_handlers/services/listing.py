@@ -22,6 +22,7 @@ from stepwire.bus.protocol import Partition
 from stepwire.codec import Codec, Decoded, derived_run
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import DecodeError
+from stepwire.event import identity
 from stepwire.state import ITEM, JOIN, decode_meta
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.history import History
@@ -142,7 +143,9 @@ def _backwards(app: App, bus: LocalBus, place: Partition, codec: Codec) -> Itera
                 continue
             try:
                 decoded = codec.decode(record)
-            except DecodeError:
+            except DecodeError:  # it began a run if somebody replayed its dead letter, mended
+                source = record.headers.get("ce_source", record.topic)
+                yield record.time, identity(source, record.headers.get("ce_id", f"{place.number}/{record.offset}"))
                 continue
             if isinstance(decoded, Decoded):
                 yield record.time, derived_run(decoded.envelope, decoded.event, app.name)

@@ -9,13 +9,13 @@ A run is read by the index of its records, so it costs its own events, not those
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from stepwire import App, Event
 from stepwire.bus.local import LocalBus
-from stepwire.dispatch.step import join_rules
+from stepwire.dispatch.step import join_rules, runs_topic
 from stepwire.join import LIST, JoinState, deadline, judge
 from stepwire.state import ITEM, decode_meta
 from stepwire_handlers.services.closing import Ended, Folded, Line, Opened, Reader, fold
@@ -23,7 +23,7 @@ from stepwire_handlers.services.dead_letter import DeadLetter, without_quotes
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.gates import Gates, Waiting
 from stepwire_handlers.services.history import History
-from stepwire_handlers.services.said import Said
+from stepwire_handlers.services.said import Said, Told, words_of
 from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import COPY, Unread, snapshot
 from stepwire_handlers.services.stored import Item, Stored
@@ -127,7 +127,8 @@ class Runs:
         folded = fold(History(self._bus.store).of_run(run), run, self._reader)
         view = RunView(run, folded.lines, ends=folded.ends, parts=folded.parts)
         letters = {(letter.handler, letter.id) for letter in (*folded.letters, *folded.overcome)}
-        view.said = self._signing.counted(folded.said, letters) if folded.said else []
+        words = [*self._mended(run, view.lines), *folded.said]
+        view.said = self._signing.counted(words, letters) if words else []
         view.overcome, view.outside = folded.overcome, frozenset(self._app.wiring.externals)
         view.result = next((line.event for line in view.lines if type(line.event) in self._reader.results), None)
         view.dead = [letter for letter in folded.letters if look.letters.status(letter) in ("open", "forgotten")]
@@ -141,6 +142,13 @@ class Runs:
         view.open += [_dead(letter, letter.id) for letter in unanswered.values()]
         _hide_quotes(view)
         return view
+
+    def _mended(self, run: str, lines: Sequence[Line]) -> list[Told]:
+        """Who mended the record that began it: one that nobody could read, so that it said no run."""
+        if all(line.cause != run for line in lines) or any(line.identity == run for line in lines):
+            return []
+        notes = History(self._bus.store).of_no_run(runs_topic(self._app.name), run)
+        return [word for word in words_of(notes, "") if word.said.id == run]
 
     def _opened(self, folded: Folded, look: _Look) -> Iterator[Opened]:
         for opened in folded.open:

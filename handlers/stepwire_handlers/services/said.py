@@ -11,12 +11,12 @@ Whoever can write to the bus can write such a record. With the decision key it c
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from stepwire import Event
-from stepwire.bus.protocol import Out
+from stepwire.bus.protocol import Out, Record
 from stepwire.dispatch.step import runs_topic
 from stepwire.event import digest
 from stepwire.gate import keys
@@ -86,9 +86,10 @@ def changed(before: Event | None, after: Event) -> dict[str, Any]:
 def note(
     app: str, run: str, said: Said, *quoted: object, key: str = "", of: str = "", taken_back: bool = False
 ) -> list[Out]:
-    """The record of it, if it is known to which run it belongs; a remark may quote what is sensitive in `quoted`."""
-    if not run:
-        return []
+    """The record of it; a remark may quote what is sensitive in `quoted`.
+
+    About a delivery that says no run it is no run's record: that would begin one of which nothing else is there.
+    """
     told = {
         "decision": said.decision, "handler": said.handler, "id": said.id, "by": said.by,
         "why": without(said.why, sensitive_values(list(quoted))), "edited": said.edited,
@@ -97,8 +98,10 @@ def note(
     proof = {"of": of}
     if key:
         proof["proof"] = _proof(keys(key)[0], _text(run, told, of), taken_back=taken_back)
-    body = {"run": run, "delivery": "", "handler": "", "why": "said", "joins": []}
-    return [Out(runs_topic(app), run, {"ce_swrun": run}, dump({**body, _kind(taken_back): told, **proof}))]
+    body = dump(
+        {"run": run, "delivery": "", "handler": "", "why": "said", "joins": [], _kind(taken_back): told, **proof}
+    )
+    return [Out(runs_topic(app), run or said.id, {"ce_swrun": run} if run else {}, body)]
 
 
 def told(body: Mapping[str, Any], run: str, time: float) -> Told | None:
@@ -112,6 +115,14 @@ def told(body: Mapping[str, Any], run: str, time: float) -> Told | None:
     said = Said(handler, id_, decision, by, why, edited if isinstance(edited, Mapping) else None, time)
     of = str(body.get("of", ""))
     return Told(said, _text(run, found, of), str(body.get("proof", "")), of, taken_back)
+
+
+def words_of(records: Iterable[Record], run: str) -> Iterator[Told]:
+    """What these records of `<app>.runs` say that somebody did, oldest first."""
+    for record in records:
+        body = end_of(record.value)
+        if body is not None and (word := told(body, run, record.time)) is not None:
+            yield word
 
 
 def end_of(value: bytes) -> Mapping[str, Any] | None:
