@@ -65,8 +65,8 @@ chaos: $(VENV)/.ready ## all five flows, 2,000 events, 30 x kill -9, judged from
 kubernetes: $(VENV)/.ready ## image and chart on a real cluster: KUBECONFIG's, else one of this machine (root; builds once)
 	@STEPWIRE_TEST_KEDA=$(KEDA) STEPWIRE_TEST_NETWORK=$(NETWORK) $(BIN)/python -m tests.kubernetes.run
 
-soak: $(VENV)/.ready ## the property tests with a large budget
-	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/properties
+soak: $(VENV)/.ready ## the property tests with a large budget, for hours: make soak SOAK=times as many examples (100)
+	@HYPOTHESIS_PROFILE=soak STEPWIRE_SOAK_FACTOR=$(or $(SOAK),100) $(BIN)/python -m pytest -q -o timeout=0 tests/properties
 
 mutations: $(VENV)/.ready ## break the kernel in the ways that nobody sees, each must be noticed (about 2 minutes)
 	@$(BIN)/python -m tests.mutations.run

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.properties import behaviour as b
 from tests.properties.build import World
-from tests.properties.profiles import budget
+from tests.properties.profiles import SOAK, budget
 from tests.properties.stage import Stage
 from tests.properties.wirings import Plan, Style, plans
 
@@ -28,7 +28,7 @@ from stepwire_handlers.services.tally import Teller
 from stepwire_handlers.telemetry.runs import STATES
 
 ODDS = b.Odds()
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(0 if SOAK else 240)]
 PEEKS = 0.05  #: of the turns of the event loop
 
 

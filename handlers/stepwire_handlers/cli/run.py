@@ -117,7 +117,7 @@ async def _serve(
             from stepwire_handlers.services.watching import measuring
 
             await stack.enter_async_context(measuring(metrics.backlog))
-        await stack.enter_async_context(retaining(bus, values.retention))
+        await stack.enter_async_context(retaining(app, bus, values.retention))
         return await _until_told(worker, metrics.backlog, values.bus, key, say)
 
 

@@ -149,9 +149,9 @@ class Pump:
         outstanding = join.stub["outstanding"]
         left = None if outstanding is None else [slot for slot in outstanding if not join.settled(slot)]
         put = self._dispatcher.intake.mail.put
+        outside = any(decode_entry(raw).from_outside for raw in join.slots.values())  # before they are forgotten
         changes = [put(mailbox, f"{JOIN}{join.id}/{slot}", None) for slot in late]
         if left is not None and left != outstanding:
-            outside = any(decode_entry(raw).from_outside for raw in join.slots.values())
             stub = settled_late(join.stub, left, outside=outside)
             changes.append(put(mailbox, f"{JOIN}{join.id}/{STUB}", stub))
         self._dispatcher.committer.add(Finished(changes=changes, applied=True))
