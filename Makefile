@@ -78,6 +78,7 @@ docs: $(VENV)/.ready ## write the pages that are made from the code (one of them
 	@$(BIN)/python -m typer stepwire_handlers.cli.main utils docs --name stepwire --output docs/cli.md
 	@sed -i '1i <!-- made from the code: make docs -->' docs/cli.md
 	@$(BIN)/python -m tests.telemetry.test_telemetry
+	@$(BIN)/python -m tests.configuration.test_settings_page
 	@$(BIN)/python -m helm.grafana.write
 	@$(BIN)/python -m helm.readme.parameters
 	@$(BIN)/python -m tests.kernel.test_refusals

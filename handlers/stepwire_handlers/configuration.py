@@ -62,7 +62,7 @@ class Configuration(BaseModel):
     anthropic_api_key: SecretStr | None = None  #: ANTHROPIC_API_KEY, as every client of the provider calls it
     anthropic_base_url: str | None = None  #: ANTHROPIC_BASE_URL; any server that speaks the Messages API
     log: Literal["auto", "json", "console", "off"] = "auto"  #: auto: coloured text on a terminal, else JSON
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"  #: of the lines that are written, and above
     payload: Literal["off", "redacted", "full"] = "redacted"  #: events in log lines; sensitive fields are always masked
     http_host: str = "127.0.0.1"  #: of /metrics and the probes
     http_port: int | None = Field(None, ge=0, le=65_535)  #: none: no server; 0: any free one

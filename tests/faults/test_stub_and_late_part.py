@@ -83,7 +83,7 @@ async def ship(ordered: Ordered, bill: Bill | None) -> Paid:
 
 
 async def test_it_is_not_opened_again_by_what_came_while_it_was_being_closed() -> None:
-    """The only part of it that was published is applied while the commit of its call is under way, and sent once more."""
+    """The only part of it that was published is applied while its call is being committed, and sent once more."""
     async with Life(App("po", [order, ship])) as life:
         commit, late = life.bus.commit, [lambda: life.publish(Bill(po="p"), id="2")]
 

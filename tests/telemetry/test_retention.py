@@ -57,7 +57,7 @@ APP = App("kept", handlers=[sort, ask, ignore])
 
 @pytest.mark.parametrize("path", [":memory:", "bus.db"])
 async def test_a_run_that_waits_keeps_its_history(tmp_path: Path, path: str) -> None:
-    """What ended before it began is deleted; it is listed as waiting, and completes when it is decided; then it goes."""
+    """What ended before it began is deleted; it is listed as waiting, completes when decided, and then goes."""
     clock = VirtualClock(1_000_000.0)
     bus = LocalBus(path if path == ":memory:" else str(tmp_path / path), clock=clock)
     await bus.open()

@@ -1,9 +1,9 @@
-"""Old records of a local bus are deleted while a worker runs: those that every group has finished, of runs that are over.
+"""Old records of a local bus are deleted while a worker runs: what every group has finished, of runs that are over.
 
 In: an app, its open bus and an age in seconds. Out: a shorter file. A record that a group has not finished is never
 deleted, however old it is; neither is one that is younger than the first record of a run which still waits for
-something, for whoever looks at that run, or decides it, needs its history. Dead letters stay. A file that is locked or full is tried
-again at the next look; of a damaged one the worker speaks.
+something, for whoever looks at that run, or decides it, needs its history. Dead letters stay. A file that is locked or
+full is tried again at the next look; of a damaged one the worker speaks.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ LOOK = 60.0  #: seconds between two deletions
 EXPIRED = "SELECT max(pos) FROM events WHERE pos >= ? AND pos < ? AND time < ?"
 #: when the oldest run began that has something stored: a gate, a join, a timer, what is parked; a stub names no run
 WAITS = (
-    "SELECT min(events.time) FROM (SELECT DISTINCT json_extract(CAST(substr(value, 2, instr(value, x'0a') - 2) AS TEXT), "
-    f"'$.run') AS run FROM state WHERE substr(key, 1, 2) IN ('{JOIN}', '{ITEM}')) AS stored "
+    "SELECT min(events.time) FROM (SELECT DISTINCT "
+    "json_extract(CAST(substr(value, 2, instr(value, x'0a') - 2) AS TEXT), '$.run') AS run "
+    "FROM state WHERE substr(key, 1, 2) IN (?, ?)) AS stored "
     "JOIN runs ON runs.number = run_hash(stored.run) AND runs.name = stored.run JOIN events ON events.run = runs.id"
 )
 
@@ -78,7 +79,7 @@ def _looked(path: str) -> float | None:
 
 def _waits(database: sqlite3.Connection) -> float | None:
     database.create_function("run_hash", 1, lambda run: None if run is None else run_hash(run), deterministic=True)
-    (oldest,) = database.execute(WAITS).fetchone()
+    (oldest,) = database.execute(WAITS, (JOIN, ITEM)).fetchone()
     return None if oldest is None else float(oldest)
 
 
