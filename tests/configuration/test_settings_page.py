@@ -34,9 +34,10 @@ RETENTION = """
 
 Without `retention` the file of the embedded bus grows for ever. With it a worker deletes once a minute what is
 older than so many seconds, has been handled by every step that reads it, and is older than the oldest run that
-still waits for something (a gate, a timer, a join, an unknown outcome): that run's history stays, and so does what
-came after its first event. Dead letters stay. Space is used again, the file does not get smaller. On Kafka each
-topic's `retention.ms` says it ([kafka.md](kafka.md)).
+still waits for something (a gate, a timer, a join, an unknown outcome, a step without a worker): that run's history
+stays, and so does what came after its first event. Of what no step reads, such as results, the last record of each
+topic stays. Dead letters stay, and so do the small records of how deliveries ended. Space is used again, the file
+does not get smaller. On Kafka each topic's `retention.ms` says it ([kafka.md](kafka.md)).
 """
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stepwire import App
 from stepwire.bus.local import LocalBus
 from stepwire.bus.protocol import Out, Partition, Progress, Transaction
 from stepwire.errors import BusCorrupt, BusUnavailable, SettingsError
@@ -88,5 +89,5 @@ async def test_expired_records_are_deleted_only_where_everybody_is_done(bus: Loc
     member = await bus.join("g", ["three"], "g.control")
     place = Partition("three", 0)
     await member.commit(Transaction(progress={place: Progress(4)}), member.assignment.generation)
-    await expire(bus, older_than=-1.0)
+    await expire(App("other", []), bus, older_than=-1.0)
     assert [record.offset for record in bus.store.read("three", 1, 0, 0, 100)] == [4, 5, 6, 7, 8, 9]

@@ -67,9 +67,9 @@ def _nowhere(missing: str) -> str:
     """Where a module was looked for; who writes MODULE:app is mostly in another folder, such as a client's."""
     package, _, name = missing.rpartition(".")
     if package:
-        folder = Path.cwd() / package.replace(".", "/")
+        folder = Path(package.replace(".", "/"))
         is_project = folder.is_dir() and not (folder / "__init__.py").exists()
-        inside = f"; if {package} is the project's folder, start in it (stepwire --directory {package} …)"
+        inside = f"; if {folder} is the project's folder, start in it (stepwire --directory {folder} …)"
         return f"{package} has no module {name!r}{inside * is_project}; write MODULE:app with a module that is there"
     return (
         f"there is no module {missing!r} in {Path.cwd()}, and none is installed: start in the project's folder or name "

@@ -31,6 +31,7 @@ from stepwire_handlers.telemetry.mask import sensitive_values, without, without_
 
 LOOK = 0.02  #: seconds between two looks for somebody else's commit
 SURE = 0.2  #: seconds until a copy of Kafka shows all that a step emitted on several topics, once it shows some
+KNOWN = 1_000  #: runs of which it is remembered who mended their beginning
 REFRESH = 1.0  #: seconds after which a run is looked at again although nothing was written: timers become due
 
 RUNNING, TIMER, OPEN_JOIN, EXTERNAL, ORDER, DEAD = "running", "timer", "join", "external", "order", "dead letter"
@@ -117,6 +118,7 @@ class Runs:
         self._signing = signing or Signing(app.name, bus)
         self._rules = {handler.name: join_rules(handler, app.settings, app.wiring) for handler in app.runnable}
         self._joins = [handler.name for handler in app.handlers if handler.signature.is_join]
+        self._begun: dict[str, list[Told]] = {}  #: run -> who mended the record that began it
 
     def view(self, run: str) -> RunView:
         """One run, as it is now; without lines if nobody here knows it. Raises BusUnavailable, BusCorrupt."""
@@ -140,15 +142,19 @@ class Runs:
                 view.gates.append(waiting)
             unanswered.pop((item.handler, opened.address), None)
         view.open += [_dead(letter, letter.id) for letter in unanswered.values()]
-        _hide_quotes(view)
+        _hide_quotes(view, [look.letters.payload(letter) for letter in (*view.dead, *view.overcome)])
         return view
 
     def _mended(self, run: str, lines: Sequence[Line]) -> list[Told]:
         """Who mended the record that began it: one that nobody could read, so that it said no run."""
         if all(line.cause != run for line in lines) or any(line.identity == run for line in lines):
             return []
-        notes = History(self._bus.store).of_no_run(runs_topic(self._app.name), run)
-        return [word for word in words_of(notes, "") if word.said.id == run]
+        if run not in self._begun:  # once: whoever follows the run looks again and again
+            notes = History(self._bus.store).of_no_run(runs_topic(self._app.name), run)
+            if len(self._begun) > KNOWN:
+                self._begun.clear()
+            self._begun[run] = [word for word in words_of(notes, "") if word.said.id == run]
+        return self._begun[run]
 
     def _opened(self, folded: Folded, look: _Look) -> Iterator[Opened]:
         for opened in folded.open:
@@ -270,17 +276,24 @@ def _on_its_way(join: JoinState, folded: Folded) -> bool:
     return any(not join.settled(slot) for slot in folded.arrived.get(join.id, ()))
 
 
-def _hide_quotes(view: RunView) -> None:
-    """Mask what is sensitive in the run's events where an exception quotes it, or a person's remark."""
+def _hide_quotes(view: RunView, payloads: Sequence[object]) -> None:
+    """Mask what is sensitive in the run's events where an exception quotes it, or a person's remark.
+
+    `payloads` are those of its dead letters: retention may have deleted the events themselves.
+    """
     quotes = [*view.dead, *view.overcome, *(item.about for item in view.open), *(end.error for end in view.ends)]
     if not any((*quotes, *(said.why for said in view.said))):
         return
-    values = tuple(dict.fromkeys(sensitive_values([line.event for line in view.lines])))
+    values = tuple(dict.fromkeys(sensitive_values([*payloads, *(line.event for line in view.lines)])))
     view.dead = [without_quotes(letter, values) for letter in view.dead]
     view.overcome = [without_quotes(letter, values) for letter in view.overcome]
     view.open = [item._replace(about=without_pieces(item.about, values)) for item in view.open]
     view.gates = [replace(waiting, why=without_pieces(waiting.why, values)) for waiting in view.gates]
-    view.ends = [end._replace(error=without_pieces(end.error, values)) for end in view.ends]
+    known = {*view.parts, *(line.identity for line in view.lines)}  # of what was deleted nobody knows what it hid
+    errors = [end.error if end.delivery in known else end.error.partition(":")[0] for end in view.ends]
+    view.ends = [
+        end._replace(error=without_pieces(error, values)) for end, error in zip(view.ends, errors, strict=True)
+    ]
     view.said = [said._replace(why=without(said.why, values)) for said in view.said]
 
 
