@@ -1,4 +1,4 @@
-"""Retention of a file: what runs that still wait need is kept, however old it is, and what is shown of them is true."""
+"""Old things on a file: what runs that still wait need is kept, and what is shown, or offered to be done, is true."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stepwire.clock import VirtualClock
 from stepwire.dispatch.step import control_topic
 from stepwire.gate import decision
 from stepwire.worker import Worker
+from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.gates import Gates
 from stepwire_handlers.services.listing import newest
 from stepwire_handlers.services.retention import expire
@@ -191,3 +192,23 @@ async def test_a_dead_letter_shows_no_secret_of_an_event_that_was_deleted() -> N
         assert (view.state, view.lines) == ("failed", [])
         assert [letter.message for letter in view.dead] == ["no card ***"]
         assert "4111" not in view.open[0].about
+
+
+@pytest.mark.parametrize("decision", ["replay", "drop"])
+async def test_a_dead_letter_that_was_answered_never_opens_again(decision: str) -> None:
+    """Its verdict is kept for a month, the letter on a file for good: who replays all does not replay it once more."""
+    async with working(APP) as (bus, worker, clock):
+        out, _ = APP.record(Card(number="4111-2222"), id="c", now=clock.now())
+        await bus.publish([out])
+        await worker.settle()
+        (letter,) = DeadLetters(APP, bus).open()
+        clock.turn(clock.now() + 1.0)
+        answer = DeadLetters(APP, bus)
+        await (answer.drop([letter]) if decision == "drop" else answer.resume([letter], b'{"number": "5000-0000"}'))
+        clock.turn(clock.now() + 1.0)
+        await worker.settle()
+        still = [each.number for each in DeadLetters(APP, bus).open()]  # a replay that fails is the next one
+        clock.turn(clock.now() + 40 * 24 * HOUR)
+        await worker.settle()
+        assert [each.number for each in DeadLetters(APP, bus).open()] == still == ([1] if decision == "replay" else [])
+        assert DeadLetters(APP, bus).status(letter) == ("replayed" if decision == "replay" else "dropped")

@@ -31,7 +31,7 @@ from stepwire_handlers.services.dead_letter import DeadLetter, letter_of, withou
 from stepwire_handlers.services.fields import known, unknown
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.mark import Mark
-from stepwire_handlers.services.said import Said, changed, note, words_of
+from stepwire_handlers.services.said import PAST, Said, Told, changed, note, words_of
 from stepwire_handlers.services.signing import Signing
 from stepwire_handlers.services.snapshot import Unread, snapshot
 from stepwire_handlers.services.stars import Meant
@@ -67,10 +67,13 @@ class Blocked(NamedTuple):
 
 
 class DeadLetters:
-    """The dead letters of one app, as they are now: make a new one to look again."""
+    """The dead letters of one app, as they are now: make a new one to look again.
 
-    def __init__(self, app: App, bus: LocalBus) -> None:
-        self._app, self._bus = app, bus
+    `past` keeps between two looks which old ones were answered, for those who look every second.
+    """
+
+    def __init__(self, app: App, bus: LocalBus, past: dict[tuple[str, str, int], str] | None = None) -> None:
+        self._app, self._bus, self._past = app, bus, {} if past is None else past
         self._stored, self._unread = Stored(app, bus), Unread(app, bus)
 
     def every(self) -> Iterator[DeadLetter]:
@@ -157,7 +160,23 @@ class DeadLetters:
             if join is None or join.call is None:
                 return "forgotten"
             return "open" if join.call.get("dead") else "under way"
-        return "open" if self._stored.item(letter.handler, letter.id) is None else "under way"
+        if self._stored.item(letter.handler, letter.id) is not None:
+            return "under way"
+        return self._said_of(letter) or "open"
+
+    def _said_of(self, letter: DeadLetter) -> str:
+        """What people did about one that is older than verdicts are kept for: the run's own records tell it."""
+        if self._bus.clock.now() - letter.record.time < self._app.settings.keep:
+            return ""
+        key = (letter.handler, letter.id, letter.number)
+        if key not in self._past:
+            answers = [
+                w.said for w in self._words(letter) if w.said.decision in ("replay", "drop") and not w.taken_back
+            ]
+            if not any(said.time > letter.record.time for said in answers):
+                return ""
+            self._past[key] = PAST[answers[-1].decision]
+        return self._past[key]
 
     def find(self, prefix: str, handler: str = "") -> DeadLetter:
         """The open one (of a handler) whose id begins so. Raises StepwireError if there is none, or more than one."""
@@ -197,6 +216,9 @@ class DeadLetters:
 
     def said(self, letter: DeadLetter, signing: Signing) -> list[Said]:
         """What people did about it, or claim, oldest first."""
+        return signing.counted(self._words(letter), {(letter.handler, letter.id)})
+
+    def _words(self, letter: DeadLetter) -> list[Told]:
         topic, history = runs_topic(self._app.name), History(self._bus.store)
         if letter.run:
             known = self._bus.store.find_run(letter.run) is not None
@@ -204,8 +226,7 @@ class DeadLetters:
         else:
             ends = history.of_no_run(topic, letter.id)
         mine = (letter.handler, letter.id)
-        words = [word for word in words_of(ends, letter.run) if (word.said.handler, word.said.id) == mine]
-        return signing.counted(words, {mine})
+        return [word for word in words_of(ends, letter.run) if (word.said.handler, word.said.id) == mine]
 
     # -- what it is about
 

@@ -34,12 +34,13 @@ class Reasons:
 
     def __init__(self, app: App, bus: LocalBus, sets: RunSets) -> None:
         self._app, self._bus, self._sets = app, bus, sets
+        self._past: dict[tuple[str, str, int], str] = {}  #: old dead letters that were answered
         self._rules = {handler.name: join_rules(handler, app.settings, app.wiring) for handler in app.runnable}
 
     def find(self) -> bool:
         """Add every open run; was everything looked at? Call it in a snapshot. Raises BusError, sqlite3.Error."""
         groups, whole = self._bus.store.groups(), True
-        stored, letters = Stored(self._app, self._bus), DeadLetters(self._app, self._bus)
+        stored, letters = Stored(self._app, self._bus), DeadLetters(self._app, self._bus, self._past)
         for handler in self._app.runnable:
             group, _ = groups.get(group_name(self._app.name, handler.name), (-1, 0))
             progress = self._bus.store.progress(group)
