@@ -212,3 +212,16 @@ async def test_a_dead_letter_that_was_answered_never_opens_again(decision: str) 
         await worker.settle()
         assert [each.number for each in DeadLetters(APP, bus).open()] == still == ([1] if decision == "replay" else [])
         assert DeadLetters(APP, bus).status(letter) == ("replayed" if decision == "replay" else "dropped")
+
+
+async def test_a_dead_letter_that_no_worker_wrote_hides_no_run() -> None:
+    """One of a join whose parts are no JSON, though it has every header: the run is shown with the rest."""
+    async with working(APP) as (bus, worker, clock):
+        out, run = APP.record(Card(number="4111-2222"), id="c", now=clock.now())
+        await bus.publish([out])
+        await worker.settle()
+        (letter,) = DeadLetters(APP, bus).open()
+        odd = {**letter.record.headers, "sw_kind": "join", "sw_delivery": "kept/ask/" + 32 * "0"}
+        for value in (b"\xff", b"[]"):
+            await bus.publish([Out("kept.ask.dlt", run, odd, value, partition=0)])
+            assert {each.message for each in Runs(APP, bus).view(run).dead} == {"no card ***"}

@@ -273,7 +273,12 @@ class DeadLetters:
         types = {part.name: part.types for part in step.signature.parts}
         if step.signature.items is not None:
             types[step.signature.items.name] = step.signature.items.types
-        shown = json.loads(letter.record.value)
+        try:
+            shown = json.loads(letter.record.value)
+        except ValueError:
+            shown = None
+        if not isinstance(shown, dict):  # no worker wrote it; whoever looks at its run sees the rest all the same
+            return None
         return {name: _as_events(types.get(name, ()), data) for name, data in shown.items()} | self._asked(
             letter, shown
         )

@@ -21,30 +21,25 @@ class History:
     @told("read")
     def of_run(self, run: str) -> list[Record]:
         """Every record of a run, on whatever topic, oldest first."""
-        names = {id_: name for name, (id_, _) in self._store.topics().items()}
-        rows = self._store.db.execute(
-            "SELECT pos, time, key, headers, value FROM events WHERE run = ? ORDER BY time, pos",
-            (self._store.find_run(run),),
-        ).fetchall()
-        return [
-            Record(names[topic], partition, offset, time, key, load(headers), value)
-            for pos, time, key, headers, value in rows
-            for topic, partition, offset in (place(pos),)
-        ]
+        return self._records("run = ?", self._store.find_run(run))
 
     @told("read")
     def of_no_run(self, topic: str, text: str) -> list[Record]:
         """The records of a topic that are of no run and have this text in their value, oldest first."""
         number, _ = self._store.topics().get(topic, (-1, 0))
+        bounds = position(number, 0, 0), position(number + 1, 0, 0)
+        return self._records("pos >= ? AND pos < ? AND run IS NULL AND instr(value, ?)", *bounds, text.encode())
+
+    def _records(self, which: str, *values: object) -> list[Record]:
+        names = {id_: name for name, (id_, _) in self._store.topics().items()}
         rows = self._store.db.execute(
-            "SELECT pos, time, key, headers, value FROM events WHERE pos >= ? AND pos < ? AND run IS NULL "
-            "AND instr(value, ?) ORDER BY time, pos",
-            (position(number, 0, 0), position(number + 1, 0, 0), text.encode()),
+            f"SELECT pos, time, key, headers, value FROM events WHERE {which} ORDER BY time, pos",  # noqa: S608 - ours
+            values,
         ).fetchall()
         return [
-            Record(topic, partition, offset, time, key, load(headers), value)
+            Record(names[topic], partition, offset, time, key, load(headers), value)
             for pos, time, key, headers, value in rows
-            for _, partition, offset in (place(pos),)
+            for topic, partition, offset in (place(pos),)
         ]
 
     @told("read")

@@ -22,8 +22,8 @@ from stepwire.bus.protocol import Partition
 from stepwire.codec import Codec, Decoded, derived_run
 from stepwire.dispatch.step import control_topic, group_name
 from stepwire.errors import DecodeError
-from stepwire.event import identity
 from stepwire.state import ITEM, JOIN, decode_meta
+from stepwire_handlers.services.closing import Reader
 from stepwire_handlers.services.dead_letters import DeadLetters
 from stepwire_handlers.services.history import History
 from stepwire_handlers.services.runs import Runs, RunView
@@ -119,14 +119,19 @@ def _begun(app: App, bus: LocalBus, since: float) -> Iterator[str]:
     types = {event.spec.topic: [e for e in app.wiring.events if e.spec.topic == event.spec.topic]
              for event in app.wiring.graph.entries}  # fmt: skip
     codecs = {topic: Codec(topic, events) for topic, events in types.items() if topic in bus.log.topics}
-    pages = [_backwards(app, bus, place, codecs[topic]) for topic in codecs for place in bus.log.partitions(topic)]
+    reader = Reader(app)
+    pages = [
+        _backwards(app, bus, place, codecs[topic], reader) for topic in codecs for place in bus.log.partitions(topic)
+    ]
     for begun, run in heapq.merge(*pages, reverse=True):
         if begun < since:
             return
         yield run
 
 
-def _backwards(app: App, bus: LocalBus, place: Partition, codec: Codec) -> Iterator[tuple[float, str]]:
+def _backwards(
+    app: App, bus: LocalBus, place: Partition, codec: Codec, reader: Reader
+) -> Iterator[tuple[float, str]]:  # fmt: skip
     """(time, run) of the published events of one partition, youngest first."""
     end = bus.log.end(place)
     while end > 0:
@@ -144,8 +149,7 @@ def _backwards(app: App, bus: LocalBus, place: Partition, codec: Codec) -> Itera
             try:
                 decoded = codec.decode(record)
             except DecodeError:  # it began a run if somebody replayed its dead letter, mended
-                source = record.headers.get("ce_source", record.topic)
-                yield record.time, identity(source, record.headers.get("ce_id", f"{place.number}/{record.offset}"))
+                yield record.time, reader.unreadable(record, "")[0]
                 continue
             if isinstance(decoded, Decoded):
                 yield record.time, derived_run(decoded.envelope, decoded.event, app.name)

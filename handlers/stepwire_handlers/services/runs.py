@@ -290,10 +290,8 @@ def _hide_quotes(view: RunView, payloads: Sequence[object]) -> None:
     view.open = [item._replace(about=without_pieces(item.about, values)) for item in view.open]
     view.gates = [replace(waiting, why=without_pieces(waiting.why, values)) for waiting in view.gates]
     known = {*view.parts, *(line.identity for line in view.lines)}  # of what was deleted nobody knows what it hid
-    errors = [end.error if end.delivery in known else end.error.partition(":")[0] for end in view.ends]
-    view.ends = [
-        end._replace(error=without_pieces(error, values)) for end, error in zip(view.ends, errors, strict=True)
-    ]
+    told = [end if end.delivery in known else end._replace(error=end.error.partition(":")[0]) for end in view.ends]
+    view.ends = [end._replace(error=without_pieces(end.error, values)) for end in told]
     view.said = [said._replace(why=without(said.why, values)) for said in view.said]
 
 
